@@ -1,0 +1,5 @@
+//! Checkpoints on disk: Hugging Face folders (safetensors) and GGUF files, and the block quantisation formats.
+
+mod dtype;
+
+pub use dtype::DType;

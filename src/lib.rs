@@ -1,0 +1,8 @@
+//! wgpt: text generation with decoder-only transformers on any GPU that wgpu reaches.
+//!
+//! A token flows one way: [`text`] -> [`schedule`] -> [`model`] (records the forward pass) -> [`recording`] ->
+//! [`gpu`] or [`mod@reference`] (executes it) -> [`engine`] -> [`text`]. Each module sees only the next ones.
+
+pub mod formats;
+pub mod schedule;
+pub mod text;

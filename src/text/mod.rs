@@ -1,0 +1,1 @@
+//! Text to tokens and back: tokenizers, the streaming detokeniser and chat templates.
