@@ -4,5 +4,7 @@
 //! [`gpu`] or [`mod@reference`] (executes it) -> [`engine`] -> [`text`]. Each module sees only the next ones.
 
 pub mod formats;
+pub mod kernels;
+pub mod recording;
 pub mod schedule;
 pub mod text;

@@ -1,0 +1,38 @@
+// x[t] = scale * table[token_ids[t]] for the tokens whose rows this shard of the table holds.
+// One thread makes eight elements. Mirrors kernels/embed.rs.
+import package::weights::{load_group, dequantize};
+import package::constants::WG;
+
+struct Params {
+    tokens: u32,
+    dim: u32,
+    row0: u32,
+    rows: u32,
+    scale: f32,
+}
+var<immediate> params: Params;
+
+@group(0) @binding(3) var<storage, read> token_ids: array<u32>;
+@group(0) @binding(4) var<storage, read_write> x: array<vec4<f32>>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+) {
+    let index = (wg.y * grid.x + wg.x) * WG + thread;
+    let parts = params.dim / 8u;
+    let token = index / parts;
+    if token >= params.tokens {
+        return;
+    }
+    let row = token_ids[token] - params.row0; // wraps below row0, and is then too large
+    if row >= params.rows {
+        return;
+    }
+    let part = index % parts;
+    let w = dequantize(load_group(row, part / 4u, parts / 4u), part % 4u);
+    x[index * 2u] = params.scale * w.lo;
+    x[index * 2u + 1u] = params.scale * w.hi;
+}

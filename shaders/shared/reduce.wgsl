@@ -1,0 +1,17 @@
+// Reductions over a workgroup of WG threads (a power of two), in one fixed order.
+import package::constants::WG;
+
+var<workgroup> partials: array<f32, WG>;
+
+// The sum of every thread's value, to every thread.
+fn workgroup_sum(thread: u32, value: f32) -> f32 {
+    partials[thread] = value;
+    for (var half = WG / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if thread < half {
+            partials[thread] += partials[thread + half];
+        }
+    }
+    workgroupBarrier();
+    return partials[0];
+}

@@ -1,0 +1,25 @@
+// Q5_0: w = d * (q - 16), one f16 d a group of 32; the codes' fifth bits lie in a plane of their own.
+import package::shared::weights8::{Weights8, low_codes, high_codes, select_half};
+
+@group(0) @binding(0) var<storage, read> codes: array<u32>;
+@group(0) @binding(1) var<storage, read> scales: array<u32>;
+@group(0) @binding(2) var<storage, read> high_bits: array<u32>;
+
+struct Group {
+    base: u32,
+    d: f32,
+    high: u32,
+}
+
+fn load_group(row: u32, group: u32, groups: u32) -> Group {
+    let index = row * groups + group;
+    let word = scales[row * ((groups + 1u) / 2u) + group / 2u];
+    return Group(index * 4u, select_half(word, group), high_bits[index]);
+}
+
+fn dequantize(g: Group, part: u32) -> Weights8 {
+    let q = codes[g.base + part];
+    let lo = low_codes(q, ((g.high >> (2u * part)) & 0x01010101u) << 4u);
+    let hi = high_codes(q, ((g.high >> (2u * part + 1u)) & 0x01010101u) << 4u);
+    return Weights8(g.d * (lo - 16.0), g.d * (hi - 16.0));
+}

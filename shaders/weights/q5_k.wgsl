@@ -1,0 +1,27 @@
+// Q5_K: Q4_K with a fifth bit a code, in a plane of its own.
+import package::shared::weights8::{Weights8, low_codes, high_codes};
+import package::shared::k_scales::k_scale;
+
+@group(0) @binding(0) var<storage, read> codes: array<u32>;
+@group(0) @binding(1) var<storage, read> scales: array<u32>;
+@group(0) @binding(2) var<storage, read> high_bits: array<u32>;
+
+struct Group {
+    base: u32,
+    dm: vec2<f32>,
+    high: u32,
+}
+
+fn load_group(row: u32, group: u32, groups: u32) -> Group {
+    let index = row * groups + group;
+    let block = (index / 8u) * 5u;
+    let dm = k_scale(scales[block], scales[block + 1u + (group & 7u) / 2u], group);
+    return Group(index * 4u, dm, high_bits[index]);
+}
+
+fn dequantize(g: Group, part: u32) -> Weights8 {
+    let q = codes[g.base + part];
+    let lo = low_codes(q, ((g.high >> (2u * part)) & 0x01010101u) << 4u);
+    let hi = high_codes(q, ((g.high >> (2u * part + 1u)) & 0x01010101u) << 4u);
+    return Weights8(g.dm.x * lo + g.dm.y, g.dm.x * hi + g.dm.y);
+}

@@ -1,0 +1,23 @@
+//! The greedy choice: the index of each row's largest logit.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::fold;
+use crate::recording::{Dispatch, Program, Slice};
+
+/// Stands for the token of a row that holds a NaN.
+pub const INVALID: u32 = u32::MAX;
+
+/// Mirrors `Params` of `shaders/argmax.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub struct Params {
+    pub rows: u32,
+    pub width: u32,
+}
+
+/// `tokens[r]` = index of the maximum of `logits[r][0..width]`, or [`INVALID`].
+pub fn dispatch(logits: Slice, tokens: Slice, params: Params) -> Dispatch {
+    let program = Program::new("argmax", "base").constant("WG", 256);
+    Dispatch::new(program, &params, fold(params.rows)).read(0, logits).read_write(1, tokens)
+}

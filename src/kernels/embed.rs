@@ -1,0 +1,29 @@
+//! Looks up the tokens' rows of the embedding table.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::weight_layout::{WeightSlices, shader_name};
+use super::{ELEMENT_WG, element_grid};
+use crate::recording::{Dispatch, Program, Slice};
+
+/// Mirrors `Params` of `shaders/embed.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub struct Params {
+    pub tokens: u32,
+    pub dim: u32,
+    /// First row of the table that the shard holds.
+    pub row0: u32,
+    /// Rows of the shard.
+    pub rows: u32,
+    /// Multiplies the embedding (Gemma: sqrt(dim)).
+    pub scale: f32,
+}
+
+/// `x[t] = scale * table[token_ids[t]]` for the tokens that lie in this shard of the table.
+pub fn dispatch(table: &WeightSlices, token_ids: Slice, x: Slice, tokens: u32, scale: f32) -> Dispatch {
+    let params = Params { tokens, dim: table.k, row0: table.row0, rows: table.rows, scale };
+    let program = Program::new("embed", "base").weights(shader_name(table.dtype)).constant("WG", ELEMENT_WG);
+    let dispatch = Dispatch::new(program, &params, element_grid(tokens * (table.k / 8)));
+    table.bind(dispatch).read(3, token_ids).read_write(4, x)
+}

@@ -1,0 +1,61 @@
+//! `y = x W^T (+ bias)`: what all matmul kernels compute, and which of them does it.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::weight_layout::WeightSlices;
+use super::{LinearPath, Selection, matmul, matmul_lanes, matvec, matvec_lanes};
+use crate::recording::{Dispatch, Program, Slice};
+
+/// Mirrors `Params` of `shaders/matmul.wgsl`, `matvec.wgsl` and their `_lanes` relatives.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub struct Params {
+    /// Rows of x and y.
+    pub m: u32,
+    /// Rows of this shard of W: columns of y that are written.
+    pub n: u32,
+    /// Elements of a row of x and of W.
+    pub k: u32,
+    /// Elements of a row of y.
+    pub y_stride: u32,
+    /// First column of y that this shard writes, and first element of the bias that it reads.
+    pub y_column: u32,
+}
+
+/// The slices beside the weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Slices {
+    /// `[m][k]`.
+    pub x: Slice,
+    /// `[m][y_stride]`.
+    pub y: Slice,
+    /// `[y_stride]`.
+    pub bias: Option<Slice>,
+}
+
+/// One shard of a linear layer over `m` rows, with the kernel that the selection names for so many.
+pub fn dispatch(selection: &Selection, weight: &WeightSlices, slices: Slices, m: u32, y_stride: u32) -> Dispatch {
+    with_path(selection.linear(m), weight, slices, m, y_stride)
+}
+
+/// The same with a chosen kernel.
+pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32, y_stride: u32) -> Dispatch {
+    let params = Params { m, n: weight.rows, k: weight.k, y_stride, y_column: weight.row0 };
+    let (program, grid) = match path {
+        LinearPath::Matmul { tm, tn } => matmul::program(tm, tn, &params),
+        LinearPath::MatmulLanes => matmul_lanes::program(&params),
+        LinearPath::Matvec { subgroups } => matvec::program(subgroups, &params),
+        LinearPath::MatvecLanes => matvec_lanes::program(&params),
+    };
+    finish(program, grid, weight, slices, &params)
+}
+
+fn finish(program: Program, grid: [u32; 3], weight: &WeightSlices, slices: Slices, params: &Params) -> Dispatch {
+    let name = super::weight_layout::shader_name(weight.dtype);
+    let program = program.weights(name).flag("bias", slices.bias.is_some());
+    let dispatch = weight.bind(Dispatch::new(program, params, grid)).read(3, slices.x).read_write(4, slices.y);
+    match slices.bias {
+        Some(bias) => dispatch.read(5, bias),
+        None => dispatch,
+    }
+}

@@ -1,0 +1,45 @@
+//! The host side of every kernel: its parameters, bindings, variants and grid. One stem NAME in `shaders/NAME.wgsl`,
+//! `kernels/NAME.rs` and `reference/NAME.rs`.
+//!
+//! Nothing here knows a backend: a kernel turns slices and parameters into a [`Dispatch`](crate::recording::Dispatch).
+
+pub mod add;
+pub mod argmax;
+pub mod attention;
+pub mod embed;
+pub mod gated_activation;
+pub mod gather_rows;
+pub mod kv_append;
+pub mod linear;
+pub mod matmul;
+pub mod matmul_lanes;
+pub mod matvec;
+pub mod matvec_lanes;
+pub mod rms_norm;
+pub mod rope;
+mod selection;
+pub mod shader;
+pub mod weight_layout;
+
+pub use selection::{AdapterFacts, LinearPath, Selection};
+pub use weight_layout::WeightSlices;
+
+/// Threads of a workgroup in the kernels that go through elements one by one.
+const ELEMENT_WG: u32 = 64;
+
+/// The most workgroups that wgpu's default limits allow along one axis.
+const MAX_GRID: u32 = 65_535;
+
+/// Folds a number of workgroups into two axes, since one is limited; the shader reads `y * grid.x + x` and skips the rest.
+fn fold(workgroups: u32) -> [u32; 3] {
+    if workgroups <= MAX_GRID {
+        return [workgroups, 1, 1];
+    }
+    let y = workgroups.div_ceil(MAX_GRID);
+    [workgroups.div_ceil(y), y, 1]
+}
+
+/// The grid for one thread an element.
+fn element_grid(elements: u32) -> [u32; 3] {
+    fold(elements.div_ceil(ELEMENT_WG))
+}

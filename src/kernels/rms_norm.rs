@@ -1,0 +1,26 @@
+//! Root mean square layer normalisation (Zhang & Sennrich 2019), also of each head of Q and K.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::fold;
+use crate::recording::{Dispatch, Program, Slice};
+
+/// Mirrors `Params` of `shaders/rms_norm.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+pub struct Params {
+    pub rows: u32,
+    /// Vectors of four elements in a row.
+    pub dim4: u32,
+    pub eps: f32,
+    /// Added to the weight: 1 where the checkpoint stores it less one (Gemma in Hugging Face's form).
+    pub offset: f32,
+}
+
+/// `y[r] = x[r] / rms(x[r]) * (weight + offset)`.
+pub fn dispatch(x: Slice, weight: Slice, y: Slice, params: Params) -> Dispatch {
+    // Rows of a head's size do not feed more than a small workgroup.
+    let wg = if params.dim4 <= 64 { 32 } else { 128 };
+    let program = Program::new("rms_norm", "base").constant("WG", wg);
+    Dispatch::new(program, &params, fold(params.rows)).read(0, x).read(1, weight).read_write(2, y)
+}

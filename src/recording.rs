@@ -1,0 +1,281 @@
+//! A backend-free list of dispatches: what one step of the model does, before anyone knows where it will run.
+//!
+//! The model writes a [`Recording`] once; the GPU executor runs it as one compute pass, the reference executor runs
+//! it with the kernels' CPU twins. Both sides address memory through [`BufferId`]s, so any prefix of a recording can be
+//! run on one side and the rest on the other.
+
+use std::fmt;
+
+/// A buffer that an [`Executor`] has allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+
+/// A range of bytes of a buffer. Offsets are multiples of 256, wgpu's default storage alignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slice {
+    pub buffer: BufferId,
+    /// First byte.
+    pub offset: u64,
+    /// Number of bytes, a multiple of 4.
+    pub size: u64,
+}
+
+/// How a dispatch uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    Read,
+    ReadWrite,
+}
+
+/// A slice at a binding number of group 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Binding {
+    pub index: u32,
+    pub slice: Slice,
+    pub access: Access,
+}
+
+/// The most bindings that a kernel may have: wgpu's default limit of storage buffers a stage.
+pub const MAX_BINDINGS: usize = 8;
+/// The most constants that a program may fix.
+pub const MAX_CONSTANTS: usize = 8;
+/// The most 32-bit words of parameters: half of the 128 bytes that every backend offers.
+pub const MAX_PARAM_WORDS: usize = 16;
+
+/// What a pipeline is made from: a kernel and everything that is fixed when its shader is compiled.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Program {
+    /// The stem of `shaders/NAME.wgsl`, `kernels/NAME.rs` and `reference/NAME.rs`.
+    pub kernel: &'static str,
+    /// Which of the kernel's variants, as `verify` and `devices -v` print it.
+    pub variant: &'static str,
+    /// The storage type whose `shaders/weights/NAME.wgsl` the kernel imports, or `""`.
+    pub weights: &'static str,
+    /// Conditional-compilation flags that are on.
+    flags: [&'static str; 4],
+    /// `const NAME: u32 = VALUE;` lines of the shader's `constants` module.
+    constants: [(&'static str, u32); MAX_CONSTANTS],
+}
+
+impl Program {
+    pub const fn new(kernel: &'static str, variant: &'static str) -> Self {
+        Self { kernel, variant, weights: "", flags: [""; 4], constants: [("", 0); MAX_CONSTANTS] }
+    }
+
+    /// The same program reading weights of the named storage type.
+    pub const fn weights(mut self, name: &'static str) -> Self {
+        self.weights = name;
+        self
+    }
+
+    /// Turns a conditional-compilation flag on when `on` holds.
+    pub fn flag(mut self, name: &'static str, on: bool) -> Self {
+        if on {
+            let free = self.flags.iter().position(|f| f.is_empty()).expect("a program has at most 4 flags");
+            self.flags[free] = name;
+        }
+        self
+    }
+
+    /// Fixes a constant.
+    pub fn constant(mut self, name: &'static str, value: u32) -> Self {
+        let free = self.constants.iter().position(|c| c.0.is_empty()).expect("a program has at most 8 constants");
+        self.constants[free] = (name, value);
+        self
+    }
+
+    pub fn flags(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.flags.iter().copied().filter(|f| !f.is_empty())
+    }
+
+    pub fn has_flag(&self, name: &str) -> bool {
+        self.flags().any(|f| f == name)
+    }
+
+    pub fn constants(&self) -> impl Iterator<Item = (&'static str, u32)> + '_ {
+        self.constants.iter().copied().filter(|c| !c.0.is_empty())
+    }
+
+    /// The value of a constant.
+    ///
+    /// # Panics
+    /// When the program does not fix it: a mistake in the kernel's own code.
+    pub fn constant_value(&self, name: &str) -> u32 {
+        self.constants().find(|c| c.0 == name).unwrap_or_else(|| panic!("{self} fixes no constant {name}")).1
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kernel, self.variant)?;
+        if !self.weights.is_empty() {
+            write!(f, " {}", self.weights)?;
+        }
+        for flag in self.flags() {
+            write!(f, " {flag}")?;
+        }
+        for (name, value) in self.constants() {
+            write!(f, " {name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where in the model a dispatch stands, for messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Label {
+    /// The layer, or `None` outside the layers.
+    pub layer: Option<u32>,
+    /// What the dispatch computes, such as `attn_q`.
+    pub what: &'static str,
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.layer {
+            Some(layer) => write!(f, "layer {layer} {}", self.what),
+            None => f.write_str(self.what),
+        }
+    }
+}
+
+/// One kernel launch.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    pub program: Program,
+    bindings: [Binding; MAX_BINDINGS],
+    binding_count: usize,
+    params: [u32; MAX_PARAM_WORDS],
+    param_words: usize,
+    /// Workgroups along x, y, z.
+    pub grid: [u32; 3],
+    pub label: Label,
+}
+
+impl Dispatch {
+    pub fn new<P: bytemuck::Pod>(program: Program, params: &P, grid: [u32; 3]) -> Self {
+        let words: &[u32] = bytemuck::cast_slice(std::slice::from_ref(params));
+        let mut stored = [0; MAX_PARAM_WORDS];
+        stored[..words.len()].copy_from_slice(words);
+        let nothing = Slice { buffer: BufferId(u32::MAX), offset: 0, size: 0 };
+        let unbound = Binding { index: u32::MAX, slice: nothing, access: Access::Read };
+        Self {
+            program,
+            bindings: [unbound; MAX_BINDINGS],
+            binding_count: 0,
+            params: stored,
+            param_words: words.len(),
+            grid,
+            label: Label::default(),
+        }
+    }
+
+    pub fn read(self, index: u32, slice: Slice) -> Self {
+        self.bind(Binding { index, slice, access: Access::Read })
+    }
+
+    pub fn read_write(self, index: u32, slice: Slice) -> Self {
+        self.bind(Binding { index, slice, access: Access::ReadWrite })
+    }
+
+    fn bind(mut self, binding: Binding) -> Self {
+        self.bindings[self.binding_count] = binding;
+        self.binding_count += 1;
+        self
+    }
+
+    pub fn bindings(&self) -> &[Binding] {
+        &self.bindings[..self.binding_count]
+    }
+
+    /// The slice at a binding number, if the dispatch binds it.
+    pub fn slice(&self, index: u32) -> Option<Slice> {
+        self.bindings().iter().find(|b| b.index == index).map(|b| b.slice)
+    }
+
+    /// The parameters as the shader's `var<immediate>` sees them.
+    pub fn param_bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.params[..self.param_words])
+    }
+
+    /// The parameters as the kernel's own struct.
+    pub fn params<P: bytemuck::Pod>(&self) -> P {
+        bytemuck::pod_read_unaligned(self.param_bytes())
+    }
+}
+
+/// The dispatches of one step, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    pub dispatches: Vec<Dispatch>,
+}
+
+impl Recording {
+    pub fn push(&mut self, label: Label, mut dispatch: Dispatch) {
+        // A dispatch with an empty axis does nothing, and some drivers dislike it.
+        if dispatch.grid.contains(&0) {
+            return;
+        }
+        dispatch.label = label;
+        self.dispatches.push(dispatch);
+    }
+
+    pub fn prefix(&self, dispatches: usize) -> Recording {
+        Recording { dispatches: self.dispatches[..dispatches].to_vec() }
+    }
+}
+
+/// What an executor can fail at.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutionError {
+    #[error(
+        "the device ran out of memory while allocating {size} bytes for {what}; use a smaller context (-c), a smaller chunk (--chunk-size), --kv-type f16, or a smaller model"
+    )]
+    OutOfMemory { what: String, size: u64 },
+    #[error(
+        "{what} needs a buffer of {size} bytes, and this device allows {limit}; use a smaller context (-c) or another device (--device)"
+    )]
+    BufferTooLarge { what: String, size: u64, limit: u64 },
+    #[error(
+        "the device was lost ({0}); try a smaller --chunk-size, update the driver, or choose another device (--device)"
+    )]
+    DeviceLost(String),
+    #[error("the device rejected {what}: {message}")]
+    Rejected { what: String, message: String },
+    #[error("the device has no buffer {0}, or the slice lies outside of it")]
+    BadSlice(u32),
+}
+
+/// A prepared recording that an executor can run again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Prepared(pub u64);
+
+/// Something that holds buffers and runs recordings: the GPU, or the CPU reference.
+pub trait Executor {
+    /// Allocates a zeroed buffer of `size` bytes (rounded up to a multiple of 4).
+    fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError>;
+
+    /// Writes bytes (a multiple of 4) at the start of a slice. Later steps see them.
+    fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError>;
+
+    /// Lets the writes so far reach the device, so that their staging memory can be freed.
+    fn flush(&mut self) -> Result<(), ExecutionError>;
+
+    /// Resolves everything that a recording needs, so that running it creates nothing.
+    fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError>;
+
+    /// Starts a prepared recording; it may still be running when this returns.
+    fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError>;
+
+    /// Forgets a prepared recording.
+    fn discard(&mut self, prepared: Prepared);
+
+    /// Waits for all that was started, and reads a slice into `out`.
+    fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError>;
+}
