@@ -1,1 +1,6 @@
 //! The one integration-test binary: a module a topic.
+
+mod support;
+
+mod formats_blocks;
+mod formats_gguf;
