@@ -4,3 +4,4 @@ mod support;
 
 mod formats_blocks;
 mod formats_gguf;
+mod formats_hf;

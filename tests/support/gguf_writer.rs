@@ -13,8 +13,9 @@ pub struct GgufWriter {
     pub tensor_count: Option<u64>,
     pub entry_count: Option<u64>,
     pub tensors: Vec<Tensor>,
-    entries: Vec<u8>,
-    entries_written: u64,
+    /// The metadata entries as they will stand in the file, and their number.
+    pub entries: Vec<u8>,
+    pub entries_written: u64,
 }
 
 /// A tensor in the making.

@@ -64,6 +64,8 @@ pub enum GgufError {
         "this is a part of a model that is split in {count}, but its name is not NAME-{number:05}-of-{count:05}.gguf; rename it back"
     )]
     SplitName { number: u64, count: u64 },
+    #[error("this file is missing, part {number} of {count} of the model; download it to where the first part is")]
+    SplitMissing { number: u64, count: u64 },
     #[error("this is not part {number} of {count} of the model, as its name says; download the parts again")]
     SplitMismatch { number: u64, count: u64 },
     #[error(

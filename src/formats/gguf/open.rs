@@ -15,9 +15,12 @@ pub(in crate::formats) fn open(path: &Path) -> Result<(Metadata, Vec<StoredFile>
     let mut files = vec![first];
     if let Some(part) = Part::of(&metadata) {
         for (part, path) in others(path, part).map_err(fail)? {
+            let Part { number, count } = part;
+            if !path.exists() {
+                return Err(FormatError::Gguf { path, cause: GgufError::SplitMissing { number, count } });
+            }
             let (metadata, file) = open_file(&path)?;
             if Part::of(&metadata) != Some(part) {
-                let Part { number, count } = part;
                 return Err(FormatError::Gguf { path, cause: GgufError::SplitMismatch { number, count } });
             }
             files.push(file);
