@@ -1,1 +1,7 @@
 //! The one integration-test binary: a module a topic.
+
+mod support;
+
+mod formats_blocks;
+mod formats_gguf;
+mod formats_hf;
