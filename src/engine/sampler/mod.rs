@@ -160,6 +160,3 @@ fn pick(candidates: &[Candidate], unit: f64) -> Option<u32> {
     });
     drawn.or_else(|| candidates.iter().rfind(|c| c.probability > 0.0)).map(|c| c.token)
 }
-
-#[cfg(test)]
-mod tests;
