@@ -5,3 +5,5 @@ mod support;
 mod formats_blocks;
 mod formats_gguf;
 mod formats_hf;
+mod sampler;
+mod scheduler;
