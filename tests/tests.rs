@@ -1,1 +1,9 @@
 //! The one integration-test binary: a module a topic.
+
+mod support;
+
+mod formats_blocks;
+mod formats_gguf;
+mod formats_hf;
+mod sampler;
+mod scheduler;
