@@ -2,8 +2,10 @@
 
 mod support;
 
+mod cli;
 mod formats_blocks;
 mod formats_gguf;
 mod formats_hf;
+mod hub;
 mod sampler;
 mod scheduler;

@@ -88,14 +88,9 @@ fn load(path: &Path, options: &RunOptions) -> anyhow::Result<Engine> {
     Ok(engine)
 }
 
+/// What the user should know about the device, such as that it is a CPU.
 fn device_notice(device: &wgpt::gpu::DeviceInfo) -> Option<String> {
-    let software = || {
-        let name = &device.name;
-        format!(
-            "running on the CPU, through the software device {name}; a GPU is many times faster (see `wgpt devices`)"
-        )
-    };
-    device.notice.clone().or_else(|| (device.device_type == "software").then(software))
+    device.notice.as_ref().map(|notice| format!("running on {}, {notice}", device.name))
 }
 
 /// The request with the prompt as the model expects it: in its chat template, unless it has none or `--raw` is given.

@@ -146,7 +146,9 @@ mod tests {
     #[test]
     fn the_help_states_the_librarys_defaults() {
         let mut command = SamplingArgs::augment_args(clap::Command::new("run"));
+        // On one line, since the width of the terminal decides where it wraps.
         let help = command.render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         let default = SamplingOptions::default();
         for (flag, value) in [
             ("--temp ", default.temperature.to_string()),
