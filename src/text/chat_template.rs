@@ -203,7 +203,10 @@ mod tests {
             ("{{ [1, {'a': none}] | tojson(indent=2) }}", "[\n  1,\n  {\n    \"a\": null\n  }\n]"),
             ("{{ messages[0].content.replace('<b>', '').strip().upper() }}", "É\n</B>"),
             ("{{ messages[0]['content'].split('\\n')[-1] }}", "</b>"),
-            ("{% set ns = namespace(n=0) %}{% for i in range(9) %}{% if i > 2 %}{% break %}{% endif %}{% set ns.n = ns.n + i %}{% endfor %}{{ ns.n }}", "3"),
+            (
+                "{% set ns = namespace(n=0) %}{% for i in range(9) %}{% if i > 2 %}{% break %}{% endif %}{% set ns.n = ns.n + i %}{% endfor %}{{ ns.n }}",
+                "3",
+            ),
             ("{% if tools is none and enable_thinking is not defined %}ok{% endif %}", "ok"),
             ("{% generation %}a{%- endgeneration %}{% if add_generation_prompt %}b{% endif %}", "ab"),
             ("{{ strftime_now('%Y')[:2] }}{{ missing }}", "20"),

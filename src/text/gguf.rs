@@ -66,7 +66,8 @@ impl Tokenizer {
                     Some(id) => Some(id as usize),
                     None => unknown,
                 };
-                let inner = sentence_piece::build(SentencePiece { vocabulary: &vocabulary, scores, unknown, adds_space })?;
+                let inner =
+                    sentence_piece::build(SentencePiece { vocabulary: &vocabulary, scores, unknown, adds_space })?;
                 Parts {
                     inner,
                     table: table(&vocabulary, Spelling::SentencePiece { byte_fallback: true }),

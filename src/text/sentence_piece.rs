@@ -8,6 +8,9 @@ use tokenizers::normalizers::{Prepend, Replace, Sequence};
 use super::TextError;
 use super::gguf::Vocabulary;
 
+/// Tokens are tried at every cut, which is quadratic in their length; real ones have some tens of bytes.
+const MAX_TOKEN_BYTES: usize = 4096;
+
 /// What the metadata says of such a tokenizer.
 pub(super) struct SentencePiece<'a> {
     pub(super) vocabulary: &'a Vocabulary,
@@ -23,6 +26,9 @@ pub(super) fn build(source: SentencePiece<'_>) -> Result<tokenizers::Tokenizer, 
     let SentencePiece { vocabulary, scores, unknown, adds_space } = source;
     if let Some(id) = scores.iter().position(|score| score.is_nan()) {
         return Err(TextError::Vocabulary(format!("the score of token {id} is not a number")));
+    }
+    if let Some(id) = vocabulary.tokens.iter().position(|text| text.len() > MAX_TOKEN_BYTES) {
+        return Err(TextError::Vocabulary(format!("token {id} is longer than {MAX_TOKEN_BYTES} bytes")));
     }
     let ids = vocabulary.ids();
     let merges = merges(vocabulary, &ids, &scores);
