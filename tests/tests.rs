@@ -7,3 +7,4 @@ mod formats_gguf;
 mod formats_hf;
 mod sampler;
 mod scheduler;
+mod text;
