@@ -1,5 +1,6 @@
 """What one tiny model is expected to compute: recorded from transformers in float32, saved as safetensors."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,9 @@ def logits(model, ids: list[int]) -> torch.Tensor:
     return model(torch.tensor([ids]), use_cache=False).logits[0]
 
 
-def greedy(model, prompt: list[int], steps: int, stop_ids: frozenset[int] = frozenset()) -> tuple[list[int], list[float]]:
+def greedy(
+    model, prompt: list[int], steps: int, stop_ids: frozenset[int] = frozenset()
+) -> tuple[list[int], list[float]]:
     """Argmax tokens and, for each, how far it stood above the runner-up. Stops after a stop id, which it keeps."""
     ids, gaps = [], []
     for _ in range(steps):
@@ -76,25 +79,30 @@ def difference(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
 
 
 def rounding_noise(model, expected: dict[str, np.ndarray], seed: int) -> float:
-    """How far float32 stands from float64 on these inputs: what another order of additions may cost. Leaves the model in float64."""
+    """How far float32 stands from float64 on these inputs: what another order of additions may cost.
+
+    Leaves the model in float64.
+    """
     return difference(expected, record_logits(model.double(), seed))
 
 
 def save(tensors: dict[str, np.ndarray], path: Path, seed: int) -> None:
-    versions = {"transformers": transformers.__version__, "torch": torch.__version__, "seed": str(seed)}
-    safetensors.numpy.save_file(tensors, path, metadata=versions)
+    # One key, as safetensors writes several in a different order each time.
+    origin = {"seed": seed, "torch": torch.__version__, "transformers": transformers.__version__}
+    safetensors.numpy.save_file(tensors, path, metadata={"origin": json.dumps(origin)})
 
 
 def seed_of(path: Path) -> int:
     """The seed that a saved record's sequences were drawn with, so that a variant can be asked the same."""
     with safe_open(path, "np") as file:
-        return int(file.metadata()["seed"])
+        return json.loads(file.metadata()["origin"])["seed"]
 
 
 def describe(name: str, tensors: dict[str, np.ndarray]) -> str:
     ids, gaps = tensors["greedy.ids"], tensors["greedy.gaps"]
     last = tensors["logits.2"]
     return (
-        f"{name:16} logits {last.shape[0]}x{last.shape[1]} std {last.std():.2f}; greedy: {len(set(ids.tolist()))} distinct of {len(ids)}, "
+        f"{name:16} logits {last.shape[0]}x{last.shape[1]} std {last.std():.2f}; "
+        f"greedy: {len(set(ids.tolist()))} distinct of {len(ids)}, "
         f"gap min {gaps.min():.4f} median {np.median(gaps):.3f}"
     )

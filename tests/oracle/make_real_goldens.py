@@ -58,7 +58,7 @@ def golden(model, tokenizer, prompt: str, stop_ids: set[int]) -> dict:
     return {
         "prompt": prompt,
         "prompt_ids": prompt_ids,
-        "last_row_top5": [[i, v] for i, v in zip(top.indices.tolist(), round_all(top.values))],
+        "last_row_top5": [[i, v] for i, v in zip(top.indices.tolist(), round_all(top.values), strict=True)],
         "greedy_ids": ids,
         "greedy_gaps": round_all(gaps),
         "greedy_text": tokenizer.decode(ids),

@@ -33,29 +33,66 @@ ARCHITECTURES = {
     "gemma3_text": gguf.MODEL_ARCH.GEMMA3,
 }
 
-# GGUF has no key for the attention scale and none for the layer pattern: they are head_dim ** -0.5 and every sixth layer full.
-GEMMA3 = {**MODELS["gemma3"][0], "num_hidden_layers": 6, "query_pre_attn_scalar": 32, "layer_types": ["sliding_attention"] * 5 + ["full_attention"]}
+# GGUF has no key for the attention scale and none for the layer pattern: the scale is head_dim ** -0.5, and every sixth
+# layer is full.
+GEMMA3 = {
+    **MODELS["gemma3"][0],
+    "num_hidden_layers": 6,
+    "query_pre_attn_scalar": 32,
+    "layer_types": ["sliding_attention"] * 5 + ["full_attention"],
+}
 # K-quants have blocks of 256 weights, so rows must be multiples of that.
 LLAMA_WIDE = {
-    **LLAMA, "hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 8, "num_key_value_heads": 2,
-    "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": False,
+    **LLAMA,
+    "hidden_size": 256,
+    "intermediate_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": False,
 }
 
-# name: (a folder of tiny/ or a config, storage type by a part of the tensor's GGUF name, tensors in each part of a split file or 0).
-# The first matching part decides ("output.weight" is attn_output's end, too); "" is the default. Vectors are always F32, as the converter has it.
+# name: (a folder of tiny/ or a config, storage type by a part of the tensor's GGUF name, tensors in each part of a
+# split file or 0). The first matching part decides ("output.weight" is attn_output's end, too); "" is the default.
+# Vectors are always F32, as the converter has it.
 FILES = {
     "llama3-f32": ("llama3", {"": Type.F32}, 0),
     "llama3-q8_0-split": ("llama3", {"": Type.Q8_0}, 8),
     "smollm2-q4_1": ("smollm2", {"token_embd": Type.Q8_0, "": Type.Q4_1}, 0),
-    "llama-k": (LLAMA_WIDE, {"output.weight": Type.Q6_K, "token_embd": Type.Q4_K, "attn_v": Type.Q6_K, "ffn_down": Type.Q5_K, "attn_q": Type.Q5_K, "": Type.Q4_K}, 0),
-    "qwen2-mixed": ("qwen2", {"token_embd": Type.Q5_0, "attn_q": Type.F16, "attn_k": Type.BF16, "attn_v": Type.Q8_0, "ffn_down": Type.Q5_1, "ffn_up": Type.Q4_1, "": Type.Q4_0}, 0),
+    "llama-k": (
+        LLAMA_WIDE,
+        {
+            "output.weight": Type.Q6_K,
+            "token_embd": Type.Q4_K,
+            "attn_v": Type.Q6_K,
+            "ffn_down": Type.Q5_K,
+            "attn_q": Type.Q5_K,
+            "": Type.Q4_K,
+        },
+        0,
+    ),
+    "qwen2-mixed": (
+        "qwen2",
+        {
+            "token_embd": Type.Q5_0,
+            "attn_q": Type.F16,
+            "attn_k": Type.BF16,
+            "attn_v": Type.Q8_0,
+            "ffn_down": Type.Q5_1,
+            "ffn_up": Type.Q4_1,
+            "": Type.Q4_0,
+        },
+        0,
+    ),
     "qwen3-q4_0": ("qwen3", {"output.weight": Type.Q8_0, "": Type.Q4_0}, 0),
     "gemma3-q5_0": (GEMMA3, {"token_embd": Type.Q8_0, "ffn_down": Type.Q5_1, "": Type.Q5_0}, 0),
 }
 
 
 def permute(rows: np.ndarray, heads: int) -> np.ndarray:
-    """Hugging Face's RoPE pairs row i of a head with row i + d/2, llama.cpp's for this architecture row 2i with 2i + 1."""
+    """Hugging Face's RoPE pairs row i of a head with i + d/2; llama.cpp's, for this architecture, 2i with 2i + 1."""
     return rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
@@ -87,8 +124,11 @@ def rope_factors(config: dict) -> np.ndarray | None:
 
 
 def random_k_blocks(shape: tuple[int, int], kind: Type, rng: np.random.Generator) -> np.ndarray:
-    """Random blocks of a K-quant, for which gguf-py has no quantiser: every bit of the codes and the 6-bit
-    scales is drawn, the half-precision scales are set so that weights have mean 0 and deviation near 1/sqrt(columns)."""
+    """Random blocks of a K-quant, for which gguf-py has no quantiser.
+
+    Every bit of the codes and of the inner scales is drawn; the half-precision scales are set so that the weights have
+    mean 0 and a deviation near 1/sqrt(columns).
+    """
     block, size = gguf.GGML_QUANT_SIZES[kind]
     blocks = rng.integers(0, 256, (shape[0] * shape[1] // block, size), dtype=np.uint8)
     deviation = shape[1] ** -0.5 * rng.uniform(0.7, 1.4, (len(blocks), 1))
@@ -153,10 +193,14 @@ def finish(writer: gguf.GGUFWriter) -> None:
 
 
 def sources(of: str | dict) -> Iterator[tuple[dict, dict[str, np.ndarray], int]]:
-    """The config, the Hugging Face tensors and the seed of one model; where they are made here, of several to choose from."""
+    """Config, Hugging Face tensors and seed of a model; of several to choose from, where they are made here."""
     if isinstance(of, str):
         folder = TINY / of
-        yield json.loads((folder / "config.json").read_text()), load_file(folder / "model.safetensors"), golden.seed_of(folder / "expected.safetensors")
+        yield (
+            json.loads((folder / "config.json").read_text()),
+            load_file(folder / "model.safetensors"),
+            golden.seed_of(folder / "expected.safetensors"),
+        )
         return
     fields = dict(of)
     config = AutoConfig.for_model(fields.pop("model_type"), **fields)
@@ -181,7 +225,7 @@ def make(name: str) -> None:
     path = FOLDER / f"{name}.gguf"
     for config, state, seed in sources(of):
         write(path, config, state, types, 0)
-        # The tensors come back through transformers' own GGUF reader; the configuration is ours, for the facts that a GGUF file leaves out.
+        # The tensors come back through transformers' own GGUF reader. The config is ours, for what GGUF leaves out.
         expected = golden.record(golden.load(FOLDER, config, gguf=path.name), seed)
         if expected["greedy.gaps"].min() >= MIN_GAP:
             break

@@ -15,7 +15,6 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -44,9 +43,28 @@ SHARED = {
     "eos_token_id": 2,
 }
 
-LLAMA = {**SHARED, "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
-MISTRAL = {**SHARED, "architectures": ["MistralForCausalLM"], "model_type": "mistral", "hidden_act": "silu", "rms_norm_eps": 1e-5}
-LLAMA3_ROPE = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+LLAMA = {
+    **SHARED,
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_act": "silu",
+    "attention_bias": False,
+    "mlp_bias": False,
+}
+MISTRAL = {
+    **SHARED,
+    "architectures": ["MistralForCausalLM"],
+    "model_type": "mistral",
+    "hidden_act": "silu",
+    "rms_norm_eps": 1e-5,
+}
+LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
 
 # name: (config.json, mutants)
 MODELS = {
@@ -57,40 +75,96 @@ MODELS = {
     ),
     # Of a head's 8 frequencies one keeps its value, one lies in the smoothed band, six are divided by 8.
     "llama3": (
-        {**LLAMA, "rms_norm_eps": 1e-5, "rope_theta": 500000.0, "rope_scaling": LLAMA3_ROPE, "tie_word_embeddings": True, "eos_token_id": [2, 3]},
-        {"no RoPE scaling": {"rope_scaling": None}, "no smoothed band": {"rope_scaling": {**LLAMA3_ROPE, "high_freq_factor": 1.001}}},
+        {
+            **LLAMA,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 500000.0,
+            "rope_scaling": LLAMA3_ROPE,
+            "tie_word_embeddings": True,
+            "eos_token_id": [2, 3],
+        },
+        {
+            "no RoPE scaling": {"rope_scaling": None},
+            "no smoothed band": {"rope_scaling": {**LLAMA3_ROPE, "high_freq_factor": 1.001}},
+        },
     ),
     "smollm2": (
-        {**LLAMA, "hidden_size": 96, "num_attention_heads": 3, "num_key_value_heads": 1, "rms_norm_eps": 1e-5, "rope_theta": 100000.0, "tie_word_embeddings": True},
+        {
+            **LLAMA,
+            "hidden_size": 96,
+            "num_attention_heads": 3,
+            "num_key_value_heads": 1,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 100000.0,
+            "tie_word_embeddings": True,
+        },
         {"RoPE base": {"rope_theta": 10000.0}},
     ),
     "mistral": (
         {**MISTRAL, "sliding_window": 16, "rope_theta": 10000.0, "tie_word_embeddings": False},
-        {"no window": {"sliding_window": None}, "window - 1": {"sliding_window": 15}, "window + 1": {"sliding_window": 17}},
+        {
+            "no window": {"sliding_window": None},
+            "window - 1": {"sliding_window": 15},
+            "window + 1": {"sliding_window": 17},
+        },
     ),
     # A window that use_sliding_window turns off.
     "qwen2": (
         {
-            **SHARED, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu", "rms_norm_eps": 1e-6,
-            "rope_theta": 1000000.0, "sliding_window": 8, "use_sliding_window": False, "max_window_layers": 1, "tie_word_embeddings": True,
+            **SHARED,
+            "architectures": ["Qwen2ForCausalLM"],
+            "model_type": "qwen2",
+            "hidden_act": "silu",
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 1000000.0,
+            "sliding_window": 8,
+            "use_sliding_window": False,
+            "max_window_layers": 1,
+            "tie_word_embeddings": True,
         },
         {"window on": {"use_sliding_window": True, "max_window_layers": 0}},
     ),
     "qwen3": (
         {
-            **SHARED, "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "hidden_act": "silu", "rms_norm_eps": 1e-6, "head_dim": 32,
-            "rope_theta": 1000000.0, "rope_scaling": None, "attention_bias": False, "sliding_window": None, "use_sliding_window": False,
-            "max_window_layers": 2, "tie_word_embeddings": False,
+            **SHARED,
+            "architectures": ["Qwen3ForCausalLM"],
+            "model_type": "qwen3",
+            "hidden_act": "silu",
+            "rms_norm_eps": 1e-6,
+            "head_dim": 32,
+            "rope_theta": 1000000.0,
+            "rope_scaling": None,
+            "attention_bias": False,
+            "sliding_window": None,
+            "use_sliding_window": False,
+            "max_window_layers": 2,
+            "tie_word_embeddings": False,
         },
         {"RoPE base": {"rope_theta": 10000.0}},
     ),
     "gemma3": (
         {
-            **SHARED, "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text", "hidden_activation": "gelu_pytorch_tanh", "rms_norm_eps": 1e-6,
-            "intermediate_size": 64, "num_hidden_layers": 3, "num_key_value_heads": 1, "head_dim": 32, "query_pre_attn_scalar": 48,
-            "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
-            "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0, "rope_scaling": None, "attention_bias": False,
-            "attn_logit_softcapping": None, "final_logit_softcapping": None, "bos_token_id": 2, "eos_token_id": [1, 106], "pad_token_id": 0,
+            **SHARED,
+            "architectures": ["Gemma3ForCausalLM"],
+            "model_type": "gemma3_text",
+            "hidden_activation": "gelu_pytorch_tanh",
+            "rms_norm_eps": 1e-6,
+            "intermediate_size": 64,
+            "num_hidden_layers": 3,
+            "num_key_value_heads": 1,
+            "head_dim": 32,
+            "query_pre_attn_scalar": 48,
+            "sliding_window": 8,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            "rope_theta": 1000000.0,
+            "rope_local_base_freq": 10000.0,
+            "rope_scaling": None,
+            "attention_bias": False,
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": None,
+            "bos_token_id": 2,
+            "eos_token_id": [1, 106],
+            "pad_token_id": 0,
         },
         {
             "scale by head_dim": {"query_pre_attn_scalar": 32},
@@ -106,10 +180,25 @@ MODELS = {
     # As in the 4B to 27B models: a pattern in place of the list of layer types, and global positions divided by 8.
     "gemma3-linear": (
         {
-            **SHARED, "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text", "hidden_activation": "gelu_pytorch_tanh", "rms_norm_eps": 1e-6,
-            "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "query_pre_attn_scalar": 32,
-            "sliding_window": 16, "sliding_window_pattern": 2, "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0,
-            "rope_scaling": {"rope_type": "linear", "factor": 8.0}, "bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0,
+            **SHARED,
+            "architectures": ["Gemma3ForCausalLM"],
+            "model_type": "gemma3_text",
+            "hidden_activation": "gelu_pytorch_tanh",
+            "rms_norm_eps": 1e-6,
+            "intermediate_size": 64,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 32,
+            "query_pre_attn_scalar": 32,
+            "sliding_window": 16,
+            "sliding_window_pattern": 2,
+            "rope_theta": 1000000.0,
+            "rope_local_base_freq": 10000.0,
+            "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+            "bos_token_id": 2,
+            "eos_token_id": 1,
+            "pad_token_id": 0,
         },
         {"no RoPE scaling": {"rope_scaling": None}, "pattern of 6": {"sliding_window_pattern": 6}},
     ),
@@ -154,7 +243,9 @@ def randomise(config, seed: int) -> dict[str, torch.Tensor]:
     """A state dict for `config`, without the output matrix where it is tied."""
     model = AutoModelForCausalLM.from_config(config)
     generator = torch.Generator().manual_seed(seed)
-    return {name: initial(name, parameter, config, generator).contiguous() for name, parameter in model.named_parameters()}
+    return {
+        name: initial(name, parameter, config, generator).contiguous() for name, parameter in model.named_parameters()
+    }
 
 
 def write_json(path: Path, value: dict) -> None:
@@ -166,9 +257,14 @@ def make(name: str) -> None:
     folder = TINY / name
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", config)
-    write_json(folder / "generation_config.json", {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]})
+    write_json(
+        folder / "generation_config.json",
+        {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]},
+    )
     for seed in range(FIRST_SEED, FIRST_SEED + SEEDS_TO_TRY):
-        save_file(randomise(AutoConfig.from_pretrained(folder), seed), folder / "model.safetensors", metadata={"format": "pt"})
+        save_file(
+            randomise(AutoConfig.from_pretrained(folder), seed), folder / "model.safetensors", metadata={"format": "pt"}
+        )
         model = golden.load(folder)
         text = golden.record_greedy(model, seed)
         if len(set(text["greedy.ids"].tolist())) >= MIN_DISTINCT and text["greedy.gaps"].min() >= MIN_GAP:
@@ -177,7 +273,10 @@ def make(name: str) -> None:
         sys.exit(f"{name}: no seed gives a greedy text that is varied and clear of ties")
     expected = golden.record(model, seed)
     golden.save(expected, folder / "expected.safetensors", seed)
-    print(golden.describe(name, expected), f"(seed {seed}; rounding noise {golden.rounding_noise(model, expected, seed):.1e})")
+    print(
+        golden.describe(name, expected),
+        f"(seed {seed}; rounding noise {golden.rounding_noise(model, expected, seed):.1e})",
+    )
     for label, change in mutants.items():
         moved = golden.difference(expected, golden.record_logits(golden.load(folder, {**config, **change}), seed))
         print(f"    {label}: logits move by {moved:.3f}")
