@@ -4,6 +4,7 @@ mod support;
 
 mod formats_blocks;
 mod formats_gguf;
+mod formats_gguf_split;
 mod formats_hf;
 mod sampler;
 mod scheduler;
