@@ -7,6 +7,7 @@ pub mod engine;
 pub mod formats;
 pub mod gpu;
 pub mod kernels;
+pub mod model;
 pub mod recording;
 pub mod schedule;
 pub mod text;

@@ -41,6 +41,18 @@ pub enum Description {
 }
 
 /// An open checkpoint. Its files are memory-mapped: opening reads their headers only.
+///
+/// ```no_run
+/// use wgpt::formats::{Checkpoint, blocks};
+///
+/// let checkpoint = Checkpoint::open("model.gguf".as_ref())?;
+/// for tensor in checkpoint.tensors() {
+///     let mut values = vec![0.0; tensor.shape.iter().product()];
+///     blocks::dequantize(tensor.dtype, checkpoint.bytes(tensor)?, &mut values)?;
+///     println!("{} {:?} {} {:?}", tensor.name, tensor.shape, tensor.dtype, values.first());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -59,7 +71,7 @@ impl Checkpoint {
     /// Tokenizer files are not looked at; they are in the folder [`Checkpoint::path`].
     ///
     /// # Errors
-    /// [`FormatError`], also for any damaged or hostile file. Memory stays within a small multiple of the headers' size.
+    /// [`FormatError`], also for damaged and hostile files. Memory stays within a small multiple of the headers' size.
     pub fn open(path: &Path) -> Result<Checkpoint, FormatError> {
         if path.is_dir() {
             return Checkpoint::open_folder(path);
@@ -102,8 +114,8 @@ impl Checkpoint {
     /// particular alignment.
     ///
     /// # Errors
-    /// [`FormatError::Shrank`] if the file has become shorter since it was opened, and [`FormatError::ForeignTensor`] for
-    /// a tensor of another checkpoint.
+    /// [`FormatError::Shrank`] if the file has become shorter since it was opened, and [`FormatError::ForeignTensor`]
+    /// for a tensor of another checkpoint.
     pub fn bytes(&self, tensor: &TensorInfo) -> Result<&[u8], FormatError> {
         match (self.tensor(&tensor.name), self.files.get(tensor.file)) {
             (Some(own), Some(file)) if own == tensor => file.bytes(tensor.offset..tensor.offset + tensor.len),

@@ -23,9 +23,7 @@ pub enum FormatError {
     Json { path: PathBuf, cause: serde_json::Error },
     #[error("{path} is larger than the {limit} bytes that such a file may have; check what it is")]
     TooLarge { path: PathBuf, limit: u64 },
-    #[error(
-        "{path} is neither a GGUF file nor part of a Hugging Face folder; give a .gguf file or a folder with config.json"
-    )]
+    #[error("{path} is neither a GGUF file nor part of a Hugging Face folder; give a .gguf file or such a folder")]
     UnknownFile { path: PathBuf },
     #[error(
         "the folder {path} holds no model: config.json with model.safetensors (or its index and shards), or one .gguf \

@@ -1,7 +1,7 @@
 //! The header of a safetensors file.
 //!
-//! The `safetensors` crate defines the fields and validates gaps, overlaps, and spans against shapes. What it leaves out
-//! is done here: a name that occurs twice (the crate keeps the last), and which tensor has the wrong type of value.
+//! The `safetensors` crate defines the fields and validates gaps, overlaps, and spans against shapes. What it leaves
+//! out is done here: a name that occurs twice (the crate keeps the last), and which tensor has the wrong type of value.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Blocks of 32 elements with one scale, and perhaps one minimum.
 //!
-//! Four-bit codes lie in 16 bytes: element `i` in the low half of byte `i`, element `i + 16` in its high half. The fifth
-//! bits of the `q5` types are one little-endian `u32`, bit `i` for element `i`.
+//! Four-bit codes lie in 16 bytes: element `i` in the low half of byte `i`, element `i + 16` in its high half. The
+//! fifth bits of the `q5` types are one little-endian `u32`, bit `i` for element `i`.
 
 use super::half_at;
 

@@ -25,7 +25,7 @@ pub enum DequantizeError {
 /// Scales are not judged: one that is NaN or infinite makes the elements of its block so.
 ///
 /// # Errors
-/// [`DequantizeError`] if `bytes` are not whole blocks or `out` has another number of elements; `out` is then untouched.
+/// [`DequantizeError`] if `bytes` are not whole blocks or `out` has not their number of elements; `out` is not touched.
 pub fn dequantize(dtype: DType, bytes: &[u8], out: &mut [f32]) -> Result<(), DequantizeError> {
     if !bytes.len().is_multiple_of(dtype.block_bytes()) {
         return Err(DequantizeError::PartialBlock { dtype, bytes: bytes.len() });

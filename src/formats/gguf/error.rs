@@ -61,12 +61,15 @@ pub enum GgufError {
     #[error("this is part {number} of {count} of a split model; open the first part, {first}")]
     NotFirstSplit { number: u64, count: u64, first: String },
     #[error(
-        "this is a part of a model that is split in {count}, but its name is not NAME-{number:05}-of-{count:05}.gguf; rename it back"
+        "this is a part of a model that is split in {count}, but its name is not \
+         NAME-{number:05}-of-{count:05}.gguf; rename it back"
     )]
     SplitName { number: u64, count: u64 },
+    #[error("the file says that it is part {number} of {count}; it is damaged, download it again")]
+    SplitNumber { number: u64, count: u64 },
     #[error("this file is missing, part {number} of {count} of the model; download it to where the first part is")]
     SplitMissing { number: u64, count: u64 },
-    #[error("this is not part {number} of {count} of the model, as its name says; download the parts again")]
+    #[error("its metadata does not say that it is part {number} of {count} of the model; download the parts again")]
     SplitMismatch { number: u64, count: u64 },
     #[error(
         "the parts hold {found} tensors instead of the {declared} that the first one declares; download them again"

@@ -29,11 +29,11 @@ impl Part {
 /// The paths of parts 2 and on of the model whose first part is the file `path`; they are not known to exist.
 ///
 /// # Errors
-/// The file is not the first part, or its name does not follow the scheme.
+/// The file is not the first part, its name does not follow the scheme, or it counts beyond the last part.
 pub(super) fn others(path: &Path, part: Part) -> Result<impl Iterator<Item = (Part, PathBuf)>, GgufError> {
     let Part { number, count } = part;
     if number > count {
-        return Err(GgufError::SplitMismatch { number, count });
+        return Err(GgufError::SplitNumber { number, count });
     }
     let stem = path
         .file_name()
