@@ -61,6 +61,7 @@ impl Figures<'_> {
                 "parameters": model.parameters,
                 "quantisation": model.quantisation,
                 "context": model.context,
+                "chunk_size": model.chunk_size,
             },
             "device": model.device,
             "warnings": model.warnings,
@@ -84,7 +85,7 @@ impl Figures<'_> {
                 device.name, device.backend, device.device_type, device.driver, device.driver_info
             ),
         )?;
-        row(f, "context", &format!("{} tokens", model.context))?;
+        row(f, "context", &format!("{} tokens, prefilled in chunks of {}", model.context, model.chunk_size))?;
         row(f, "ended by", finish_name(&generation.finish_reason))
     }
 }

@@ -40,7 +40,7 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// From here on the first signal only raises [`Interrupt::stop`], so that the work can be ended in order.
+    /// From here on the first signal only raises [`Interrupt::stop_flag`], so that the work can be ended in order.
     pub fn defer(&self) {
         self.exit_at_once.store(false, Ordering::SeqCst);
     }
@@ -50,12 +50,7 @@ impl Interrupt {
         self.exit_at_once.store(true, Ordering::SeqCst);
     }
 
-    /// Whether a signal has asked for the end.
-    pub fn stop(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// The flag behind [`Interrupt::stop`], for work that looks at it between its own steps.
+    /// Raised by a signal; for work that looks at it between its own steps.
     pub fn stop_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
     }
@@ -80,10 +75,9 @@ mod tests {
     fn a_deferred_signal_raises_the_flag_and_sets_the_exit_code() {
         let interrupt = Interrupt::install().expect("handlers");
         interrupt.defer();
-        assert!(!interrupt.stop());
+        assert!(!interrupt.stop_flag().load(Ordering::Relaxed));
         assert_eq!(interrupt.exit_code(), None);
         signal_hook::low_level::raise(SIGTERM).expect("raised");
-        assert!(interrupt.stop());
         assert!(interrupt.stop_flag().load(Ordering::Relaxed));
         assert_eq!(interrupt.exit_code(), Some(ExitCode::from(143)));
         assert!(interrupt.exit_at_once.load(Ordering::Relaxed), "the next one ends the process");

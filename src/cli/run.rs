@@ -33,13 +33,11 @@ pub fn execute(args: RunArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::install().context("cannot listen for Ctrl-C")?;
     let path = find_model(&options)?;
     let mut engine = load(&path, &options)?;
-    let request = request(&engine, &options, prompt)?;
+    let request = GenerationRequest { interrupt: Some(interrupt.stop_flag()), ..request(&engine, &options, prompt)? };
 
     let mut output = TextOutput::new(options.output);
     interrupt.defer();
-    let generation = engine.generate(&request, &mut |text| {
-        if interrupt.stop() { ControlFlow::Break(()) } else { output.write(text) }
-    });
+    let generation = engine.generate(&request, &mut |text| output.write(text));
     interrupt.release();
     let generation = match (output.finish(), generation) {
         // The reader has seen enough, as in `wgpt run ... | head`.
@@ -118,6 +116,7 @@ fn request(engine: &Engine, options: &RunOptions, prompt: String) -> anyhow::Res
         sampling: options.sampling,
         stop: options.stop.clone(),
         ignore_eos: options.ignore_eos,
+        interrupt: None,
     })
 }
 

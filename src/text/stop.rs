@@ -7,31 +7,37 @@ pub struct StopStrings {
     stops: Vec<String>,
     /// Text that ends in the start of a stop string; always shorter than the longest of them.
     held: String,
-    stopped: bool,
+    stopped: Option<String>,
 }
 
 impl StopStrings {
     /// Watches for any of `stops`; empty strings are ignored, since they would stop before the first word.
     pub fn new<S: Into<String>>(stops: impl IntoIterator<Item = S>) -> Self {
         let stops = stops.into_iter().map(Into::into).filter(|stop: &String| !stop.is_empty()).collect();
-        Self { stops, held: String::new(), stopped: false }
+        Self { stops, held: String::new(), stopped: None }
     }
 
     /// Takes the next piece of the stream. Returns what may be shown now, and whether a stop string was met: from then
     /// on nothing more is shown.
     pub fn push(&mut self, text: &str) -> (String, bool) {
-        if self.stopped {
+        if self.stopped.is_some() {
             return (String::new(), true);
         }
         self.held.push_str(text);
-        if let Some(start) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
-            self.stopped = true;
+        let first = self.stops.iter().filter_map(|stop| Some((self.held.find(stop.as_str())?, stop))).min();
+        if let Some((start, stop)) = first {
+            self.stopped = Some(stop.clone());
             self.held.truncate(start);
             return (std::mem::take(&mut self.held), true);
         }
         let keep = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
         let held = self.held.split_off(self.held.len() - keep);
         (std::mem::replace(&mut self.held, held), false)
+    }
+
+    /// The stop string that was met.
+    pub fn matched(&self) -> Option<&str> {
+        self.stopped.as_deref()
     }
 
     /// What was held back when the stream ends without a stop string.
