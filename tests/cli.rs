@@ -387,6 +387,39 @@ mod signals {
     }
 
     #[test]
+    fn a_signal_amid_a_long_prompt_needs_no_first_token() {
+        if !has_device() {
+            return;
+        }
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("prompt.txt");
+        // A step a token: long enough to be amid it, whatever the device.
+        fs::write(&file, "What is a GPU? ".repeat(100)).expect("written");
+        let model = model();
+        let mut child = std_wgpt(&["run", "-m", &model, "-b", "1", "-f", file.to_str().expect("UTF-8")])
+            .env("WGPT_LOG", "wgpt=debug")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("wgpt runs");
+        let mut log = std::io::BufReader::new(child.stderr.take().expect("piped"));
+        // A kernel of the first step is compiled, so the prefill has begun.
+        let mut line = String::new();
+        while !line.contains("made a pipeline") {
+            line.clear();
+            assert_ne!(std::io::BufRead::read_line(&mut log, &mut line).expect("UTF-8"), 0, "no pipeline was made");
+        }
+        send("-INT", &child);
+        let mut rest = String::new();
+        log.read_to_string(&mut rest).expect("UTF-8");
+        assert_eq!(wait(&mut child).code(), Some(130));
+        let mut text = String::new();
+        child.stdout.take().expect("piped").read_to_string(&mut text).expect("UTF-8");
+        assert_eq!(text, "");
+        assert!(contains("generated   0 tokens").eval(&rest), "{rest}");
+    }
+
+    #[test]
     fn a_signal_while_stdin_is_read_ends_at_once() {
         let model = model();
         let mut child = std_wgpt(&["run", "-m", &model])

@@ -110,12 +110,12 @@ impl Snapshot {
         let Some(folder) = self.cached_folder() else { return Ok(None) };
         let names = files_below(&folder);
         let Ok(choice) = choose(&names, model) else { return Ok(None) };
-        let complete = match choice.index() {
-            Some(index) => shards_of_index(&folder.join(index), model)?.iter().all(|shard| names.contains(shard)),
-            None => true,
-        };
-        let verified = !choice.files().iter().any(|file| download::marker(&folder, file).exists());
-        Ok((complete && verified).then(|| choice.path_to_load(&folder)))
+        let mut files = choice.files().to_vec();
+        if let Some(index) = choice.index() {
+            files.extend(shards_of_index(&folder.join(index), model)?);
+        }
+        let is_good = |file: &String| names.contains(file) && !download::marker(&folder, file).exists();
+        Ok(files.iter().all(is_good).then(|| choice.path_to_load(&folder)))
     }
 
     fn cached_folder(&self) -> Option<PathBuf> {

@@ -1,5 +1,7 @@
 //! Logging for developers: off unless `WGPT_LOG` asks for it.
 
+use std::io::{self, IsTerminal};
+
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -22,8 +24,9 @@ pub fn init() -> anyhow::Result<()> {
             "{VARIABLE}={value} is no log filter; use a level (error, warn, info, debug, trace) or TARGET=LEVEL,..."
         )
     })?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // A second subscriber is the only failure, and this is the only place that sets one.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = subscriber.with_ansi(io::stderr().is_terminal()).try_init();
     Ok(())
 }
 
