@@ -120,7 +120,8 @@ mod tests {
             )
         ) {
             let (parts, rest) = stream(&pieces);
-            prop_assert_eq!(parts.concat() + &rest, String::from_utf8_lossy(&pieces.concat()));
+            let bytes = pieces.concat();
+            prop_assert_eq!(parts.concat() + &rest, String::from_utf8_lossy(&bytes));
         }
 
         #[test]

@@ -95,7 +95,7 @@ pub(super) fn by_name(name: &str) -> Option<PreTokenization> {
         "glm4" | "glm5" => plain(&[LLAMA3]).ignoring_merges(),
         "qwen2" | "kormo" => plain(&[QWEN2]).normalizing(),
         "stablelm2" | "deepseek-r1-qwen" | "megrez" | "hunyuan" | "solar-open" | "grok-2" => plain(&[QWEN2]),
-        "qwen35" => plain(&[QWEN35]).normalizing(),
+        "qwen35" => plain(&[QWEN35]),
         "gpt-4o" | "llama4" | "kanana2" | "minimax-m2" => plain(&[GPT4O]),
         "tekken" => plain(&[TEKKEN]).ignoring_merges().adding_bos(),
         "falcon" => plain(&[r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]"]),

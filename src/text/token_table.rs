@@ -108,7 +108,7 @@ mod tests {
         let theirs = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet();
         assert_eq!(ours.len(), 256);
         assert!(ours.iter().all(|character| theirs.contains(character)));
-        assert_eq!((BYTE_OF_CHARACTER[&'Ġ'], BYTE_OF_CHARACTER[&'Ċ'], BYTE_OF_CHARACTER[&'ń']), (b' ', b'\n', 0xAD));
+        assert_eq!((BYTE_OF_CHARACTER[&'Ġ'], BYTE_OF_CHARACTER[&'Ċ'], BYTE_OF_CHARACTER[&'Ń']), (b' ', b'\n', 0xAD));
     }
 
     #[test]

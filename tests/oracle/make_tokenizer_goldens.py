@@ -93,7 +93,7 @@ def sentence_piece(name, adds_space):
     latin = [text for text in TEXTS if max(text, default="a") < "\u0500"]
     learner.train_from_iterator(latin * 2, trainers.BpeTrainer(vocab_size=400, show_progress=False))
     pieces = sorted(learner.get_vocab().items(), key=lambda item: (len(item[0]) == 1, item[1]))
-    pieces = [piece for piece, _ in pieces if piece != "\n"]
+    pieces = [piece for piece, _ in pieces if piece.strip("\n")]
     special = ["<unk>", "<s>", "</s>"]
     tokens = special + [f"<0x{byte:02X}>" for byte in range(256)] + ["\n\n", "<table>"] + pieces
     kinds = [2, 3, 3] + [6] * 256 + [4, 4] + [1] * len(pieces)
