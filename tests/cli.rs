@@ -403,11 +403,10 @@ mod signals {
             .spawn()
             .expect("wgpt runs");
         let mut log = std::io::BufReader::new(child.stderr.take().expect("piped"));
-        // A kernel of the first step is compiled, so the prefill has begun.
         let mut line = String::new();
-        while !line.contains("made a pipeline") {
+        while !line.contains("generation begins") {
             line.clear();
-            assert_ne!(std::io::BufRead::read_line(&mut log, &mut line).expect("UTF-8"), 0, "no pipeline was made");
+            assert_ne!(std::io::BufRead::read_line(&mut log, &mut line).expect("UTF-8"), 0, "it never began");
         }
         send("-INT", &child);
         let mut rest = String::new();

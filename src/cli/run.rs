@@ -37,6 +37,7 @@ pub fn execute(args: RunArgs) -> anyhow::Result<ExitCode> {
 
     let mut output = TextOutput::new(options.output);
     interrupt.defer();
+    tracing::debug!(prompt = request.prompt, "generation begins");
     let generation = engine.generate(&request, &mut |text| output.write(text));
     interrupt.release();
     let generation = match (output.finish(), generation) {
