@@ -4,6 +4,7 @@
 //! [`gpu`] or [`mod@reference`] (executes it) -> [`engine`] -> [`text`]. Each module sees only the next ones.
 
 pub mod formats;
+pub mod gpu;
 pub mod kernels;
 pub mod recording;
 pub mod schedule;

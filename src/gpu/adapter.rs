@@ -1,0 +1,323 @@
+//! Which adapters there are, what they can do, and which one a run takes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::kernels::AdapterFacts;
+
+/// A graphics API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    Vulkan,
+    Metal,
+    Dx12,
+    Gl,
+}
+
+impl Backend {
+    const ALL: [Backend; 4] = [Backend::Vulkan, Backend::Metal, Backend::Dx12, Backend::Gl];
+
+    fn bits(self) -> wgpu::Backends {
+        match self {
+            Backend::Vulkan => wgpu::Backends::VULKAN,
+            Backend::Metal => wgpu::Backends::METAL,
+            Backend::Dx12 => wgpu::Backends::DX12,
+            Backend::Gl => wgpu::Backends::GL,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Backend::Vulkan => "vulkan",
+            Backend::Metal => "metal",
+            Backend::Dx12 => "dx12",
+            Backend::Gl => "gl",
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Backend {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        let lower = s.to_ascii_lowercase();
+        Backend::ALL
+            .into_iter()
+            .find(|b| b.name() == lower)
+            .ok_or_else(|| format!("there is no backend '{s}'; use vulkan, metal, dx12 or gl"))
+    }
+}
+
+/// What the user asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceSelector {
+    /// A position in the list of [`devices`], or a part of an adapter's name.
+    pub device: Option<String>,
+    pub backend: Option<Backend>,
+}
+
+/// Why no adapter could be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum AdapterError {
+    #[error("no GPU adapter was found; install a Vulkan driver (a software one, such as Mesa's lavapipe, works too)")]
+    None,
+    #[error("no adapter of the {0} backend was found; `wgpt devices` lists what there is")]
+    NoBackend(Backend),
+    #[error("no device matches '{wanted}'; there is {}", .available.join(", "))]
+    NoMatch { wanted: String, available: Vec<String> },
+    #[error("{name} cannot be used: {reason}")]
+    Unusable { name: String, reason: String },
+    #[error("{name} refused to open: {reason}; update its driver or choose another device (--device)")]
+    Refused { name: String, reason: String },
+}
+
+/// One adapter, described.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct DeviceInfo {
+    /// Position in the list: what `--device` takes.
+    pub index: usize,
+    pub name: String,
+    pub backend: String,
+    pub device_type: String,
+    pub driver: String,
+    pub driver_info: String,
+    pub vendor_id: u32,
+    pub device_id: u32,
+    /// False where results are known to be wrong; `notice` says why.
+    pub usable: bool,
+    pub notice: Option<String>,
+    /// The smallest and largest subgroup.
+    pub subgroup_sizes: (u32, u32),
+    pub features: Vec<String>,
+    pub limits: DeviceLimits,
+    /// The one that a run takes unless told otherwise.
+    pub selected: bool,
+}
+
+impl DeviceInfo {
+    /// The adapter is a CPU that emulates a GPU.
+    pub fn is_software(&self) -> bool {
+        self.device_type == "software"
+    }
+
+    fn label(&self) -> String {
+        format!("{} '{}' ({})", self.index, self.name, self.backend)
+    }
+}
+
+/// The limits that decide what fits.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct DeviceLimits {
+    pub max_buffer_size: u64,
+    pub max_storage_binding: u64,
+    pub max_storage_buffers: u32,
+    pub max_workgroup_memory: u32,
+    pub max_workgroup_invocations: u32,
+}
+
+/// An adapter of wgpu's with its description.
+pub(super) struct Candidate {
+    pub adapter: wgpu::Adapter,
+    pub info: DeviceInfo,
+}
+
+/// Every adapter of every backend.
+pub fn devices() -> Vec<DeviceInfo> {
+    candidates(wgpu::Backends::all()).into_iter().map(|c| c.info).collect()
+}
+
+/// The adapter that the selector names, or the best one.
+///
+/// GL is looked at only when it is asked for or nothing else is there: its libraries are slow to start and print to stderr.
+pub(super) fn select(selector: &DeviceSelector) -> Result<Candidate, AdapterError> {
+    let native = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    let mut found = match (selector.backend, &selector.device) {
+        (Some(backend), _) => candidates(backend.bits()),
+        // Positions count over all backends.
+        (None, Some(_)) => candidates(wgpu::Backends::all()),
+        (None, None) => {
+            let found = candidates(native);
+            if found.iter().any(|c| c.info.usable) { found } else { candidates(wgpu::Backends::all()) }
+        }
+    };
+    if found.is_empty() {
+        return Err(selector.backend.map_or(AdapterError::None, AdapterError::NoBackend));
+    }
+    let position = match &selector.device {
+        Some(wanted) => position_of(wanted, &found)?,
+        None => found.iter().position(|c| c.info.selected).unwrap_or(0),
+    };
+    let chosen = found.swap_remove(position);
+    if !chosen.info.usable {
+        let reason = chosen.info.notice.clone().unwrap_or_default();
+        return Err(AdapterError::Unusable { name: chosen.info.name, reason });
+    }
+    Ok(chosen)
+}
+
+fn position_of(wanted: &str, found: &[Candidate]) -> Result<usize, AdapterError> {
+    if let Ok(index) = wanted.parse::<usize>()
+        && let Some(position) = found.iter().position(|c| c.info.index == index)
+    {
+        return Ok(position);
+    }
+    let lower = wanted.to_lowercase();
+    found.iter().position(|c| c.info.name.to_lowercase().contains(&lower)).ok_or_else(|| AdapterError::NoMatch {
+        wanted: wanted.to_owned(),
+        available: found.iter().map(|c| c.info.label()).collect(),
+    })
+}
+
+fn candidates(backends: wgpu::Backends) -> Vec<Candidate> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends,
+        flags: wgpu::InstanceFlags::empty(),
+        memory_budget_thresholds: wgpu::MemoryBudgetThresholds {
+            for_resource_creation: Some(95),
+            for_device_loss: None,
+        },
+        backend_options: wgpu::BackendOptions::from_env_or_default(),
+        display: None,
+    });
+    let adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    let mut found: Vec<Candidate> = adapters
+        .into_iter()
+        .enumerate()
+        .map(|(index, adapter)| Candidate { info: describe(index, &adapter), adapter })
+        .collect();
+    // The first of the best kind, in the order of wgpu's own list.
+    if let Some(best) = found.iter_mut().filter(|c| c.info.usable).min_by_key(|c| preference(&c.adapter)) {
+        best.info.selected = true;
+    }
+    found
+}
+
+/// Real GPUs before software ones, the native APIs before GL.
+fn preference(adapter: &wgpu::Adapter) -> (u32, bool) {
+    let info = adapter.get_info();
+    let kind = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    };
+    (kind, info.backend == wgpu::Backend::Gl)
+}
+
+fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
+    let info = adapter.get_info();
+    let limits = adapter.limits();
+    let fault = known_fault(&info);
+    let software = is_software(&info);
+    let notice = match &fault {
+        Some(fault) => Some(fault.clone()),
+        None if software => Some("a CPU that emulates a GPU: everything works, slowly".to_owned()),
+        None => None,
+    };
+    DeviceInfo {
+        index,
+        name: info.name.clone(),
+        backend: match info.backend {
+            wgpu::Backend::Vulkan => "vulkan",
+            wgpu::Backend::Metal => "metal",
+            wgpu::Backend::Dx12 => "dx12",
+            wgpu::Backend::Gl => "gl",
+            wgpu::Backend::Noop | wgpu::Backend::BrowserWebGpu => "other",
+        }
+        .to_owned(),
+        device_type: match info.device_type {
+            _ if software => "software",
+            wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+            wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+            wgpu::DeviceType::VirtualGpu => "virtual GPU",
+            wgpu::DeviceType::Other | wgpu::DeviceType::Cpu => "other",
+        }
+        .to_owned(),
+        driver: info.driver.clone(),
+        driver_info: info.driver_info.clone(),
+        vendor_id: info.vendor,
+        device_id: info.device,
+        usable: fault.is_none(),
+        notice,
+        subgroup_sizes: (info.subgroup_min_size, info.subgroup_max_size),
+        features: features_that_matter(adapter.features()),
+        limits: DeviceLimits {
+            max_buffer_size: limits.max_buffer_size,
+            max_storage_binding: limits.max_storage_buffer_binding_size,
+            max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+            max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+            max_workgroup_invocations: limits.max_compute_invocations_per_workgroup,
+        },
+        selected: false,
+    }
+}
+
+/// GL reports llvmpipe as `Other` or `Cpu`, by driver.
+fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("llvmpipe")
+}
+
+/// Mesa's software rasterisers before 23 stop a shader after 65,535 loop iterations, without an error.
+fn known_fault(info: &wgpu::AdapterInfo) -> Option<String> {
+    let version = mesa_major(&info.driver_info)?;
+    (is_software(info) && version < 23).then(|| {
+        format!(
+            "Mesa {version}'s software driver cuts long loops short and would make wrong text; install Mesa 25 \
+             (on Debian 12: mesa-vulkan-drivers from bookworm-backports)"
+        )
+    })
+}
+
+fn mesa_major(driver_info: &str) -> Option<u32> {
+    let (_, rest) = driver_info.split_once("Mesa ")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn features_that_matter(features: wgpu::Features) -> Vec<String> {
+    [
+        (wgpu::Features::IMMEDIATES, "immediates"),
+        (wgpu::Features::SUBGROUP, "subgroups"),
+        (wgpu::Features::SHADER_F16, "f16"),
+        (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
+        (wgpu::Features::PIPELINE_CACHE, "pipeline cache"),
+        (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrix"),
+    ]
+    .into_iter()
+    .filter(|(feature, _)| features.contains(*feature))
+    .map(|(_, name)| name.to_owned())
+    .collect()
+}
+
+/// What the choice of kernel variants depends on.
+pub(super) fn facts(info: &DeviceInfo) -> AdapterFacts {
+    AdapterFacts {
+        software: info.is_software(),
+        subgroups: info.features.iter().any(|f| f == "subgroups"),
+        subgroup_sizes: info.subgroup_sizes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mesa_versions_are_read_from_either_backends_string() {
+        assert_eq!(mesa_major("Mesa 22.3.6 (LLVM 15.0.6)"), Some(22));
+        assert_eq!(mesa_major("4.5 (Core Profile) Mesa 25.0.7-2~bpo12+1"), Some(25));
+        assert_eq!(mesa_major("590.48.01"), None);
+    }
+
+    #[test]
+    fn backends_are_named_case_insensitively() {
+        assert_eq!("Vulkan".parse(), Ok(Backend::Vulkan));
+        assert!("directx".parse::<Backend>().unwrap_err().contains("dx12"));
+    }
+}

@@ -1,0 +1,199 @@
+//! Runs recordings on a GPU: one compute pass a step, with pipelines and bind groups made once.
+
+use std::collections::HashMap;
+
+use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, facts, select};
+use super::device::Device;
+use super::pipelines::Pipelines;
+use crate::kernels::Selection;
+use crate::recording::{Binding, BufferId, ExecutionError, Executor, Prepared, Recording, Slice};
+
+/// A dispatch with everything resolved.
+struct Step {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    params: Vec<u8>,
+    grid: [u32; 3],
+}
+
+/// A device with its buffers, pipelines and prepared recordings.
+pub struct GpuExecutor {
+    device: Device,
+    buffers: Vec<wgpu::Buffer>,
+    pipelines: Pipelines,
+    /// Shared between recordings: most of them differ in their parameters and grids only.
+    bind_groups: HashMap<Vec<Binding>, wgpu::BindGroup>,
+    prepared: HashMap<Prepared, Vec<Step>>,
+    next_prepared: u64,
+    readback: Option<wgpu::Buffer>,
+}
+
+impl GpuExecutor {
+    /// Opens the device that the selector names.
+    ///
+    /// # Errors
+    /// When there is no such adapter, or its driver is known to be wrong or refuses.
+    pub fn open(selector: &DeviceSelector) -> Result<GpuExecutor, AdapterError> {
+        let device = Device::open(select(selector)?)?;
+        Ok(GpuExecutor {
+            device,
+            buffers: Vec::new(),
+            pipelines: Pipelines::default(),
+            bind_groups: HashMap::new(),
+            prepared: HashMap::new(),
+            next_prepared: 0,
+            readback: None,
+        })
+    }
+
+    pub fn info(&self) -> &DeviceInfo {
+        &self.device.info
+    }
+
+    /// The kernel variants that suit this adapter.
+    pub fn selection(&self) -> Selection {
+        Selection::for_adapter(&facts(&self.device.info))
+    }
+
+    fn buffer(&self, slice: Slice) -> Result<&wgpu::Buffer, ExecutionError> {
+        let bad = ExecutionError::BadSlice(slice.buffer.0);
+        let Some(buffer) = self.buffers.get(slice.buffer.0 as usize) else { return Err(bad) };
+        match slice.offset.checked_add(slice.size) {
+            Some(end) if end <= buffer.size() => Ok(buffer),
+            _ => Err(bad),
+        }
+    }
+
+    fn bind_group(
+        &mut self,
+        layout: &wgpu::BindGroupLayout,
+        bindings: &[Binding],
+    ) -> Result<wgpu::BindGroup, ExecutionError> {
+        if let Some(made) = self.bind_groups.get(bindings) {
+            return Ok(made.clone());
+        }
+        let mut entries = Vec::with_capacity(bindings.len());
+        for binding in bindings {
+            let size = std::num::NonZeroU64::new(binding.slice.size);
+            entries.push(wgpu::BindGroupEntry {
+                binding: binding.index,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: self.buffer(binding.slice)?,
+                    offset: binding.slice.offset,
+                    size,
+                }),
+            });
+        }
+        let made =
+            self.device.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
+        self.bind_groups.insert(bindings.to_vec(), made.clone());
+        Ok(made)
+    }
+
+    /// Makes a buffer, turning an allocation failure into an error instead of a lost device.
+    fn make_buffer(&self, what: &str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, ExecutionError> {
+        let limit = self.device.info.limits.max_buffer_size;
+        if size > limit {
+            return Err(ExecutionError::BufferTooLarge { what: what.to_owned(), size, limit });
+        }
+        let scope = self.device.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
+        if pollster::block_on(scope.pop()).is_some() {
+            return Err(ExecutionError::OutOfMemory { what: what.to_owned(), size });
+        }
+        self.device.check(what)?;
+        Ok(buffer)
+    }
+}
+
+impl Executor for GpuExecutor {
+    fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let buffer = self.make_buffer(what, size.next_multiple_of(4).max(4), usage)?;
+        self.buffers.push(buffer);
+        Ok(BufferId(self.buffers.len() as u32 - 1))
+    }
+
+    fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError> {
+        if bytes.len() as u64 > slice.size {
+            return Err(ExecutionError::BadSlice(slice.buffer.0));
+        }
+        let buffer = self.buffer(slice)?;
+        self.device.queue.write_buffer(buffer, slice.offset, bytes);
+        self.device.check("a write")
+    }
+
+    fn flush(&mut self) -> Result<(), ExecutionError> {
+        let submission = self.device.queue.submit([]);
+        self.device.wait(Some(submission))
+    }
+
+    fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
+        let mut steps = Vec::with_capacity(recording.dispatches.len());
+        for dispatch in &recording.dispatches {
+            let made = self.pipelines.get(&self.device, dispatch)?;
+            let (pipeline, layout) = (made.pipeline.clone(), made.layout.clone());
+            let bind_group = self.bind_group(&layout, dispatch.bindings())?;
+            steps.push(Step { pipeline, bind_group, params: dispatch.param_bytes().to_vec(), grid: dispatch.grid });
+        }
+        self.device.check("a recording")?;
+        let prepared = Prepared(self.next_prepared);
+        self.next_prepared += 1;
+        self.prepared.insert(prepared, steps);
+        Ok(prepared)
+    }
+
+    fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
+        let Some(steps) = self.prepared.get(&prepared) else {
+            let what = "a step".to_owned();
+            return Err(ExecutionError::Rejected { what, message: "its recording was discarded".to_owned() });
+        };
+        let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            for step in steps {
+                pass.set_pipeline(&step.pipeline);
+                pass.set_bind_group(0, &step.bind_group, &[]);
+                pass.set_immediates(0, &step.params);
+                let [x, y, z] = step.grid;
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        self.device.queue.submit([encoder.finish()]);
+        self.device.check("a step")
+    }
+
+    fn discard(&mut self, prepared: Prepared) {
+        self.prepared.remove(&prepared);
+    }
+
+    fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError> {
+        let size = out.len() as u64;
+        if size > slice.size || !size.is_multiple_of(4) {
+            return Err(ExecutionError::BadSlice(slice.buffer.0));
+        }
+        if self.readback.as_ref().is_none_or(|buffer| buffer.size() < size) {
+            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+            self.readback = Some(self.make_buffer("reading back", size, usage)?);
+        }
+        let source = self.buffer(slice)?;
+        let Some(readback) = &self.readback else { return Err(ExecutionError::BadSlice(slice.buffer.0)) };
+        let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(source, slice.offset, readback, 0, size);
+        encoder.map_buffer_on_submit(readback, wgpu::MapMode::Read, ..size, |_| {});
+        let submission = self.device.queue.submit([encoder.finish()]);
+        self.device.wait(Some(submission))?;
+        let mapped = readback
+            .get_mapped_range(..size)
+            .map_err(|e| ExecutionError::DeviceLost(format!("its memory could not be read: {e}")))?;
+        out.copy_from_slice(&mapped);
+        drop(mapped);
+        readback.unmap();
+        Ok(())
+    }
+}

@@ -1,0 +1,9 @@
+//! Adapters, devices, buffers and pipelines: the only room that names wgpu.
+
+mod adapter;
+mod device;
+mod executor;
+mod pipelines;
+
+pub use adapter::{AdapterError, Backend, DeviceInfo, DeviceLimits, DeviceSelector, devices};
+pub use executor::GpuExecutor;

@@ -1,0 +1,80 @@
+//! Pipelines, each made once from its program.
+
+use std::collections::HashMap;
+
+use super::device::Device;
+use crate::kernels::shader;
+use crate::recording::{Access, Dispatch, ExecutionError, Program};
+
+pub(super) struct Pipeline {
+    pub pipeline: wgpu::ComputePipeline,
+    pub layout: wgpu::BindGroupLayout,
+}
+
+#[derive(Default)]
+pub(super) struct Pipelines {
+    made: HashMap<Program, Pipeline>,
+}
+
+impl Pipelines {
+    /// The pipeline that a dispatch needs, made at its first use.
+    pub fn get(&mut self, device: &Device, dispatch: &Dispatch) -> Result<&Pipeline, ExecutionError> {
+        if !self.made.contains_key(&dispatch.program) {
+            let pipeline = make(device, dispatch)?;
+            self.made.insert(dispatch.program, pipeline);
+        }
+        Ok(&self.made[&dispatch.program])
+    }
+}
+
+fn make(device: &Device, dispatch: &Dispatch) -> Result<Pipeline, ExecutionError> {
+    let name = dispatch.program.to_string();
+    let rejected = |message: String| ExecutionError::Rejected { what: name.clone(), message };
+    let source = shader::wgsl(&dispatch.program).map_err(rejected)?;
+    let started = std::time::Instant::now();
+    let scope = device.device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let descriptor =
+        wgpu::ShaderModuleDescriptor { label: Some(&name), source: wgpu::ShaderSource::Wgsl(source.into()) };
+    // SAFETY: every index in our shaders is bounded by the parameters that the host has checked against the bound slices,
+    // and no loop runs without end; the parity tests place sentinels around each output.
+    let module =
+        unsafe { device.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+    let entries: Vec<_> = dispatch
+        .bindings()
+        .iter()
+        .map(|binding| wgpu::BindGroupLayoutEntry {
+            binding: binding.index,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Storage { read_only: binding.access == Access::Read },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        })
+        .collect();
+    let layout = device
+        .device
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&name), entries: &entries });
+    let pipeline_layout = device.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(&name),
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: dispatch.param_bytes().len() as u32,
+    });
+    let pipeline = device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(&name),
+        layout: Some(&pipeline_layout),
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants: &[],
+            zero_initialize_workgroup_memory: false,
+        },
+        cache: None,
+    });
+    if let Some(error) = pollster::block_on(scope.pop()) {
+        return Err(rejected(error.to_string()));
+    }
+    tracing::debug!(program = %name, elapsed = ?started.elapsed(), "made a pipeline");
+    Ok(Pipeline { pipeline, layout })
+}
