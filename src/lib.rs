@@ -7,5 +7,7 @@ pub mod formats;
 pub mod gpu;
 pub mod kernels;
 pub mod recording;
+pub mod reference;
 pub mod schedule;
 pub mod text;
+pub mod verify;
