@@ -48,8 +48,10 @@ pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(),
             }
         }
     }
-    let results: Vec<Vec<f32>> =
-        queries.par_iter().map(|query| context.attend(&q[query.vector * dim..][..dim], query)).collect::<Result<_, _>>()?;
+    let results: Vec<Vec<f32>> = queries
+        .par_iter()
+        .map(|query| context.attend(&q[query.vector * dim..][..dim], query))
+        .collect::<Result<_, _>>()?;
     for (query, result) in queries.iter().zip(results) {
         out[query.vector * dim..][..dim].copy_from_slice(&result);
     }
@@ -103,7 +105,8 @@ impl Context<'_> {
     /// The cache slot of a position, through the page table.
     fn slot(&self, query: &Query, position: usize) -> Result<usize, TwinError> {
         let page = below("a position's page", position / self.page_size, self.page_stride)?;
-        let entry = below("an entry of the page table", query.page_row * self.page_stride + page, self.page_table.len())?;
+        let entry =
+            below("an entry of the page table", query.page_row * self.page_stride + page, self.page_table.len())?;
         Ok(self.page_table[entry] as usize * self.page_size + position % self.page_size)
     }
 }

@@ -7,7 +7,9 @@ use crate::recording::{Access, Dispatch, MAX_BINDINGS};
 /// What a twin can refuse: always a mistake of whoever made the dispatch or its index tables.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TwinError {
-    #[error("binding {0} is not bound, or not with the access that the kernel needs; bind it as the kernel's `dispatch` does")]
+    #[error(
+        "binding {0} is not bound, or not with the access that the kernel needs; bind it as the kernel's `dispatch` does"
+    )]
     Unbound(u32),
     #[error("binding {index} holds {has} elements where the parameters need {needs}; bind a longer slice")]
     TooShort { index: u32, has: usize, needs: usize },

@@ -64,9 +64,7 @@ impl ReferenceExecutor {
         let end = slice.offset.checked_add(slice.size);
         match end {
             Some(end)
-                if end <= buffer.len() as u64 * 4
-                    && slice.offset.is_multiple_of(4)
-                    && slice.size.is_multiple_of(4) =>
+                if end <= buffer.len() as u64 * 4 && slice.offset.is_multiple_of(4) && slice.size.is_multiple_of(4) =>
             {
                 Ok((slice.offset / 4) as usize..(end / 4) as usize)
             }

@@ -52,10 +52,9 @@ impl<'e> Runner<'e> {
             }
             let guards = (0..body.start).chain(body.end..actual.len());
             let overwritten = guards.into_iter().find(|word| actual[*word] != UNTOUCHED);
-            outcome.faults.extend(overwritten.map(|word| Fault::Sentinel {
-                tensor: tensor.name,
-                word: word as i64 - GUARD_WORDS as i64,
-            }));
+            outcome.faults.extend(
+                overwritten.map(|word| Fault::Sentinel { tensor: tensor.name, word: word as i64 - GUARD_WORDS as i64 }),
+            );
         }
         Ok(outcome)
     }
@@ -82,8 +81,7 @@ fn execute(
     }
     executor.flush()?;
     let front = GUARD_WORDS as u64 * 4;
-    let slices: Vec<Slice> =
-        wholes.iter().map(|w| Slice { offset: front, size: w.size - front, ..*w }).collect();
+    let slices: Vec<Slice> = wholes.iter().map(|w| Slice { offset: front, size: w.size - front, ..*w }).collect();
     let mut recording = Recording::default();
     recording.push(Label { layer: None, what: "a case" }, case.dispatch(&slices));
     let prepared = executor.prepare(&recording)?;

@@ -39,11 +39,8 @@ static HALF_ROUNDED: Tolerance = Tolerance {
     max: 4e-3,
     reason: "WGSL lets pack2x16float round either way: one unit in the last place of f16, 2^-10, where the reference is off by half of it",
 };
-static ROTATED: Tolerance = Tolerance {
-    nmse: 1e-13,
-    max: 1e-6,
-    reason: "two products and a sum, each off by at most 2^-24",
-};
+static ROTATED: Tolerance =
+    Tolerance { nmse: 1e-13, max: 1e-6, reason: "two products and a sum, each off by at most 2^-24" };
 static NORMALISED: Tolerance = Tolerance {
     nmse: 1e-11,
     max: 2e-5,

@@ -19,7 +19,9 @@ pub(super) fn push(cases: &mut Vec<Case>) {
         logits.fill(f32::NEG_INFINITY);
         logits.iter_mut().skip(width - 1).step_by(width).for_each(|last| *last = -1e30);
     });
-    push_case(cases, 3, 300, "inf", |logits, width| logits.iter_mut().skip(7).step_by(width).for_each(|v| *v = f32::INFINITY));
+    push_case(cases, 3, 300, "inf", |logits, width| {
+        logits.iter_mut().skip(7).step_by(width).for_each(|v| *v = f32::INFINITY)
+    });
     // A NaN in one row, at the start, in the middle, at the end; the others are sound.
     for at in [0, 299, 300, 450, 599] {
         push_case(cases, 3, 300, &format!("NaN at {at}"), move |logits, _| logits[at] = f32::NAN);

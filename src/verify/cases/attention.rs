@@ -39,9 +39,18 @@ const DECODE_AND_CHUNKS: &[(u32, u32)] = &[(40, 1), (0, 21), (5, 1), (13, 37), (
 
 pub(super) fn push(cases: &mut Vec<Case>) {
     use KvType::{F16, F32};
-    for (head_dim, kv_type) in
-        [(16, F32), (32, F32), (64, F32), (80, F32), (128, F32), (256, F32), (32, F16), (64, F16), (128, F16), (256, F16)]
-    {
+    for (head_dim, kv_type) in [
+        (16, F32),
+        (32, F32),
+        (64, F32),
+        (80, F32),
+        (128, F32),
+        (256, F32),
+        (32, F16),
+        (64, F16),
+        (128, F16),
+        (256, F16),
+    ] {
         push_case(cases, Batch { head_dim, kv_type, ..PLAIN });
     }
     for (heads, kv_heads) in [(1, 1), (3, 3), (9, 3), (7, 1), (14, 2), (8, 1)] {
@@ -138,15 +147,8 @@ impl Batch {
     }
 
     fn dispatch(&self, s: &[crate::recording::Slice]) -> Dispatch {
-        let slices = Slices {
-            q: s[0],
-            k_cache: s[1],
-            v_cache: s[2],
-            page_table: s[3],
-            sequences: s[4],
-            tiles: s[5],
-            out: s[6],
-        };
+        let slices =
+            Slices { q: s[0], k_cache: s[1], v_cache: s[2], page_table: s[3], sequences: s[4], tiles: s[5], out: s[6] };
         let params = Params {
             heads: self.heads,
             kv_heads: self.kv_heads,

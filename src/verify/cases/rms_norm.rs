@@ -27,10 +27,8 @@ pub(super) fn push(cases: &mut Vec<Case>) {
             ]
         };
         let params = Params { rows: rows as u32, dim4: dim as u32 / 4, eps: 1e-6, offset };
-        cases.push(Case::new(
-            format!("{rows} rows of {dim}, up to {limit}, offset {offset}"),
-            tensors,
-            move |s| dispatch(s[0], s[1], s[2], params),
-        ));
+        cases.push(Case::new(format!("{rows} rows of {dim}, up to {limit}, offset {offset}"), tensors, move |s| {
+            dispatch(s[0], s[1], s[2], params)
+        }));
     }
 }
