@@ -49,7 +49,6 @@ fn case_names_are_distinct() {
     }
 }
 
-/// What `dispatch` may need: the immediates of the parameters, and subgroups where the program asks for them.
 #[test]
 fn every_program_translates_and_validates() {
     use wgpu::naga;
@@ -58,8 +57,9 @@ fn every_program_translates_and_validates() {
         let source = shader::wgsl(&program).unwrap_or_else(|e| panic!("{e}"));
         let module = naga::front::wgsl::parse_str(&source)
             .unwrap_or_else(|e| panic!("{program}: {}", e.emit_to_string(&source)));
-        let mut capabilities = naga::valid::Capabilities::IMMEDIATES;
-        // The baselines must validate without them.
+        // What wgpu offers everywhere: immediates for the parameters, and pack2x16float.
+        let mut capabilities =
+            naga::valid::Capabilities::IMMEDIATES | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
         if program.has_flag("subgroups") || program.kernel.ends_with("_lanes") {
             capabilities |= naga::valid::Capabilities::SUBGROUP;
         }

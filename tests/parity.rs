@@ -83,13 +83,17 @@ impl Saboteur {
         self.inner.write(slice, &change(u32::from_le_bytes(bytes)).to_le_bytes())
     }
 
-    /// The first word of the output that the kernel wrote.
+    /// A word of the output that the kernel wrote: of numbers the largest, since a thousandth of a small one is no fault.
     fn written(&mut self, slice: Slice) -> Result<i64, ExecutionError> {
         let mut words = vec![0u32; self.output.1 as usize];
         self.inner.read(slice, bytemuck::cast_slice_mut(&mut words))?;
-        // Not a zero, whose thousandth is nothing.
-        let word = words.iter().position(|w| *w != UNTOUCHED && *w << 1 != 0);
-        Ok(word.unwrap_or(0) as i64)
+        let magnitude = |word: u32| match self.output.0 {
+            Elements::F32 => f32::from_bits(word).abs(),
+            Elements::F16 | Elements::U32 => 1.0,
+        };
+        let written = words.iter().enumerate().filter(|(_, word)| **word != UNTOUCHED);
+        let largest = written.max_by(|a, b| magnitude(*a.1).total_cmp(&magnitude(*b.1)));
+        Ok(largest.map_or(0, |(index, _)| index as i64))
     }
 }
 
