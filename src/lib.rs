@@ -3,9 +3,11 @@
 //! A token flows one way: [`text`] -> [`schedule`] -> [`model`] (records the forward pass) -> [`recording`] ->
 //! [`gpu`] or [`mod@reference`] (executes it) -> [`engine`] -> [`text`]. Each module sees only the next ones.
 
+pub mod engine;
 pub mod formats;
 pub mod gpu;
 pub mod kernels;
+pub mod model;
 pub mod recording;
 pub mod reference;
 pub mod schedule;

@@ -252,12 +252,23 @@ pub enum ExecutionError {
     BadSlice(u32),
 }
 
+/// What an executor's buffers may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Bytes of one buffer.
+    pub max_buffer: u64,
+    /// Bytes of one slice that a dispatch binds.
+    pub max_binding: u64,
+}
+
 /// A prepared recording that an executor can run again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Prepared(pub u64);
 
 /// Something that holds buffers and runs recordings: the GPU, or the CPU reference.
 pub trait Executor {
+    fn memory_limits(&self) -> MemoryLimits;
+
     /// Allocates a zeroed buffer of `size` bytes (rounded up to a multiple of 4).
     fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError>;
 

@@ -1,5 +1,16 @@
 //! Checkpoints on disk: Hugging Face folders (safetensors) and GGUF files, and the block quantisation formats.
 
+pub mod blocks;
+mod checkpoint;
 mod dtype;
+mod error;
+pub mod gguf;
+mod huggingface;
+mod mapped;
+mod safetensors;
+mod stored;
 
+pub use checkpoint::{Checkpoint, Description, TensorInfo};
 pub use dtype::DType;
+pub use error::FormatError;
+pub use safetensors::SafetensorsError;

@@ -6,7 +6,7 @@ use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, facts, select};
 use super::device::Device;
 use super::pipelines::Pipelines;
 use crate::kernels::Selection;
-use crate::recording::{Binding, BufferId, ExecutionError, Executor, Prepared, Recording, Slice};
+use crate::recording::{Binding, BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
 
 /// A dispatch with everything resolved.
 struct Step {
@@ -112,6 +112,13 @@ impl GpuExecutor {
 }
 
 impl Executor for GpuExecutor {
+    fn memory_limits(&self) -> MemoryLimits {
+        let limits = &self.device.info.limits;
+        // Shaders index words with 32 bits, and Metal miscomputes silently above 4 GiB: stay below.
+        let max_binding = limits.max_storage_binding.min(limits.max_buffer_size).min(u64::from(u32::MAX)) / 256 * 256;
+        MemoryLimits { max_buffer: limits.max_buffer_size, max_binding }
+    }
+
     fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let buffer = self.make_buffer(what, size.next_multiple_of(4).max(4), usage)?;

@@ -16,6 +16,18 @@ pub enum KvType {
     F16,
 }
 
+impl std::str::FromStr for KvType {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name.to_ascii_lowercase().as_str() {
+            "f32" => Ok(KvType::F32),
+            "f16" => Ok(KvType::F16),
+            _ => Err(format!("there is no KV cache type '{name}'; use f16 or f32")),
+        }
+    }
+}
+
 impl KvType {
     /// Bytes of one element.
     pub const fn bytes(self) -> u64 {

@@ -1,0 +1,46 @@
+# What the scripts share. Sourced, with the repository's root as the working directory afterwards.
+# shellcheck shell=bash
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# rustup's own set-up reaches login shells only.
+if ! command -v cargo >/dev/null && [ -f "$HOME/.cargo/env" ]; then
+    # shellcheck source=/dev/null
+    . "$HOME/.cargo/env"
+fi
+
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+die() {
+    say "$*"
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif sudo -n true 2>/dev/null; then
+        sudo -n "$@"
+    else
+        die "This needs root: run 'sudo $*', then start again."
+    fi
+}
+
+# The value of a field of /etc/os-release, empty on systems without that file.
+os_release() {
+    [ -r /etc/os-release ] || return 0
+    # shellcheck source=/dev/null
+    (. /etc/os-release && printf '%s' "${!1:-}")
+}
+
+apt_install() {
+    # Standard output belongs to the scripts' results.
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >&2 </dev/null
+}
+
+apt_update() {
+    as_root apt-get update -q >&2 </dev/null
+}

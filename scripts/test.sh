@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Runs every test: scripts/test.sh [ARGUMENTS OF cargo test]
+# WGPT_TEST_MODEL names the default model, if not the cache's; WGPT_TEST_MODELS a folder that holds the
+# other real models, whose tests are skipped otherwise.
+
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+scripts/setup-gpu.sh
+if [ -z "${WGPT_TEST_MODEL:-}" ]; then
+    WGPT_TEST_MODEL=$(env -u WGPT_MODEL scripts/fetch-model.sh)
+fi
+export WGPT_TEST_MODEL
+exec cargo test --release "$@"

@@ -1,0 +1,51 @@
+//! How large to make things when the user does not say.
+
+use crate::gpu::DeviceInfo;
+use crate::model::Config;
+
+/// Tokens of context unless asked for more: what most prompts need, at a modest cost in memory.
+const DEFAULT_CONTEXT: usize = 4096;
+
+/// The largest prefill chunk: beyond it a GPU gains nothing more.
+const MAX_CHUNK: u64 = 512;
+/// The smallest: below it the matrix kernels starve.
+const MIN_CHUNK: u64 = 32;
+
+/// Tokens of a sequence.
+pub(super) fn context(config: &Config) -> usize {
+    config.context.min(DEFAULT_CONTEXT)
+}
+
+/// Tokens of a prefill chunk, so that even a slow device of the kind finishes one within about two seconds, after which
+/// drivers give up on a submit. It depends on the model and the kind of device alone, so that runs can be repeated.
+pub(super) fn chunk(config: &Config, device: &DeviceInfo) -> usize {
+    // A slow one of its kind, in floating-point operations a second.
+    let rate: u64 = match device.device_type.as_str() {
+        "discrete GPU" | "virtual GPU" => 1 << 40,
+        "software" => return MAX_CHUNK as usize, // no watchdog
+        _ => 1 << 37,
+    };
+    let chunk = 2 * rate / flops_per_token(config).max(1);
+    let power = if chunk == 0 { 1 } else { 1 << chunk.ilog2() };
+    u64::clamp(power, MIN_CHUNK, MAX_CHUNK) as usize
+}
+
+/// Multiplications and additions of the linear layers for one token, without the LM head.
+fn flops_per_token(config: &Config) -> u64 {
+    let dim = config.dim as u64;
+    let attention = (2 * config.heads + 2 * config.kv_heads) as u64 * config.head_dim as u64 * dim;
+    let ffn = 3 * config.ffn_dim as u64 * dim;
+    2 * config.layers.len() as u64 * (attention + ffn)
+}
+
+/// Bytes that may be taken on a software device, whose buffers lie in the host's own memory. Real GPUs report running out
+/// themselves.
+pub(super) fn available_memory(device: &DeviceInfo) -> Option<u64> {
+    if !device.is_software() {
+        return None;
+    }
+    let kind = sysinfo::MemoryRefreshKind::nothing().with_ram();
+    let mut system = sysinfo::System::new();
+    system.refresh_memory_specifics(kind);
+    Some(system.available_memory()).filter(|bytes| *bytes > 0)
+}

@@ -1,0 +1,52 @@
+//! What can go wrong between a prompt and its text.
+
+use super::sampler::{OptionsError, SampleError};
+use crate::formats::FormatError;
+use crate::gpu::AdapterError;
+use crate::model::ModelError;
+use crate::schedule::{BatchError, ScheduleError};
+use crate::text::TextError;
+
+/// Why an engine cannot be made or a request cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Text(#[from] TextError),
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    #[error(transparent)]
+    Sampling(#[from] OptionsError),
+    #[error("the model has no chat template; give the prompt as it is (--raw)")]
+    NoChatTemplate,
+    #[error("the prompt is empty; give it some text")]
+    EmptyPrompt,
+    #[error("{name} is 0; use 1 or more")]
+    Zero { name: &'static str },
+    #[error("the context of {asked} tokens is longer than the {limit} that the model was made for; use a smaller -c")]
+    ContextTooLong { asked: u32, limit: usize },
+    #[error(
+        "the tokenizer has {tokens} tokens and the model's vocabulary {vocabulary}; the two do not belong together"
+    )]
+    Vocabulary { tokens: usize, vocabulary: usize },
+    #[error(
+        "the model's output holds numbers that are not finite after token {position}; the weights are damaged or the driver \
+         is at fault: try another device (--device) or --kv-type f32"
+    )]
+    NotFinite { position: usize },
+}
+
+impl From<crate::recording::ExecutionError> for EngineError {
+    fn from(error: crate::recording::ExecutionError) -> Self {
+        EngineError::Model(ModelError::Execution(error))
+    }
+}

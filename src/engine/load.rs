@@ -1,0 +1,154 @@
+//! From a path to an engine.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::sampler::SamplingOptions;
+use super::{Engine, EngineError, ModelInfo, capacity, info};
+use crate::formats::{Checkpoint, Description};
+use crate::gpu::{DeviceSelector, GpuExecutor};
+use crate::kernels::kv_append::{KvType, PAGE_SIZE};
+use crate::model::{Config, Model, ModelOptions};
+use crate::schedule::{Batch, Limits, Scheduler};
+use crate::text::Tokenizer;
+
+/// How to load a model.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    pub device: DeviceSelector,
+    /// Tokens of a sequence; `None`: the model's own limit, or 4096 if that is larger.
+    pub context: Option<u32>,
+    /// Tokens of a prefill chunk; `None`: by the model and the kind of device.
+    pub chunk_size: Option<u32>,
+    pub kv_type: KvType,
+    /// Sequences that run at a time.
+    pub max_sequences: u32,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            device: DeviceSelector::default(),
+            context: None,
+            chunk_size: None,
+            kv_type: KvType::F16,
+            max_sequences: 1,
+        }
+    }
+}
+
+/// How far loading has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadProgress {
+    /// The checkpoint is open, and so large.
+    Opened {
+        bytes: u64,
+    },
+    /// So many of its bytes are on the device.
+    Uploaded {
+        bytes: u64,
+    },
+    Ready,
+}
+
+impl Engine {
+    /// Loads a model: a GGUF file or a Hugging Face folder.
+    ///
+    /// # Errors
+    /// [`EngineError`]: nothing is allocated before all sizes are known to fit the device's limits.
+    pub fn load(
+        model: &Path,
+        options: &EngineOptions,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Engine, EngineError> {
+        let started = Instant::now();
+        for (name, zero) in [
+            ("the context (-c)", options.context == Some(0)),
+            ("the chunk size (--chunk-size)", options.chunk_size == Some(0)),
+            ("the number of sequences", options.max_sequences == 0),
+        ] {
+            if zero {
+                return Err(EngineError::Zero { name });
+            }
+        }
+        let checkpoint = Checkpoint::open(model)?;
+        let config = Config::from_checkpoint(&checkpoint)?;
+        let context = match options.context {
+            Some(asked) if asked as usize > config.context => {
+                return Err(EngineError::ContextTooLong { asked, limit: config.context });
+            }
+            Some(asked) => asked as usize,
+            None => capacity::context(&config),
+        };
+        let tokenizer = match checkpoint.description() {
+            Description::HuggingFace { .. } => Tokenizer::from_folder(checkpoint.path())?,
+            Description::Gguf(metadata) => Tokenizer::from_gguf(metadata)?,
+        };
+        if tokenizer.vocab_size() > config.vocabulary {
+            return Err(EngineError::Vocabulary { tokens: tokenizer.vocab_size(), vocabulary: config.vocabulary });
+        }
+        let mut warnings = tokenizer.warnings().to_vec();
+        let template = tokenizer
+            .chat_template()
+            .inspect_err(|error| {
+                // A template that does not parse is worth a word; a base model's lack of one is not.
+                if !matches!(error, crate::text::TextError::NoChatTemplate) {
+                    warnings.push(error.to_string());
+                }
+            })
+            .ok();
+
+        let mut executor = GpuExecutor::open(&options.device)?;
+        progress(LoadProgress::Opened { bytes: checkpoint.size_bytes() });
+        let chunk = match options.chunk_size {
+            Some(chunk) => (chunk as usize).min(context),
+            None => capacity::chunk(&config, executor.info()).min(context),
+        };
+        let sequences = options.max_sequences as usize;
+        let step_tokens = chunk + sequences - 1;
+        let model_options = ModelOptions {
+            context,
+            sequences,
+            step_tokens,
+            logits_rows: sequences,
+            kv_type: options.kv_type,
+            selection: executor.selection(),
+            available_memory: capacity::available_memory(executor.info()),
+        };
+        let model = Model::load(&mut executor, &checkpoint, model_options, &mut |bytes| {
+            progress(LoadProgress::Uploaded { bytes });
+        })?;
+        let scheduler = Scheduler::new(Limits {
+            token_budget: step_tokens,
+            max_tokens_per_request: chunk,
+            max_sequences: sequences,
+            num_pages: model.pages(),
+            page_size: PAGE_SIZE,
+            max_context: context,
+        })?;
+        let info = ModelInfo {
+            name: info::name(&checkpoint),
+            architecture: config.architecture.clone(),
+            parameters: info::parameters(&checkpoint),
+            quantisation: info::quantisation(&checkpoint),
+            context: context as u32,
+            chunk_size: chunk as u32,
+            device: executor.info().clone(),
+            load: started.elapsed(),
+            memory: model.memory(),
+            warnings,
+            has_chat_template: template.is_some(),
+        };
+        let batch = Batch::new(scheduler.page_table_stride());
+        progress(LoadProgress::Ready);
+        Ok(Engine { executor, model, tokenizer, template, scheduler, batch, info })
+    }
+}
+
+/// Whether a token can be chosen on the device alone.
+pub(super) fn is_plain_greedy(options: &SamplingOptions) -> bool {
+    options.temperature == 0.0
+        && options.repeat_penalty == 1.0
+        && options.presence_penalty == 0.0
+        && options.frequency_penalty == 0.0
+}

@@ -1,0 +1,52 @@
+//! The loop around the model: schedule, record, execute, sample, detokenise, stop. The library's public face.
+
+mod capacity;
+mod error;
+mod generation;
+mod info;
+mod load;
+pub mod sampler;
+
+pub use error::EngineError;
+pub use generation::{FinishReason, Generation, GenerationRequest, Timings};
+pub use info::ModelInfo;
+pub use load::{EngineOptions, LoadProgress};
+
+pub use crate::gpu::{DeviceInfo, DeviceSelector, devices};
+pub use crate::kernels::kv_append::KvType;
+pub use crate::model::Memory;
+
+use crate::gpu::GpuExecutor;
+use crate::model::Model;
+use crate::schedule::{Batch, Scheduler};
+use crate::text::{ChatTemplate, Message, Tokenizer};
+
+/// A loaded model on a device, with its scheduler.
+pub struct Engine {
+    executor: GpuExecutor,
+    model: Model,
+    tokenizer: Tokenizer,
+    template: Option<ChatTemplate>,
+    scheduler: Scheduler,
+    batch: Batch,
+    info: ModelInfo,
+}
+
+impl Engine {
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// A conversation as the model was trained to read it, ending where its answer begins.
+    ///
+    /// # Errors
+    /// When the model has no chat template, or the template refuses the conversation.
+    pub fn apply_chat_template(&self, messages: &[Message]) -> Result<String, EngineError> {
+        let template = self.template.as_ref().ok_or(EngineError::NoChatTemplate)?;
+        Ok(template.render(messages, true)?)
+    }
+}

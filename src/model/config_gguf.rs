@@ -1,0 +1,156 @@
+//! Hyperparameters from GGUF metadata, with llama.cpp's keys.
+
+use super::ModelError;
+use super::config::{Config, Layer, Rope, RopeScaling};
+use crate::formats::Checkpoint;
+use crate::formats::gguf::Metadata;
+use crate::kernels::gated_activation::Activation;
+use crate::kernels::rope::Pairing;
+
+pub(super) fn read(metadata: &Metadata, checkpoint: &Checkpoint) -> Result<Config, ModelError> {
+    let architecture =
+        metadata.str("general.architecture").ok_or_else(|| ModelError::Missing("general.architecture".to_owned()))?;
+    match architecture {
+        "llama" | "mistral" | "qwen2" | "qwen3" | "gemma3" => Reader { metadata, architecture }.read(checkpoint),
+        other => Err(ModelError::Architecture(other.to_owned())),
+    }
+}
+
+struct Reader<'a> {
+    metadata: &'a Metadata,
+    architecture: &'a str,
+}
+
+impl Reader<'_> {
+    fn read(&self, checkpoint: &Checkpoint) -> Result<Config, ModelError> {
+        let gemma = self.architecture == "gemma3";
+        let dim = self.size("embedding_length")?;
+        let heads = self.size("attention.head_count")?;
+        let head_dim = match self.optional_size("attention.key_length")? {
+            Some(head_dim) => head_dim,
+            None if heads > 0 && dim % heads == 0 => dim / heads,
+            None => return Err(self.bad("attention.head_count", heads, "does not divide the embedding length")),
+        };
+        for key in ["attention.value_length", "rope.dimension_count"] {
+            if let Some(other) = self.optional_size(key)?
+                && other != head_dim
+            {
+                return Err(self.bad(key, other, "differs from the size of a head, which is not supported"));
+            }
+        }
+        let count = self.size("block_count")?.min(1 << 13);
+        let window = self.optional_size("attention.sliding_window")?.filter(|w| *w > 0 && gemma);
+        let window = window.map(|w| w.min(u32::MAX as usize) as u32);
+        // Gemma 3: every sixth layer sees everything (llama.cpp's set_swa_pattern(6)).
+        let layers = (0..count).map(|i| Layer { window: window.filter(|_| (i + 1) % 6 != 0) }).collect();
+        // Gemma 3 27B alone scales by the width of the residual stream over the heads (llama.cpp's LLM_TYPE_27B).
+        let attention_scale =
+            if gemma && count == 62 { (dim as f32 / heads as f32).sqrt() } else { (head_dim as f32).sqrt() };
+        let local = self.number("rope.freq_base_swa")?.unwrap_or(1e4);
+        Ok(Config {
+            architecture: self.architecture.to_owned(),
+            dim,
+            ffn_dim: self.size("feed_forward_length")?,
+            heads,
+            kv_heads: self.optional_size("attention.head_count_kv")?.unwrap_or(heads),
+            head_dim,
+            vocabulary: self.vocabulary(checkpoint)?,
+            context: self.optional_size("context_length")?.unwrap_or(2048),
+            norm_eps: self
+                .number("attention.layer_norm_rms_epsilon")?
+                .ok_or_else(|| ModelError::Missing(self.key("attention.layer_norm_rms_epsilon")))?,
+            // GGUF's converter has added the 1 to Gemma's norms already.
+            norm_offset: 0.0,
+            embedding_scale: if gemma { (dim as f32).sqrt() } else { 1.0 },
+            attention_scale: 1.0 / attention_scale,
+            activation: if gemma { Activation::GeluTanh } else { Activation::Silu },
+            // The converter permutes the llama family's Q and K for adjacent pairs.
+            pairing: match self.architecture {
+                "llama" | "mistral" => Pairing::Adjacent,
+                _ => Pairing::Half,
+            },
+            rope: self.rope(checkpoint, head_dim)?,
+            rope_sliding: gemma.then_some(Rope { base: local, scaling: RopeScaling::None }),
+            layers,
+        })
+    }
+
+    /// The embedding's rows: the tokenizer's size is checked against it where both are known.
+    fn vocabulary(&self, checkpoint: &Checkpoint) -> Result<usize, ModelError> {
+        let name = "token_embd.weight";
+        let tensor = checkpoint.tensor(name).ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?;
+        let rows = tensor.shape.first().copied().unwrap_or(0);
+        if let Some(tokens) = self.metadata.strings("tokenizer.ggml.tokens")
+            && tokens.len() > rows
+        {
+            let problem = format!("is more than the {rows} rows of the embedding");
+            return Err(ModelError::Value {
+                key: "tokenizer.ggml.tokens".to_owned(),
+                value: format!("{} tokens long", tokens.len()),
+                problem,
+            });
+        }
+        Ok(rows)
+    }
+
+    fn rope(&self, checkpoint: &Checkpoint, head_dim: usize) -> Result<Rope, ModelError> {
+        let base = self.number("rope.freq_base")?.unwrap_or(1e4);
+        let scaling = if let Some(tensor) = checkpoint.tensor("rope_freqs.weight") {
+            let mut factors = vec![0.0; head_dim / 2];
+            let bytes = checkpoint.bytes(tensor)?;
+            let fits = tensor.shape == [head_dim / 2];
+            if !fits || crate::formats::blocks::dequantize(tensor.dtype, bytes, &mut factors).is_err() {
+                return Err(ModelError::Shape {
+                    name: tensor.name.clone(),
+                    found: tensor.shape.clone(),
+                    expected: vec![head_dim / 2],
+                });
+            }
+            RopeScaling::Factors(factors)
+        } else {
+            match self.metadata.str(&self.key("rope.scaling.type")) {
+                None | Some("none") => match self.number("rope.scale_linear")? {
+                    Some(factor) if factor != 1.0 => RopeScaling::Linear { factor },
+                    _ => RopeScaling::None,
+                },
+                Some("linear") => RopeScaling::Linear {
+                    factor: self
+                        .number("rope.scaling.factor")?
+                        .ok_or_else(|| ModelError::Missing(self.key("rope.scaling.factor")))?,
+                },
+                Some(other) => return Err(ModelError::Unsupported(format!("the RoPE scaling '{other}'"))),
+            }
+        };
+        Ok(Rope { base, scaling })
+    }
+
+    fn key(&self, suffix: &str) -> String {
+        format!("{}.{suffix}", self.architecture)
+    }
+
+    fn size(&self, suffix: &str) -> Result<usize, ModelError> {
+        self.optional_size(suffix)?.ok_or_else(|| ModelError::Missing(self.key(suffix)))
+    }
+
+    fn optional_size(&self, suffix: &str) -> Result<Option<usize>, ModelError> {
+        let key = self.key(suffix);
+        match (self.metadata.get(&key), self.metadata.u64(&key)) {
+            (None, _) => Ok(None),
+            (Some(_), Some(value)) if value <= u64::from(u32::MAX) => Ok(Some(value as usize)),
+            (Some(value), _) => Err(self.bad(suffix, format!("{value:?}"), "is not a whole number below 2^32")),
+        }
+    }
+
+    fn number(&self, suffix: &str) -> Result<Option<f32>, ModelError> {
+        let key = self.key(suffix);
+        match (self.metadata.get(&key), self.metadata.f32(&key)) {
+            (None, _) => Ok(None),
+            (Some(_), Some(value)) => Ok(Some(value)),
+            (Some(value), None) => Err(self.bad(suffix, format!("{value:?}"), "is not a number")),
+        }
+    }
+
+    fn bad(&self, suffix: &str, value: impl ToString, problem: &str) -> ModelError {
+        ModelError::Value { key: self.key(suffix), value: value.to_string(), problem: problem.to_owned() }
+    }
+}

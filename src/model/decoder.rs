@@ -1,0 +1,429 @@
+//! The forward pass of every family, written once, as a recording.
+
+use std::collections::HashMap;
+
+use super::ModelError;
+use super::config::Config;
+use super::kv_cache::{KvCache, KvCachePlan};
+use super::names::Names;
+use super::rope_table::RopeTable;
+use super::step_inputs::{Staging, StepInputs, StepLimits};
+use super::weight_upload::Plan;
+use super::weights::{LayerWeights, Linear, Weights, has_post_norms, items};
+use crate::formats::Checkpoint;
+use crate::kernels::kv_append::{KvType, PAGE_SIZE};
+use crate::kernels::{
+    Selection, add, argmax, attention, embed, gated_activation, gather_rows, kv_append, linear, rms_norm, rope,
+};
+use crate::recording::{Executor, Label, MemoryLimits, Prepared, Recording, Slice};
+use crate::schedule::Batch;
+
+pub use super::step_inputs::StepShape;
+
+/// How much of everything to make room for.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelOptions {
+    /// Tokens of the longest sequence.
+    pub context: usize,
+    /// Sequences that run at a time.
+    pub sequences: usize,
+    /// Tokens of a step.
+    pub step_tokens: usize,
+    /// Rows of logits of a step.
+    pub logits_rows: usize,
+    pub kv_type: KvType,
+    pub selection: Selection,
+    /// Bytes that weights, cache and scratch may take together, where that is known.
+    pub available_memory: Option<u64>,
+}
+
+/// Bytes on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Memory {
+    pub weights: u64,
+    pub kv_cache: u64,
+    pub scratch: u64,
+}
+
+/// Activations of a step.
+struct Scratch {
+    /// The residual stream, `[tokens][dim]`.
+    x: Slice,
+    /// Normed, or gathered and normed.
+    h: Slice,
+    /// What a block adds to the residual stream.
+    delta: Slice,
+    q: Slice,
+    k: Slice,
+    v: Slice,
+    /// Normed Q and K, where the model norms them.
+    q_normed: Slice,
+    k_normed: Slice,
+    attention: Slice,
+    gate: Slice,
+    up: Slice,
+    /// `[logits_rows][vocabulary]`.
+    logits: Slice,
+    /// `[logits_rows]`.
+    tokens: Slice,
+}
+
+/// A model on a device, ready to run steps.
+pub struct Model {
+    config: Config,
+    options: ModelOptions,
+    limits: StepLimits,
+    weights: Weights,
+    cache: KvCache,
+    pages: u32,
+    inputs: StepInputs,
+    scratch: Scratch,
+    ropes: Vec<RopeTable>,
+    staging: Staging,
+    /// Recordings by shape: every decode step has the same.
+    prepared: HashMap<StepShape, Prepared>,
+    memory: Memory,
+}
+
+/// Recordings that are kept; a ragged run would otherwise collect them without end.
+const MAX_PREPARED: usize = 64;
+
+impl Model {
+    /// Plans, checks that all fits, allocates, and uploads the weights; `progress` gets the bytes of the files done so far.
+    pub fn load(
+        executor: &mut dyn Executor,
+        checkpoint: &Checkpoint,
+        options: ModelOptions,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Model, ModelError> {
+        let config = Config::from_checkpoint(checkpoint)?;
+        let memory_limits = executor.memory_limits();
+        let names = Names::new(checkpoint, has_post_norms(&config));
+        let plan = Plan::new(items(&config, &names)?, memory_limits)?;
+        let cache_plan = KvCachePlan::new(&config, options.kv_type, options.context, options.sequences, memory_limits)?;
+        let limits = StepLimits {
+            tokens: options.step_tokens,
+            sequences: options.sequences,
+            logits_rows: options.logits_rows,
+            page_stride: options.context.div_ceil(PAGE_SIZE as usize),
+        };
+        let sizes = ScratchSizes::new(&config, limits, memory_limits)?;
+        let memory = Memory {
+            weights: plan.bytes(),
+            kv_cache: cache_plan.bytes(),
+            scratch: sizes.bytes() + StepInputs::bytes(&config, limits),
+        };
+        check_available(memory, options.available_memory)?;
+
+        // The small things first: what does not fit is known before the long upload.
+        let cache = KvCache::allocate(&cache_plan, executor)?;
+        let inputs = StepInputs::allocate(&config, limits, executor)?;
+        let scratch = sizes.allocate(executor)?;
+        let placed = plan.upload(executor, checkpoint, progress)?;
+        let weights = Weights::assemble(&config, &names, &placed)?;
+        let ropes = std::iter::once(&config.rope)
+            .chain(&config.rope_sliding)
+            .map(|rope| RopeTable::new(rope, config.head_dim))
+            .collect();
+        Ok(Model {
+            config,
+            options,
+            limits,
+            weights,
+            cache,
+            pages: cache_plan.pages,
+            inputs,
+            scratch,
+            ropes,
+            staging: Staging::default(),
+            prepared: HashMap::new(),
+            memory,
+        })
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn memory(&self) -> Memory {
+        self.memory
+    }
+
+    /// Pages of the KV cache.
+    pub fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// K and V of each layer, for tests that poison what must not be read.
+    pub fn kv_cache(&self) -> &[(Slice, Slice)] {
+        &self.cache.layers
+    }
+
+    /// Starts a step. Its logits, and with `greedy` each row's best token, can be read when this returns.
+    pub fn step(&mut self, executor: &mut dyn Executor, batch: &Batch, greedy: bool) -> Result<(), ModelError> {
+        let shape = self.write_inputs(executor, batch, greedy)?;
+        let prepared = match self.prepared.get(&shape) {
+            Some(prepared) => *prepared,
+            None => {
+                if self.prepared.len() >= MAX_PREPARED {
+                    for (_, old) in self.prepared.drain() {
+                        executor.discard(old);
+                    }
+                }
+                let prepared = executor.prepare(&self.record(shape))?;
+                self.prepared.insert(shape, prepared);
+                prepared
+            }
+        };
+        executor.run(prepared)?;
+        Ok(())
+    }
+
+    /// Writes a batch's arrays to the device and returns the shape whose recording computes it.
+    pub fn write_inputs(
+        &mut self,
+        executor: &mut dyn Executor,
+        batch: &Batch,
+        greedy: bool,
+    ) -> Result<StepShape, ModelError> {
+        let (tokens, sequences, rows) = (batch.num_tokens(), batch.num_sequences(), batch.logits_rows.len());
+        let fits = tokens <= self.limits.tokens
+            && sequences <= self.limits.sequences
+            && rows <= self.limits.logits_rows
+            && batch.page_table_stride as usize <= self.limits.page_stride;
+        if !fits {
+            return Err(ModelError::StepOverflow { tokens, sequences, logits_rows: rows });
+        }
+        let vocabulary = self.config.vocabulary;
+        if let Some(token) = batch.token_ids.iter().find(|token| **token as usize >= vocabulary) {
+            return Err(ModelError::TokenOutOfRange { token: *token, vocabulary });
+        }
+        let shape = self.inputs.write(batch, &self.config, &self.ropes, &mut self.staging, executor)?;
+        Ok(StepShape { greedy: greedy && rows > 0, ..shape })
+    }
+
+    /// The best token of each of the first rows of logits; [`argmax::INVALID`] for a row with a NaN.
+    pub fn read_tokens(&self, executor: &mut dyn Executor, tokens: &mut [u32]) -> Result<(), ModelError> {
+        Ok(executor.read(self.scratch.tokens, bytemuck::cast_slice_mut(tokens))?)
+    }
+
+    /// One row of logits, `[vocabulary]`.
+    pub fn read_logits(&self, executor: &mut dyn Executor, row: usize, logits: &mut [f32]) -> Result<(), ModelError> {
+        let bytes = 4 * self.config.vocabulary as u64;
+        let all = self.scratch.logits;
+        let slice = Slice { buffer: all.buffer, offset: all.offset + row as u64 * bytes, size: bytes };
+        Ok(executor.read(slice, bytemuck::cast_slice_mut(logits))?)
+    }
+
+    /// The forward pass of a step.
+    pub fn record(&self, shape: StepShape) -> Recording {
+        let mut recording = Recording::default();
+        let (config, scratch, inputs) = (&self.config, &self.scratch, &self.inputs);
+        let m = shape.tokens;
+        let dim = config.dim as u32;
+        for shard in &self.weights.embedding.shards {
+            let scale = config.embedding_scale;
+            recording.push(at(None, "embed"), embed::dispatch(shard, inputs.token_ids, scratch.x, m, scale));
+        }
+        for (index, weights) in self.weights.layers.iter().enumerate() {
+            self.record_attention(&mut recording, index, weights, shape);
+            self.record_ffn(&mut recording, index as u32, weights, m);
+        }
+        let rows = shape.logits_rows;
+        if rows > 0 {
+            let gathered = gather_rows::dispatch(scratch.x, inputs.logits_rows, scratch.delta, rows, dim);
+            recording.push(at(None, "logits rows"), gathered);
+            self.norm(
+                &mut recording,
+                at(None, "output_norm"),
+                scratch.delta,
+                self.weights.output_norm,
+                scratch.h,
+                rows,
+            );
+            let label = at(None, "output");
+            self.linear(&mut recording, label, &self.weights.output, scratch.h, scratch.logits, rows);
+        }
+        if shape.greedy {
+            let params = argmax::Params { rows, width: config.vocabulary as u32 };
+            recording.push(at(None, "argmax"), argmax::dispatch(scratch.logits, scratch.tokens, params));
+        }
+        recording
+    }
+
+    fn record_attention(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, shape: StepShape) {
+        let (config, scratch, inputs) = (&self.config, &self.scratch, &self.inputs);
+        let at = |what| at(Some(index as u32), what);
+        let m = shape.tokens;
+        let (heads, kv_heads) = (config.heads as u32, config.kv_heads as u32);
+        let head_dim = config.head_dim as u32;
+        let window = config.layers[index].window;
+
+        self.norm(recording, at("attn_norm"), scratch.x, weights.attention_norm, scratch.h, m);
+        self.linear(recording, at("attn_q"), &weights.query, scratch.h, scratch.q, m);
+        self.linear(recording, at("attn_k"), &weights.key, scratch.h, scratch.k, m);
+        self.linear(recording, at("attn_v"), &weights.value, scratch.h, scratch.v, m);
+        let mut head_norm = |what, x: Slice, weight: Option<Slice>, normed: Slice, heads: u32| match weight {
+            Some(weight) => {
+                let params = self.norm_params(m * heads, head_dim);
+                recording.push(at(what), rms_norm::dispatch(x, weight, normed, params));
+                normed
+            }
+            None => x,
+        };
+        let q = head_norm("attn_q_norm", scratch.q, weights.query_norm, scratch.q_normed, heads);
+        let k = head_norm("attn_k_norm", scratch.k, weights.key_norm, scratch.k_normed, kv_heads);
+
+        let turns = if window.is_some() { inputs.turns_sliding } else { inputs.turns };
+        for (what, x, heads) in [("rope_q", q, heads), ("rope_k", k, kv_heads)] {
+            let params = rope::Params { tokens: m, heads, head_dim, rotary: head_dim };
+            recording.push(at(what), rope::dispatch(config.pairing, x, turns, params));
+        }
+        let (k_cache, v_cache) = self.cache.layers[index];
+        let slices = kv_append::Slices { k, v: scratch.v, slot_mapping: inputs.slot_mapping, k_cache, v_cache };
+        let params = kv_append::Params { tokens: m, kv_heads, dim4: head_dim / 4 };
+        recording.push(at("kv_append"), kv_append::dispatch(self.options.kv_type, slices, params));
+
+        let slices = attention::Slices {
+            q,
+            k_cache,
+            v_cache,
+            page_table: inputs.page_table,
+            sequences: inputs.sequences,
+            tiles: inputs.tiles,
+            out: scratch.attention,
+        };
+        let params = attention::Params {
+            heads,
+            kv_heads,
+            page_stride: shape.page_stride,
+            window: window.unwrap_or(0),
+            scale: config.attention_scale,
+        };
+        recording
+            .push(at("attention"), attention::dispatch(self.options.kv_type, head_dim, shape.tiles, slices, params));
+        self.linear(recording, at("attn_output"), &weights.attention_output, scratch.attention, scratch.delta, m);
+        self.add_to_residual(recording, index as u32, "post_attention_norm", weights.post_attention_norm, m);
+    }
+
+    fn record_ffn(&self, recording: &mut Recording, layer: u32, weights: &LayerWeights, m: u32) {
+        let scratch = &self.scratch;
+        let at = |what| at(Some(layer), what);
+        self.norm(recording, at("ffn_norm"), scratch.x, weights.ffn_norm, scratch.h, m);
+        self.linear(recording, at("ffn_gate"), &weights.gate, scratch.h, scratch.gate, m);
+        self.linear(recording, at("ffn_up"), &weights.up, scratch.h, scratch.up, m);
+        let count = m * self.config.ffn_dim as u32;
+        let activation = gated_activation::dispatch(self.config.activation, scratch.gate, scratch.up, count);
+        recording.push(at("ffn_activation"), activation);
+        self.linear(recording, at("ffn_down"), &weights.down, scratch.gate, scratch.delta, m);
+        self.add_to_residual(recording, layer, "post_ffw_norm", weights.post_ffn_norm, m);
+    }
+
+    /// `x += delta`, normed first where the family has a norm behind its blocks.
+    fn add_to_residual(
+        &self,
+        recording: &mut Recording,
+        layer: u32,
+        norm: &'static str,
+        weight: Option<Slice>,
+        m: u32,
+    ) {
+        let scratch = &self.scratch;
+        let mut delta = scratch.delta;
+        if let Some(weight) = weight {
+            self.norm(recording, at(Some(layer), norm), delta, weight, scratch.h, m);
+            delta = scratch.h;
+        }
+        recording.push(at(Some(layer), "residual"), add::dispatch(scratch.x, delta, m * self.config.dim as u32));
+    }
+
+    fn norm(&self, recording: &mut Recording, label: Label, x: Slice, weight: Slice, y: Slice, rows: u32) {
+        let params = self.norm_params(rows, self.config.dim as u32);
+        recording.push(label, rms_norm::dispatch(x, weight, y, params));
+    }
+
+    fn norm_params(&self, rows: u32, width: u32) -> rms_norm::Params {
+        rms_norm::Params { rows, dim4: width / 4, eps: self.config.norm_eps, offset: self.config.norm_offset }
+    }
+
+    fn linear(&self, recording: &mut Recording, label: Label, layer: &Linear, x: Slice, y: Slice, m: u32) {
+        let y_stride = layer.shards.iter().map(|shard| shard.rows).sum();
+        for shard in &layer.shards {
+            let slices = linear::Slices { x, y, bias: layer.bias };
+            recording.push(label, linear::dispatch(&self.options.selection, shard, slices, m, y_stride));
+        }
+    }
+}
+
+fn at(layer: Option<u32>, what: &'static str) -> Label {
+    Label { layer, what }
+}
+
+fn check_available(memory: Memory, available: Option<u64>) -> Result<(), ModelError> {
+    let needed = memory.weights + memory.kv_cache + memory.scratch;
+    match available {
+        Some(available) if needed > available => {
+            let mib = |bytes: u64| format!("{} MiB", bytes.div_ceil(1 << 20));
+            Err(ModelError::OutOfMemory {
+                needed: mib(needed),
+                weights: mib(memory.weights),
+                kv_cache: mib(memory.kv_cache),
+                scratch: mib(memory.scratch),
+                available: mib(available),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of each activation, in the order of [`Scratch`].
+struct ScratchSizes([u64; 13]);
+
+impl ScratchSizes {
+    fn new(config: &Config, limits: StepLimits, memory: MemoryLimits) -> Result<ScratchSizes, ModelError> {
+        let StepLimits { tokens, logits_rows, .. } = limits;
+        let (q_dim, kv_dim) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        // The gathered rows share a buffer with the tokens' own.
+        let rows = tokens.max(logits_rows);
+        let elements = [
+            tokens * config.dim,
+            rows * config.dim,
+            rows * config.dim,
+            tokens * q_dim,
+            tokens * kv_dim,
+            tokens * kv_dim,
+            tokens * q_dim,
+            tokens * kv_dim,
+            tokens * q_dim,
+            tokens * config.ffn_dim,
+            tokens * config.ffn_dim,
+            logits_rows * config.vocabulary,
+            logits_rows,
+        ];
+        let sizes = elements.map(|n| 4 * n as u64);
+        if let Some(bytes) = sizes.into_iter().find(|bytes| *bytes > memory.max_binding) {
+            let possible = (u128::from(memory.max_binding) * tokens as u128 / u128::from(bytes)) as usize;
+            return Err(ModelError::StepTooLarge {
+                what: "the activations",
+                tokens,
+                bytes,
+                limit: memory.max_binding,
+                possible,
+            });
+        }
+        Ok(ScratchSizes(sizes))
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    fn allocate(&self, executor: &mut dyn Executor) -> Result<Scratch, ModelError> {
+        let mut slices = [Slice { buffer: crate::recording::BufferId(0), offset: 0, size: 0 }; 13];
+        for (slice, size) in slices.iter_mut().zip(self.0) {
+            *slice = Slice { buffer: executor.allocate("the activations", size)?, offset: 0, size };
+        }
+        let [x, h, delta, q, k, v, q_normed, k_normed, attention, gate, up, logits, tokens] = slices;
+        Ok(Scratch { x, h, delta, q, k, v, q_normed, k_normed, attention, gate, up, logits, tokens })
+    }
+}

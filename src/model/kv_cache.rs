@@ -1,0 +1,66 @@
+//! The paged KV cache: K and V of each layer in a buffer of their own, allocated once.
+
+use super::ModelError;
+use super::config::Config;
+use crate::kernels::kv_append::{KvType, PAGE_SIZE};
+use crate::recording::{Executor, MemoryLimits, Slice};
+
+/// The cache's size, known before anything is allocated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KvCachePlan {
+    pub pages: u32,
+    bytes_per_slot: u64,
+    layers: usize,
+}
+
+impl KvCachePlan {
+    /// Room for `sequences` sequences of `context` tokens.
+    pub fn new(
+        config: &Config,
+        kv_type: KvType,
+        context: usize,
+        sequences: usize,
+        limits: MemoryLimits,
+    ) -> Result<KvCachePlan, ModelError> {
+        let bytes_per_slot = (config.kv_heads * config.head_dim) as u64 * kv_type.bytes();
+        let pages = context.div_ceil(PAGE_SIZE as usize) as u64 * sequences as u64;
+        let bytes = pages * u64::from(PAGE_SIZE) * bytes_per_slot;
+        if bytes > limits.max_binding {
+            let possible = limits.max_binding / bytes_per_slot / sequences as u64 / u64::from(PAGE_SIZE);
+            return Err(ModelError::ContextTooLarge {
+                context,
+                bytes,
+                what: "KV cache",
+                limit: limits.max_binding,
+                possible: (possible * u64::from(PAGE_SIZE)) as usize,
+            });
+        }
+        Ok(KvCachePlan { pages: pages as u32, bytes_per_slot, layers: config.layers.len() })
+    }
+
+    /// Bytes of K, or of V, of one layer.
+    fn layer_bytes(&self) -> u64 {
+        u64::from(self.pages) * u64::from(PAGE_SIZE) * self.bytes_per_slot
+    }
+
+    /// Bytes of the whole cache.
+    pub fn bytes(&self) -> u64 {
+        2 * self.layers as u64 * self.layer_bytes()
+    }
+}
+
+/// The cache on the device.
+#[derive(Debug)]
+pub(super) struct KvCache {
+    /// K and V of each layer, `[slots][kv_heads][head_dim]`.
+    pub layers: Vec<(Slice, Slice)>,
+}
+
+impl KvCache {
+    pub fn allocate(plan: &KvCachePlan, executor: &mut dyn Executor) -> Result<KvCache, ModelError> {
+        let size = plan.layer_bytes();
+        let mut slice = || executor.allocate("the KV cache", size).map(|buffer| Slice { buffer, offset: 0, size });
+        let layers = (0..plan.layers).map(|_| Ok((slice()?, slice()?))).collect::<Result<_, ModelError>>()?;
+        Ok(KvCache { layers })
+    }
+}

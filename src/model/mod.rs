@@ -1,0 +1,17 @@
+//! Decoder-only transformers: hyperparameters, weights on the device, the KV cache, and the forward pass, written once.
+
+pub mod config;
+mod config_gguf;
+mod config_huggingface;
+mod decoder;
+mod error;
+mod kv_cache;
+mod names;
+mod rope_table;
+mod step_inputs;
+mod weight_upload;
+mod weights;
+
+pub use config::Config;
+pub use decoder::{Memory, Model, ModelOptions, StepShape};
+pub use error::ModelError;

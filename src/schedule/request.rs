@@ -1,0 +1,157 @@
+//! One request: its known tokens and how many of them the model has computed.
+
+use std::fmt;
+
+/// Names a request within one scheduler. Never reused, so a late result cannot reach the wrong request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// Why a request ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    /// It generated `max_new_tokens` tokens.
+    Length,
+    /// Prompt and generated tokens fill the context (or all pages of the cache).
+    ContextFull,
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestState {
+    /// In the queue; holds no pages.
+    Waiting,
+    /// Admitted; holds the pages of its computed tokens.
+    Running,
+    /// Ended by itself; holds no pages and waits to be taken with [`Scheduler::finish`](super::Scheduler::finish).
+    Finished(FinishReason),
+}
+
+/// A prompt to continue, or a text to score.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The prompt, then the generated tokens: everything that is known.
+    tokens: Vec<u32>,
+    prompt_len: usize,
+    max_new_tokens: usize,
+    all_logits: bool,
+    state: RequestState,
+    num_computed: usize,
+    num_in_flight: usize,
+    num_scored: usize,
+}
+
+impl Request {
+    /// A request that continues `prompt` by at most `max_new_tokens` tokens. With 0 the prompt is only computed.
+    pub fn new(prompt: Vec<u32>, max_new_tokens: usize) -> Self {
+        Self {
+            prompt_len: prompt.len(),
+            tokens: prompt,
+            max_new_tokens,
+            all_logits: false,
+            state: RequestState::Waiting,
+            num_computed: 0,
+            num_in_flight: 0,
+            num_scored: 0,
+        }
+    }
+
+    /// Asks for the logits of every position, not only of the last one: this is how a text is scored.
+    pub fn with_all_logits(mut self) -> Self {
+        self.all_logits = true;
+        self
+    }
+
+    /// The prompt's tokens.
+    pub fn prompt(&self) -> &[u32] {
+        &self.tokens[..self.prompt_len]
+    }
+
+    /// The tokens sampled so far.
+    pub fn generated(&self) -> &[u32] {
+        &self.tokens[self.prompt_len..]
+    }
+
+    /// The prompt followed by the generated tokens.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// The most tokens that may be generated.
+    pub fn max_new_tokens(&self) -> usize {
+        self.max_new_tokens
+    }
+
+    /// Whether the logits of all positions are wanted.
+    pub fn all_logits(&self) -> bool {
+        self.all_logits
+    }
+
+    /// Where the request stands.
+    pub fn state(&self) -> RequestState {
+        self.state
+    }
+
+    /// Leading tokens whose keys and values are in the cache. 0 again after a preemption.
+    pub fn num_computed(&self) -> usize {
+        self.num_computed
+    }
+
+    /// Tokens in a step that was scheduled and is not completed yet.
+    pub fn num_in_flight(&self) -> usize {
+        self.num_in_flight
+    }
+
+    /// Known tokens that no step has computed or is computing.
+    pub(super) fn num_pending(&self) -> usize {
+        self.tokens.len() - self.num_computed - self.num_in_flight
+    }
+
+    /// First position whose logits nobody has got: a request that is recomputed must not score a position twice.
+    pub(super) fn num_scored(&self) -> usize {
+        self.num_scored
+    }
+
+    pub(super) fn wants_token(&self) -> bool {
+        self.tokens.len() - self.prompt_len < self.max_new_tokens
+    }
+
+    pub(super) fn reserve(&mut self, total_tokens: usize) {
+        self.tokens.reserve(total_tokens.saturating_sub(self.tokens.len()));
+    }
+
+    pub(super) fn admit(&mut self) {
+        self.state = RequestState::Running;
+    }
+
+    pub(super) fn launch(&mut self, tokens: usize) {
+        self.num_in_flight = tokens;
+    }
+
+    /// Forgets the cache's contents, not the tokens: those sampled so far are recomputed like a prompt.
+    pub(super) fn preempt(&mut self) {
+        self.state = RequestState::Waiting;
+        self.num_computed = 0;
+        self.num_in_flight = 0;
+    }
+
+    /// The tokens in flight are in the cache now.
+    pub(super) fn land(&mut self) {
+        self.num_computed += self.num_in_flight;
+        self.num_in_flight = 0;
+        self.num_scored = self.num_scored.max(self.num_computed);
+    }
+
+    pub(super) fn push(&mut self, token: u32) {
+        self.tokens.push(token);
+    }
+
+    pub(super) fn end(&mut self, reason: FinishReason) {
+        self.state = RequestState::Finished(reason);
+    }
+}

@@ -1,0 +1,463 @@
+//! Which tokens of which requests run next.
+//!
+//! Running requests come first, each with the next chunk of its pending tokens (in decode that is one), then waiting
+//! ones in the order they came, while the token budget, the sequence limit and the pages last. A running request
+//! that gets no pages preempts the one admitted last, which goes back to the front of the queue and recomputes its
+//! known tokens later.
+//!
+//! A step that was handed out counts as in flight until [`Scheduler::complete`]. Requests in flight are passed over,
+//! so a second step may be scheduled meanwhile for the others.
+
+use std::collections::VecDeque;
+
+use thiserror::Error;
+
+use super::batch::{Batch, LogitsWanted, SequenceStep};
+use super::pages::{PageAllocator, PageError, PageList};
+use super::request::{FinishReason, Request, RequestId, RequestState};
+
+/// What a step and the cache may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most tokens in a step, of all sequences together.
+    pub token_budget: usize,
+    /// Most tokens of one request in a step: the prefill chunk.
+    pub max_tokens_per_request: usize,
+    /// Most sequences that run at a time.
+    pub max_sequences: usize,
+    /// Pages in the cache.
+    pub num_pages: u32,
+    /// Tokens a page holds.
+    pub page_size: u32,
+    /// Most tokens of one sequence, prompt and generated together.
+    pub max_context: usize,
+}
+
+/// Why the scheduler refused something; it is then as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ScheduleError {
+    /// A limit allows nothing.
+    #[error("the limit {name} is 0, so nothing could ever run; set it to at least 1")]
+    ZeroLimit { name: &'static str },
+    /// The context's positions do not fit in the 32 bits that the shaders use.
+    #[error("a context of {max_context} tokens is over 2^32 - 1; use a smaller one")]
+    ContextTooLarge { max_context: usize },
+    /// The cache's shape is impossible.
+    #[error(transparent)]
+    Pages(#[from] PageError),
+    /// There is nothing to compute.
+    #[error("the prompt is empty; give at least one token (a beginning-of-sequence token will do)")]
+    EmptyPrompt,
+    /// The prompt leaves no room in the context.
+    #[error(
+        "the prompt's {prompt_len} tokens and {new_tokens} to generate do not fit in the context of {max_context}; shorten the prompt or raise the context size"
+    )]
+    PromptTooLong { prompt_len: usize, new_tokens: usize, max_context: usize },
+    /// The prompt would not fit in the cache even if it ran alone.
+    #[error(
+        "the prompt's {prompt_len} tokens and {new_tokens} to generate can never fit in the cache's {capacity}; shorten the prompt or allocate more pages"
+    )]
+    CacheTooSmall { prompt_len: usize, new_tokens: usize, capacity: usize },
+    /// No such request, or it was taken already.
+    #[error("there is no request {id}; it was finished or aborted before, or belongs to another scheduler")]
+    UnknownRequest { id: RequestId },
+    /// The completed batch is not the step in flight.
+    #[error("the batch is not the step in flight for request {id}; complete each scheduled batch once, unchanged")]
+    NotInFlight { id: RequestId },
+    /// A request whose logits were computed to sample from got no token.
+    #[error("request {id} awaits a sampled token and got none; sample one from its last row of logits")]
+    MissingToken { id: RequestId },
+    /// A token for a request that awaits none.
+    #[error("request {id} awaits no sampled token in this step; sample only where Scheduler::awaits_token says so")]
+    UnexpectedToken { id: RequestId },
+}
+
+/// Counts since the scheduler was made, and what it holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Steps scheduled.
+    pub steps: u64,
+    /// Tokens scheduled, recomputed ones included.
+    pub scheduled_tokens: u64,
+    /// Times a request lost its pages to another.
+    pub preemptions: u64,
+    /// Requests taken with [`Scheduler::finish`].
+    pub finished: u64,
+    /// Requests taken with [`Scheduler::abort`].
+    pub aborted: u64,
+    /// Requests in the queue now.
+    pub waiting: usize,
+    /// Requests that hold pages now.
+    pub running: usize,
+    /// Pages that nobody holds now.
+    pub free_pages: usize,
+}
+
+#[derive(Debug)]
+struct Sequence {
+    id: RequestId,
+    request: Request,
+    pages: PageList,
+}
+
+/// Decides what each step runs; owns the requests and the pages they hold.
+#[derive(Debug)]
+pub struct Scheduler {
+    limits: Limits,
+    /// Most tokens a sequence can reach: the context, or the whole cache if that is smaller. Any one request can
+    /// therefore run to its end alone, which is why every request ends.
+    max_len: usize,
+    page_table_stride: u32,
+    pages: PageAllocator,
+    /// In the order of admission: the newest is preempted first.
+    running: Vec<Sequence>,
+    waiting: VecDeque<Sequence>,
+    /// Ended by themselves and not yet taken.
+    ended: Vec<Sequence>,
+    next_id: u64,
+    stats: Stats,
+}
+
+impl Scheduler {
+    /// A scheduler with an empty cache and no requests.
+    ///
+    /// # Errors
+    /// [`ScheduleError::ZeroLimit`] for a limit of 0; [`ScheduleError::Pages`] or [`ScheduleError::ContextTooLarge`] if
+    /// slots or positions do not fit in 32 bits.
+    pub fn new(limits: Limits) -> Result<Self, ScheduleError> {
+        for (name, value) in [
+            ("token_budget", limits.token_budget),
+            ("max_tokens_per_request", limits.max_tokens_per_request),
+            ("max_sequences", limits.max_sequences),
+            ("max_context", limits.max_context),
+        ] {
+            if value == 0 {
+                return Err(ScheduleError::ZeroLimit { name });
+            }
+        }
+        if u32::try_from(limits.max_context).is_err() {
+            return Err(ScheduleError::ContextTooLarge { max_context: limits.max_context });
+        }
+        let pages = PageAllocator::new(limits.num_pages, limits.page_size)?;
+        let max_len = limits.max_context.min(pages.capacity());
+        Ok(Self {
+            limits,
+            max_len,
+            page_table_stride: pages.pages_for(max_len) as u32,
+            pages,
+            running: Vec::with_capacity(limits.max_sequences.min(1024)),
+            waiting: VecDeque::new(),
+            ended: Vec::new(),
+            next_id: 0,
+            stats: Stats::default(),
+        })
+    }
+
+    /// The limits, with the chunk size as it is now.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Entries in a row of the page tables of this scheduler's batches: the pages of the longest sequence.
+    pub fn page_table_stride(&self) -> u32 {
+        self.page_table_stride
+    }
+
+    /// Changes the most tokens of one request in a step, from the next step on; 0 counts as 1.
+    pub fn set_chunk_size(&mut self, tokens: usize) {
+        self.limits.max_tokens_per_request = tokens.max(1);
+    }
+
+    /// Puts a request at the end of the queue.
+    ///
+    /// It may ask for more new tokens than fit; then it ends with [`FinishReason::ContextFull`].
+    ///
+    /// # Errors
+    /// [`ScheduleError::EmptyPrompt`]; [`ScheduleError::PromptTooLong`] or [`ScheduleError::CacheTooSmall`] if the
+    /// prompt and one new token (where any is wanted) exceed the context or the whole cache.
+    pub fn add(&mut self, mut request: Request) -> Result<RequestId, ScheduleError> {
+        let prompt_len = request.tokens().len();
+        let new_tokens = usize::from(request.wants_token());
+        if prompt_len == 0 {
+            return Err(ScheduleError::EmptyPrompt);
+        }
+        let needed = prompt_len.saturating_add(new_tokens);
+        if needed > self.limits.max_context {
+            return Err(ScheduleError::PromptTooLong { prompt_len, new_tokens, max_context: self.limits.max_context });
+        }
+        if needed > self.max_len {
+            return Err(ScheduleError::CacheTooSmall { prompt_len, new_tokens, capacity: self.max_len });
+        }
+        // Room for all tokens now, so that decode allocates nothing; and a request that comes back starts over.
+        request.reserve(request.prompt().len().saturating_add(request.max_new_tokens()).min(self.max_len));
+        request.preempt();
+        let id = RequestId(self.next_id);
+        self.next_id += 1;
+        self.waiting.push_back(Sequence { id, request, pages: PageList::default() });
+        Ok(id)
+    }
+
+    /// Fills `batch` with the next step. Returns false, with an empty batch, if nothing can run now: no requests are
+    /// left, or all that could run are in flight.
+    pub fn schedule(&mut self, batch: &mut Batch) -> bool {
+        batch.clear(self.page_table_stride);
+        let mut budget = self.limits.token_budget;
+        let out_of_pages = self.schedule_running(batch, &mut budget);
+        // Whoever was just preempted would be the first to come back, and running requests want the pages it freed.
+        if !out_of_pages {
+            self.admit_waiting(batch, &mut budget);
+        }
+        if batch.is_empty() {
+            return false;
+        }
+        debug_assert_eq!(batch.validate(self.pages.num_pages(), self.pages.page_size()), Ok(()));
+        self.stats.steps += 1;
+        self.stats.scheduled_tokens += batch.num_tokens() as u64;
+        true
+    }
+
+    /// Gives running requests their next tokens; returns whether pages ran out.
+    fn schedule_running(&mut self, batch: &mut Batch, budget: &mut usize) -> bool {
+        let mut out_of_pages = false;
+        let mut index = 0;
+        while *budget > 0 && index < self.running.len() {
+            let sequence = &mut self.running[index];
+            let tokens = self.limits.chunk(&sequence.request, *budget);
+            if sequence.request.num_in_flight() > 0 || tokens == 0 {
+                index += 1;
+                continue;
+            }
+            if sequence.grow(tokens, &mut self.pages) {
+                sequence.launch(tokens, batch, self.pages.page_size());
+                *budget -= tokens;
+                index += 1;
+                continue;
+            }
+            // The newest is at `index` or after it, so it has nothing in this step yet. If it is in flight in an
+            // earlier one, its result is worth waiting for.
+            out_of_pages = true;
+            if self.running.last().is_some_and(|newest| newest.request.num_in_flight() > 0) {
+                break;
+            }
+            self.preempt_newest();
+        }
+        out_of_pages
+    }
+
+    fn preempt_newest(&mut self) {
+        if let Some(mut newest) = self.running.pop() {
+            self.pages.free(&mut newest.pages);
+            newest.request.preempt();
+            self.waiting.push_front(newest);
+            self.stats.preemptions += 1;
+        }
+    }
+
+    /// Admits from the front of the queue, never past a request that does not fit.
+    fn admit_waiting(&mut self, batch: &mut Batch, budget: &mut usize) {
+        while *budget > 0 && self.running.len() < self.limits.max_sequences {
+            let Some(mut sequence) = self.waiting.pop_front() else { break };
+            let tokens = self.limits.chunk(&sequence.request, *budget);
+            if !sequence.grow(tokens, &mut self.pages) {
+                self.waiting.push_front(sequence);
+                break;
+            }
+            sequence.request.admit();
+            sequence.launch(tokens, batch, self.pages.page_size());
+            *budget -= tokens;
+            self.running.push(sequence);
+        }
+    }
+
+    /// Whether the step in flight computes the logits from which `id`'s next token is to be sampled.
+    pub fn awaits_token(&self, id: RequestId) -> bool {
+        self.running.iter().find(|s| s.id == id).is_some_and(Sequence::awaits_token)
+    }
+
+    /// Records a step's results: its tokens are computed, and `sampled` holds the next token of each request that
+    /// [awaits](Scheduler::awaits_token) one. Entries are found fastest in the batch's order.
+    ///
+    /// Requests that reached their length or the context's end give their pages back and wait, in the state
+    /// [`RequestState::Finished`], to be taken with [`Scheduler::finish`]. Requests that were finished or aborted
+    /// while in flight are passed over, with their tokens.
+    ///
+    /// # Errors
+    /// [`ScheduleError::NotInFlight`], [`ScheduleError::MissingToken`] or [`ScheduleError::UnexpectedToken`] if the batch
+    /// or the tokens are not the step's; nothing is recorded then.
+    pub fn complete(&mut self, batch: &Batch, sampled: &[(RequestId, u32)]) -> Result<(), ScheduleError> {
+        self.check_completion(batch, sampled)?;
+        for (i, (id, ..)) in batch.sequences().enumerate() {
+            let Some(at) = find_near(&self.running, i, |s| s.id == id) else { continue };
+            let sequence = &mut self.running[at];
+            let awaits_token = sequence.awaits_token();
+            sequence.request.land();
+            if sequence.request.num_pending() > 0 {
+                continue;
+            }
+            if awaits_token && let Some(at) = find_near(sampled, i, |entry| entry.0 == id) {
+                sequence.request.push(sampled[at].1);
+            }
+            if !sequence.request.wants_token() {
+                sequence.request.end(FinishReason::Length);
+            } else if sequence.request.tokens().len() >= self.max_len {
+                sequence.request.end(FinishReason::ContextFull);
+            }
+        }
+        self.retire_ended();
+        Ok(())
+    }
+
+    fn check_completion(&self, batch: &Batch, sampled: &[(RequestId, u32)]) -> Result<(), ScheduleError> {
+        let mut matched = 0;
+        for (i, (id, query_len, context_len)) in batch.sequences().enumerate() {
+            let has_token = find_near(sampled, i, |entry| entry.0 == id).is_some();
+            matched += usize::from(has_token);
+            let Some(at) = find_near(&self.running, i, |s| s.id == id) else {
+                // Unknown, but handed out once: it was taken while in flight.
+                if self.request(id).is_some() || id.0 >= self.next_id {
+                    return Err(ScheduleError::NotInFlight { id });
+                }
+                continue;
+            };
+            let sequence = &self.running[at];
+            let in_flight = sequence.request.num_in_flight();
+            if in_flight == 0 || query_len != in_flight || context_len != sequence.request.num_computed() + in_flight {
+                return Err(ScheduleError::NotInFlight { id });
+            }
+            match (sequence.awaits_token(), has_token) {
+                (true, false) => return Err(ScheduleError::MissingToken { id }),
+                (false, true) => return Err(ScheduleError::UnexpectedToken { id }),
+                _ => {}
+            }
+        }
+        if matched == sampled.len() {
+            return Ok(());
+        }
+        let is_stray =
+            |i: usize, id| !batch.request_ids.contains(&id) || sampled[..i].iter().any(|entry| entry.0 == id);
+        match sampled.iter().enumerate().find(|&(i, entry)| is_stray(i, entry.0)) {
+            Some((_, &(id, _))) => Err(ScheduleError::UnexpectedToken { id }),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves requests that reached an end out of the running ones and frees their pages.
+    fn retire_ended(&mut self) {
+        let pages = &mut self.pages;
+        self.ended.extend(self.running.extract_if(.., |s| s.request.state() != RequestState::Running).map(|mut s| {
+            pages.free(&mut s.pages);
+            s
+        }));
+    }
+
+    /// Takes a request that is done: one in the state [`RequestState::Finished`], or one whose output the caller
+    /// ends, at a stop token for instance. Its pages are free at once; a step in flight may still write to them,
+    /// but before any later step does.
+    ///
+    /// # Errors
+    /// [`ScheduleError::UnknownRequest`] if there is no such request.
+    pub fn finish(&mut self, id: RequestId) -> Result<Request, ScheduleError> {
+        let request = self.take(id).ok_or(ScheduleError::UnknownRequest { id })?;
+        self.stats.finished += 1;
+        Ok(request)
+    }
+
+    /// Cancels a request in whatever state it is and returns it; `None` if it is already gone, as a cancellation may
+    /// cross the request's end. Its pages are free at once, as in [`Scheduler::finish`].
+    pub fn abort(&mut self, id: RequestId) -> Option<Request> {
+        let request = self.take(id)?;
+        self.stats.aborted += 1;
+        Some(request)
+    }
+
+    fn take(&mut self, id: RequestId) -> Option<Request> {
+        let mut sequence = if let Some(at) = self.running.iter().position(|s| s.id == id) {
+            self.running.remove(at)
+        } else if let Some(at) = self.ended.iter().position(|s| s.id == id) {
+            self.ended.remove(at)
+        } else {
+            let at = self.waiting.iter().position(|s| s.id == id)?;
+            self.waiting.remove(at)?
+        };
+        self.pages.free(&mut sequence.pages);
+        Some(sequence.request)
+    }
+
+    fn sequence(&self, id: RequestId) -> Option<&Sequence> {
+        self.running.iter().chain(&self.ended).chain(&self.waiting).find(|s| s.id == id)
+    }
+
+    /// A request that was not taken yet.
+    pub fn request(&self, id: RequestId) -> Option<&Request> {
+        self.sequence(id).map(|s| &s.request)
+    }
+
+    /// The pages that a request holds; none unless it is running.
+    pub fn pages(&self, id: RequestId) -> &[u32] {
+        self.sequence(id).map_or(&[], |s| s.pages.as_slice())
+    }
+
+    /// Whether no request is running or waiting. Ended ones may still have to be taken.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Counts since the start, and the queues' lengths now.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            waiting: self.waiting.len(),
+            running: self.running.len(),
+            free_pages: self.pages.num_free(),
+            ..self.stats
+        }
+    }
+}
+
+impl Limits {
+    /// Tokens of `request` that may run now, with `budget` left in the step.
+    fn chunk(&self, request: &Request, budget: usize) -> usize {
+        request.num_pending().min(self.max_tokens_per_request).min(budget)
+    }
+}
+
+impl Sequence {
+    /// Gets pages for `tokens` more tokens; false if there are not enough.
+    fn grow(&mut self, tokens: usize, pages: &mut PageAllocator) -> bool {
+        pages.grow(&mut self.pages, self.request.num_computed() + tokens).is_ok()
+    }
+
+    /// Puts the next `tokens` tokens in the batch. Their pages are there.
+    fn launch(&mut self, tokens: usize, batch: &mut Batch, page_size: u32) {
+        let request = &mut self.request;
+        let first = request.num_computed();
+        let last = first + tokens;
+        let logits = if request.all_logits() {
+            LogitsWanted::From(request.num_scored().saturating_sub(first))
+        } else if last == request.tokens().len() {
+            LogitsWanted::Last
+        } else {
+            LogitsWanted::None
+        };
+        let tokens_now = &request.tokens()[first..last];
+        let pages = self.pages.as_slice();
+        batch.append(
+            SequenceStep { request_id: self.id, tokens: tokens_now, first_position: first, pages, logits },
+            page_size,
+        );
+        request.launch(tokens);
+    }
+
+    /// The step in flight catches up with the known tokens, and another is wanted.
+    fn awaits_token(&self) -> bool {
+        self.request.num_in_flight() > 0 && self.request.num_pending() == 0 && self.request.wants_token()
+    }
+}
+
+/// Index of the item that `is_it`, looked for at `hint` first: results come in the order of the running requests,
+/// but for those in between that were not in the step.
+fn find_near<T>(items: &[T], hint: usize, is_it: impl Fn(&T) -> bool) -> Option<usize> {
+    match items.get(hint) {
+        Some(item) if is_it(item) => Some(hint),
+        _ => items.iter().position(is_it),
+    }
+}

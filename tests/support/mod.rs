@@ -1,0 +1,3 @@
+//! What several topics' tests share.
+
+pub mod gguf_writer;
