@@ -2,11 +2,16 @@
 
 mod support;
 
+mod cli;
 mod formats_blocks;
 mod formats_gguf;
 mod formats_gguf_split;
 mod formats_hf;
 mod house;
+mod hub;
+mod invariants;
+mod models_real;
+mod models_tiny;
 mod parity;
 mod sampler;
 mod scheduler;

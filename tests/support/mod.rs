@@ -1,3 +1,6 @@
 //! What several topics' tests share.
 
+pub mod command;
 pub mod gguf_writer;
+pub mod hub_stub;
+pub mod models;

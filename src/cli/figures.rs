@@ -1,0 +1,207 @@
+//! The report after a run, for people and as JSON, and the units that people read.
+
+use std::fmt::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wgpt::engine::{FinishReason, Generation, ModelInfo};
+
+/// What a run took and used.
+pub struct Figures<'a> {
+    pub path: &'a Path,
+    pub model: &'a ModelInfo,
+    pub generation: &'a Generation,
+    pub seed: u64,
+    /// Says more about the model and the device.
+    pub verbose: bool,
+}
+
+/// What `--json` and the verbose report call a [`FinishReason`].
+fn finish_name(reason: &FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Eos => "eos",
+        FinishReason::Stop(_) => "stop",
+        FinishReason::Length => "length",
+        FinishReason::Context => "context",
+        FinishReason::Interrupted => "interrupted",
+    }
+}
+
+impl Figures<'_> {
+    /// The object that `--json` prints. Durations are in seconds and sizes in bytes.
+    pub fn to_json(&self) -> Value {
+        let Self { model, generation, .. } = self;
+        let timings = &generation.timings;
+        json!({
+            "text": generation.text,
+            "token_ids": generation.token_ids,
+            "finish_reason": finish_name(&generation.finish_reason),
+            "stop": match &generation.finish_reason { FinishReason::Stop(text) => Some(text), _ => None },
+            "seed": self.seed,
+            "prompt_tokens": generation.prompt_tokens,
+            "generated_tokens": generation.token_ids.len(),
+            "timings": {
+                "load_s": model.load.as_secs_f64(),
+                "prefill_s": timings.prefill.as_secs_f64(),
+                "time_to_first_token_s": timings.time_to_first_token.as_secs_f64(),
+                "decode_s": timings.decode.as_secs_f64(),
+            },
+            "prompt_tokens_per_second": generation.prompt_tokens_per_second(),
+            "decode_tokens_per_second": generation.decode_tokens_per_second(),
+            "memory": {
+                "weights": model.memory.weights,
+                "kv_cache": model.memory.kv_cache,
+                "scratch": model.memory.scratch,
+            },
+            "model": {
+                "path": self.path.to_string_lossy(),
+                "name": model.name,
+                "architecture": model.architecture,
+                "parameters": model.parameters,
+                "quantisation": model.quantisation,
+                "context": model.context,
+                "chunk_size": model.chunk_size,
+            },
+            "device": model.device,
+            "warnings": model.warnings,
+        })
+    }
+
+    fn write_verbose(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, generation, .. } = self;
+        let device = &model.device;
+        let (name, quantisation) = (&model.name, &model.quantisation);
+        row(
+            f,
+            "model",
+            &format!("{name}, {}, {} parameters, {quantisation}", model.architecture, count(model.parameters)),
+        )?;
+        row(
+            f,
+            "device",
+            &format!(
+                "{} ({}, {}, {} {})",
+                device.name, device.backend, device.device_type, device.driver, device.driver_info
+            ),
+        )?;
+        row(f, "context", &format!("{} tokens, prefilled in chunks of {}", model.context, model.chunk_size))?;
+        row(f, "ended by", finish_name(&generation.finish_reason))
+    }
+}
+
+impl fmt::Display for Figures<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, generation, .. } = self;
+        let timings = &generation.timings;
+        let memory = &model.memory;
+        let total = memory.weights.saturating_add(memory.kv_cache).saturating_add(memory.scratch);
+        if self.verbose {
+            self.write_verbose(f)?;
+        }
+        row(f, "load", &seconds(model.load))?;
+        row(f, "prompt", &tokens(generation.prompt_tokens, generation.prompt_tokens_per_second()))?;
+        if !generation.token_ids.is_empty() {
+            row(f, "first token", &seconds(timings.time_to_first_token))?;
+        }
+        row(f, "generated", &tokens(generation.token_ids.len(), generation.decode_tokens_per_second()))?;
+        let [weights, kv_cache, scratch, total] = [memory.weights, memory.kv_cache, memory.scratch, total].map(size);
+        row(f, "memory", &format!("{total}: weights {weights}, KV cache {kv_cache}, scratch {scratch}"))?;
+        row(f, "seed", &self.seed.to_string())
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
+    let value = value.trim_end();
+    writeln!(f, "{name:<12}{value}")
+}
+
+/// `48 tokens, 4.21 tokens/s`; without a speed where there was nothing to measure.
+fn tokens(count: usize, per_second: f64) -> String {
+    let mut text = format!("{count} token{}", if count == 1 { "" } else { "s" });
+    if per_second.is_finite() && per_second > 0.0 {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ", {} tokens/s", three_digits(per_second));
+    }
+    text
+}
+
+/// `1.24 s`, or `12.4 ms` below a tenth of a second.
+pub fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 0.1 { format!("{} ms", three_digits(seconds * 1e3)) } else { format!("{} s", three_digits(seconds)) }
+}
+
+/// A size in binary units: `92.1 MiB`.
+pub fn size(bytes: u64) -> String {
+    scaled(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
+}
+
+/// A count in decimal units: `135 M`.
+pub fn count(number: u64) -> String {
+    scaled(number, 1000.0, &["", "k", "M", "B", "T"]).trim_end().to_owned()
+}
+
+fn scaled(number: u64, base: f64, units: &[&str]) -> String {
+    let mut value = number as f64;
+    let mut unit = 0;
+    // 999.5 and more would be printed with four digits.
+    while value >= base.min(999.5) && unit + 1 < units.len() {
+        value /= base;
+        unit += 1;
+    }
+    let digits = if unit == 0 { number.to_string() } else { three_digits(value) };
+    format!("{digits} {}", units[unit])
+}
+
+/// Three significant digits, and all of those before the point.
+fn three_digits(value: f64) -> String {
+    let decimals = match value.abs() {
+        below if below < 9.995 => 2,
+        below if below < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_three_digits_and_a_binary_unit() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1023, "1.00 KiB"),
+            (1536, "1.50 KiB"),
+            (96_573_849, "92.1 MiB"),
+            (1 << 30, "1.00 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn counts_have_a_decimal_unit() {
+        assert_eq!(count(999), "999");
+        assert_eq!(count(134_515_008), "135 M");
+        assert_eq!(count(494_032_768), "494 M");
+        assert_eq!(count(1_235_814_400), "1.24 B");
+    }
+
+    #[test]
+    fn short_times_are_in_milliseconds() {
+        assert_eq!(seconds(Duration::from_micros(12_340)), "12.3 ms");
+        assert_eq!(seconds(Duration::from_millis(340)), "0.34 s");
+        assert_eq!(seconds(Duration::from_secs(75)), "75.0 s");
+    }
+
+    #[test]
+    fn a_speed_that_was_not_measured_is_left_out() {
+        assert_eq!(tokens(0, f64::NAN), "0 tokens");
+        assert_eq!(tokens(1, f64::INFINITY), "1 token");
+        assert_eq!(tokens(48, 4.214), "48 tokens, 4.21 tokens/s");
+    }
+}

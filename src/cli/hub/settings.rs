@@ -1,0 +1,101 @@
+//! The environment variables that all Hugging Face tools share.
+
+use std::path::PathBuf;
+
+use etcetera::BaseStrategy;
+
+use super::error::HubError;
+
+const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
+
+/// Where the hub and its cache are, and who asks.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `HF_ENDPOINT`, without a slash at its end.
+    pub endpoint: String,
+    /// `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or `~/.cache/huggingface/hub`.
+    pub cache: PathBuf,
+    /// `HF_TOKEN`, or what `hf auth login` left in `HF_HOME`.
+    pub token: Option<String>,
+    /// `HF_HUB_OFFLINE`: use the cache alone.
+    pub offline: bool,
+}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// No variable names the cache, and there is no home folder.
+    pub fn from_env() -> Result<Self, HubError> {
+        Self::from_variables(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Self, HubError> {
+        let text = |name: &str| variable(name).and_then(|value| value.into_os_string().into_string().ok());
+        let default_home = || {
+            let strategy = etcetera::choose_base_strategy().ok()?;
+            // As the Python library: below XDG_CACHE_HOME, or ~/.cache on every system.
+            let cache = variable("XDG_CACHE_HOME").unwrap_or_else(|| strategy.home_dir().join(".cache"));
+            Some(cache.join("huggingface"))
+        };
+        let home = variable("HF_HOME").or_else(default_home).ok_or(HubError::NoHome)?;
+        let cache = variable("HF_HUB_CACHE").unwrap_or_else(|| home.join("hub"));
+        let token = text("HF_TOKEN").or_else(|| std::fs::read_to_string(home.join("token")).ok());
+        let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+        let is_true = |value: String| matches!(value.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
+        Ok(Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            cache,
+            token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
+            offline: text("HF_HUB_OFFLINE").is_some_and(is_true),
+        })
+    }
+
+    /// The endpoint as errors name it, without the scheme.
+    pub fn host(&self) -> String {
+        self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, host)| host).to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Settings {
+        let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        Settings::from_variables(find).expect("a home")
+    }
+
+    #[test]
+    fn variables_decide() {
+        let settings = settings(&[
+            ("HF_HOME", "/h"),
+            ("HF_ENDPOINT", "http://localhost:1/"),
+            ("HF_TOKEN", " secret\n"),
+            ("HF_HUB_OFFLINE", "1"),
+        ]);
+        assert_eq!(settings.endpoint, "http://localhost:1");
+        assert_eq!(settings.host(), "localhost:1");
+        assert_eq!(settings.cache, PathBuf::from("/h/hub"));
+        assert_eq!(settings.token.as_deref(), Some("secret"));
+        assert!(settings.offline);
+    }
+
+    #[test]
+    fn a_cache_of_its_own_and_the_defaults() {
+        assert_eq!(settings(&[("HF_HOME", "/h"), ("HF_HUB_CACHE", "/c")]).cache, PathBuf::from("/c"));
+        let settings = settings(&[("XDG_CACHE_HOME", "/x")]);
+        assert_eq!(settings.cache, PathBuf::from("/x/huggingface/hub"));
+        assert_eq!(settings.endpoint, DEFAULT_ENDPOINT);
+        assert!(!settings.offline);
+    }
+
+    #[test]
+    fn the_token_of_a_login_is_found() {
+        let home = tempfile::tempdir().expect("folder");
+        std::fs::write(home.path().join("token"), "from login\n").expect("written");
+        let home = home.path().to_str().expect("UTF-8");
+        assert_eq!(settings(&[("HF_HOME", home)]).token.as_deref(), Some("from login"));
+        assert_eq!(settings(&[("HF_HOME", home), ("HF_TOKEN", "mine")]).token.as_deref(), Some("mine"));
+    }
+}

@@ -1,0 +1,106 @@
+//! Where the prompt comes from, and its text.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Read};
+use std::path::PathBuf;
+
+/// Where the prompt comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PromptSource {
+    Argument(OsString),
+    File(PathBuf),
+    /// Asked for with `-`.
+    Stdin,
+    /// Nothing was given: stdin, unless a person sits in front of it.
+    Unsaid,
+}
+
+/// Why there is no prompt.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    #[error("cannot read the prompt from {from}: {source}")]
+    Read { from: String, source: io::Error },
+    #[error("the prompt from {from} is not UTF-8 text (byte {offset} is wrong); convert it, for example with iconv")]
+    NotUtf8 { from: String, offset: usize },
+    #[error("the prompt from {from} is empty; give it some text")]
+    Empty { from: String },
+    #[error("a prompt is needed; give it as an argument, with -f FILE, or through a pipe")]
+    Missing,
+}
+
+impl PromptSource {
+    /// The one that the flags name; clap has seen to it that there is one at most.
+    pub fn resolve(positional: Option<OsString>, flag: Option<OsString>, file: Option<PathBuf>) -> Self {
+        match (positional, flag, file) {
+            (Some(text), _, _) if text == "-" => Self::Stdin,
+            (_, _, Some(file)) if file.as_os_str() == "-" => Self::Stdin,
+            (Some(text), _, _) | (None, Some(text), _) => Self::Argument(text),
+            (None, None, Some(file)) => Self::File(file),
+            (None, None, None) => Self::Unsaid,
+        }
+    }
+
+    /// The prompt. A file and stdin lose one newline at their end, which an editor or `echo` put there.
+    ///
+    /// # Errors
+    /// It cannot be read, is no UTF-8 or is empty, or [`PromptError::Missing`].
+    pub fn read(self) -> Result<String, PromptError> {
+        let (from, bytes) = match self {
+            Self::Argument(text) => return from_utf8("the command line", text.into_encoded_bytes()),
+            Self::File(path) => (path.display().to_string(), std::fs::read(&path)),
+            Self::Unsaid if io::stdin().is_terminal() => return Err(PromptError::Missing),
+            Self::Stdin | Self::Unsaid => ("stdin".to_owned(), read_stdin()),
+        };
+        let mut bytes = bytes.map_err(|source| PromptError::Read { from: from.clone(), source })?;
+        if bytes.ends_with(b"\n") {
+            bytes.pop();
+            if bytes.ends_with(b"\r") {
+                bytes.pop();
+            }
+        }
+        from_utf8(&from, bytes)
+    }
+}
+
+fn read_stdin() -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn from_utf8(from: &str, bytes: Vec<u8>) -> Result<String, PromptError> {
+    match String::from_utf8(bytes) {
+        Ok(text) if text.is_empty() => Err(PromptError::Empty { from: from.to_owned() }),
+        Ok(text) => Ok(text),
+        Err(error) => Err(PromptError::NotUtf8 { from: from.to_owned(), offset: error.utf8_error().valid_up_to() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dash_is_stdin_wherever_it_stands() {
+        assert_eq!(PromptSource::resolve(Some("-".into()), None, None), PromptSource::Stdin);
+        assert_eq!(PromptSource::resolve(None, None, Some("-".into())), PromptSource::Stdin);
+        assert_eq!(PromptSource::resolve(None, Some("-".into()), None), PromptSource::Argument("-".into()));
+        assert_eq!(PromptSource::resolve(None, None, None), PromptSource::Unsaid);
+    }
+
+    #[test]
+    fn a_file_loses_one_newline_at_its_end() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("prompt.txt");
+        for (content, prompt) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a")] {
+            std::fs::write(&file, content).expect("written");
+            assert_eq!(PromptSource::File(file.clone()).read().expect("a prompt"), prompt);
+        }
+    }
+
+    #[test]
+    fn wrong_utf8_is_located() {
+        let error = from_utf8("x", b"abc\xff".to_vec()).expect_err("not UTF-8");
+        assert!(matches!(error, PromptError::NotUtf8 { offset: 3, .. }), "{error}");
+    }
+}

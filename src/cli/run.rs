@@ -1,0 +1,182 @@
+//! `wgpt run`: finds the model, loads it, and streams an answer to the prompt.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use wgpt::engine::{Engine, Generation, GenerationRequest, LoadProgress};
+use wgpt::text::Message;
+
+use super::figures::Figures;
+use super::hub;
+use super::interrupt::Interrupt;
+use super::model_path::ModelSource;
+use super::prompt::PromptError;
+use super::run_args::RunArgs;
+use super::run_options::{OutputOptions, RunOptions, Verbosity};
+use super::terminal::{byte_bar, note};
+
+/// Runs the command to its end. The exit code is that of a signal if one ended the generation.
+///
+/// # Errors
+/// The prompt or the model cannot be read, the device cannot run it, or stdout cannot be written.
+pub fn execute(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let options = RunOptions::resolve(args).unwrap_or_else(|error| wrong_usage(&error));
+    let prompt = match options.prompt.clone().read() {
+        Err(error @ PromptError::Missing) => wrong_usage(&error),
+        read => read?,
+    };
+    let interrupt = Interrupt::install().context("cannot listen for Ctrl-C")?;
+    let path = find_model(&options)?;
+    let mut engine = load(&path, &options)?;
+    let request = GenerationRequest { interrupt: Some(interrupt.stop_flag()), ..request(&engine, &options, prompt)? };
+
+    let mut output = TextOutput::new(options.output);
+    interrupt.defer();
+    let generation = engine.generate(&request, &mut |text| output.write(text));
+    interrupt.release();
+    let generation = match (output.finish(), generation) {
+        // The reader has seen enough, as in `wgpt run ... | head`.
+        (Err(error), _) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+        (Err(error), _) => return Err(error).context("cannot write to stdout"),
+        (Ok(()), generation) => generation?,
+    };
+    report(&path, &engine, &generation, &options)?;
+    Ok(interrupt.exit_code().unwrap_or(ExitCode::SUCCESS))
+}
+
+/// Ends the process as clap does for the mistakes that it finds itself.
+fn wrong_usage(error: &impl std::fmt::Display) -> ! {
+    let mut command = super::Cli::command();
+    command.build();
+    // Always found: it is the command that is running.
+    let run = command.find_subcommand_mut("run");
+    let error = run.map(|run| run.error(ErrorKind::ValueValidation, error));
+    error.unwrap_or_else(|| clap::Error::new(ErrorKind::ValueValidation)).exit()
+}
+
+fn find_model(options: &RunOptions) -> anyhow::Result<PathBuf> {
+    match ModelSource::parse(&options.model)? {
+        ModelSource::Local(path) => Ok(path),
+        ModelSource::Hub(model) => Ok(hub::fetch(&model, options.output.is_quiet())?),
+    }
+}
+
+fn load(path: &Path, options: &RunOptions) -> anyhow::Result<Engine> {
+    let quiet = options.output.is_quiet();
+    let mut bar = byte_bar(0, "loading", true);
+    let loaded = Engine::load(path, &options.engine, &mut |progress| match progress {
+        LoadProgress::Opened { bytes } => bar = byte_bar(bytes, "loading", quiet),
+        LoadProgress::Uploaded { bytes } => bar.set_position(bytes),
+        LoadProgress::Ready => bar.finish_and_clear(),
+    });
+    bar.finish_and_clear();
+    let engine = loaded?;
+    if !quiet {
+        let info = engine.info();
+        info.warnings.iter().for_each(|warning| note(&format!("wgpt: {warning}")));
+        if let Some(notice) = device_notice(&info.device) {
+            note(&format!("wgpt: {notice}"));
+        }
+    }
+    Ok(engine)
+}
+
+/// What the user should know about the device, such as that it is a CPU.
+fn device_notice(device: &wgpt::gpu::DeviceInfo) -> Option<String> {
+    device.notice.as_ref().map(|notice| format!("running on {}, {notice}", device.name))
+}
+
+/// The request with the prompt as the model expects it: in its chat template, unless it has none or `--raw` is given.
+fn request(engine: &Engine, options: &RunOptions, prompt: String) -> anyhow::Result<GenerationRequest> {
+    let has_template = engine.info().has_chat_template;
+    let templated = has_template && !options.raw;
+    if !has_template && options.system.is_some() {
+        bail!("--system needs a chat template, and this model has none; put the text into the prompt instead");
+    }
+    if !has_template && !options.raw && !options.output.is_quiet() {
+        note("wgpt: this model has no chat template, so it continues the prompt as it is (--raw says so beforehand)");
+    }
+    let prompt = if templated {
+        let message = |role: &str, content: String| Message { role: role.to_owned(), content };
+        let system = options.system.iter().map(|text| message("system", text.clone()));
+        engine.apply_chat_template(&system.chain([message("user", prompt)]).collect::<Vec<_>>())?
+    } else {
+        prompt
+    };
+    Ok(GenerationRequest {
+        prompt,
+        // A template writes the special tokens itself.
+        add_special: !templated,
+        max_new_tokens: options.max_new_tokens,
+        sampling: options.sampling,
+        stop: options.stop.clone(),
+        ignore_eos: options.ignore_eos,
+        interrupt: None,
+    })
+}
+
+/// Prints the JSON object, if asked for, and the figures.
+fn report(path: &Path, engine: &Engine, generation: &Generation, options: &RunOptions) -> anyhow::Result<()> {
+    let verbose = options.output.verbosity == Verbosity::Verbose;
+    let figures = Figures { path, model: engine.info(), generation, seed: options.seed, verbose };
+    if options.output.json {
+        let mut line = serde_json::to_string(&figures.to_json())?;
+        line.push('\n');
+        match io::stdout().lock().write_all(line.as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written.context("cannot write to stdout")?,
+        }
+    }
+    if !options.output.is_quiet() {
+        note(&format!("\n{}", figures.to_string().trim_end()));
+    }
+    Ok(())
+}
+
+/// The generated text on its way to stdout.
+struct TextOutput {
+    silent: bool,
+    at_line_start: bool,
+    failure: Option<io::Error>,
+}
+
+impl TextOutput {
+    fn new(options: OutputOptions) -> Self {
+        Self { silent: options.json, at_line_start: true, failure: None }
+    }
+
+    /// Shows the text at once; stops the generation when nobody can read it any more.
+    fn write(&mut self, text: &str) -> ControlFlow<()> {
+        if self.silent || text.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.at_line_start = text.ends_with('\n');
+        match write_now(text) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.failure = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// Ends the last line, and says whether all of the text was written.
+    fn finish(self) -> io::Result<()> {
+        match self.failure {
+            Some(error) => Err(error),
+            None if self.at_line_start => Ok(()),
+            None => write_now("\n"),
+        }
+    }
+}
+
+fn write_now(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}

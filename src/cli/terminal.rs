@@ -1,0 +1,58 @@
+//! What a user sees on stderr: single lines and progress bars.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Prints a line on stderr. Unlike `eprintln!` it does not panic when stderr is closed.
+pub fn note(line: &str) {
+    // Nobody is left to tell when stderr itself fails.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// An error and its causes as one line: `what: why: why`, where a cause that the line already quotes is left out.
+pub fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        append(&mut line, cause);
+    }
+    line
+}
+
+fn append(line: &mut String, cause: impl Display) {
+    let text = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.contains(&text) {
+        return;
+    }
+    if !line.is_empty() {
+        line.push_str(": ");
+    }
+    line.push_str(&text);
+}
+
+/// A bar that counts bytes on stderr; it draws nothing if stderr is no terminal or `quiet` is set.
+pub fn byte_bar(bytes: u64, message: &str, quiet: bool) -> ProgressBar {
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(bytes) };
+    bar.set_length(bytes);
+    let layout = "{msg} [{wide_bar:.cyan/blue}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})";
+    if let Ok(style) = ProgressStyle::with_template(layout) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(message.to_owned());
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    #[test]
+    fn causes_follow_on_one_line_without_repeats() {
+        let error = anyhow!("no such\nfile").context("cannot open a.gguf: no such file");
+        assert_eq!(one_line(&error), "cannot open a.gguf: no such file");
+        let error = anyhow!("disk full").context("cannot write");
+        assert_eq!(one_line(&error), "cannot write: disk full");
+    }
+}
