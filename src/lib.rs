@@ -9,5 +9,7 @@ pub mod gpu;
 pub mod kernels;
 pub mod model;
 pub mod recording;
+pub mod reference;
 pub mod schedule;
 pub mod text;
+pub mod verify;

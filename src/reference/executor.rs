@@ -1,0 +1,134 @@
+//! Runs recordings on host memory, one dispatch after the other.
+
+use std::collections::HashMap;
+
+use crate::recording::{BufferId, Dispatch, ExecutionError, Executor, Prepared, Recording, Slice};
+
+use super::{bindings, twin};
+
+/// The alignment that bindings need on every GPU: wgpu's default limit.
+const BINDING_ALIGNMENT: u64 = 256;
+
+/// An executor whose buffers are vectors. `read` and `write` may address any slice between two runs, so that a wrong
+/// dispatch can be found by running a prefix here and the rest elsewhere, or the other way round.
+#[derive(Default)]
+pub struct ReferenceExecutor {
+    buffers: Vec<Vec<u32>>,
+    prepared: HashMap<u64, Recording>,
+    next: u64,
+}
+
+impl ReferenceExecutor {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs one dispatch now, without preparing a recording: the step of a bisection.
+    ///
+    /// # Errors
+    /// As for [`Executor::prepare`], and where an index table names something that does not exist.
+    pub fn dispatch(&mut self, dispatch: &Dispatch) -> Result<(), ExecutionError> {
+        self.check(dispatch)?;
+        let rejected = |message: String| ExecutionError::Rejected {
+            what: format!("{} ({})", dispatch.label, dispatch.program),
+            message,
+        };
+        let twin = twin(dispatch.program.kernel).ok_or_else(|| rejected("it has no reference".into()))?;
+        let bindings = bindings::resolve(&mut self.buffers, dispatch).map_err(|e| rejected(e.to_string()))?;
+        twin(dispatch, bindings).map_err(|e| rejected(e.to_string()))
+    }
+
+    /// Checks what needs no data: the kernel exists and every slice lies, aligned, within its buffer.
+    fn check(&self, dispatch: &Dispatch) -> Result<(), ExecutionError> {
+        let what = || format!("{} ({})", dispatch.label, dispatch.program);
+        if twin(dispatch.program.kernel).is_none() {
+            return Err(ExecutionError::Rejected { what: what(), message: "it has no reference".into() });
+        }
+        for binding in dispatch.bindings() {
+            self.range(binding.slice)?;
+            if !binding.slice.offset.is_multiple_of(BINDING_ALIGNMENT) {
+                let message = format!(
+                    "binding {} starts at byte {}, which is not a multiple of {BINDING_ALIGNMENT}",
+                    binding.index, binding.slice.offset
+                );
+                return Err(ExecutionError::Rejected { what: what(), message });
+            }
+        }
+        Ok(())
+    }
+
+    /// The words of a slice, as a range of its buffer.
+    fn range(&self, slice: Slice) -> Result<std::ops::Range<usize>, ExecutionError> {
+        let bad = ExecutionError::BadSlice(slice.buffer.0);
+        let Some(buffer) = self.buffers.get(slice.buffer.0 as usize) else { return Err(bad) };
+        let end = slice.offset.checked_add(slice.size);
+        match end {
+            Some(end)
+                if end <= buffer.len() as u64 * 4 && slice.offset.is_multiple_of(4) && slice.size.is_multiple_of(4) =>
+            {
+                Ok((slice.offset / 4) as usize..(end / 4) as usize)
+            }
+            _ => Err(bad),
+        }
+    }
+}
+
+impl Executor for ReferenceExecutor {
+    fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
+        let failed = || ExecutionError::OutOfMemory { what: what.to_owned(), size };
+        let words = usize::try_from(size.div_ceil(4)).map_err(|_| failed())?;
+        let id = u32::try_from(self.buffers.len()).map_err(|_| failed())?;
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(words).map_err(|_| failed())?;
+        buffer.resize(words, 0);
+        self.buffers.push(buffer);
+        Ok(BufferId(id))
+    }
+
+    fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError> {
+        let range = self.range(slice)?;
+        let target = bytemuck::cast_slice_mut(&mut self.buffers[slice.buffer.0 as usize][range]);
+        match target.get_mut(..bytes.len()) {
+            Some(target) if bytes.len().is_multiple_of(4) => target.copy_from_slice(bytes),
+            _ => return Err(ExecutionError::BadSlice(slice.buffer.0)),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ExecutionError> {
+        Ok(())
+    }
+
+    fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
+        recording.dispatches.iter().try_for_each(|dispatch| self.check(dispatch))?;
+        self.next += 1;
+        self.prepared.insert(self.next, recording.clone());
+        Ok(Prepared(self.next))
+    }
+
+    fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
+        // Taken out for the run, since a dispatch borrows the executor.
+        let Some(recording) = self.prepared.remove(&prepared.0) else {
+            let message = "it was never prepared, or has been discarded".into();
+            return Err(ExecutionError::Rejected { what: "a recording".into(), message });
+        };
+        let result = recording.dispatches.iter().try_for_each(|dispatch| self.dispatch(dispatch));
+        self.prepared.insert(prepared.0, recording);
+        result
+    }
+
+    fn discard(&mut self, prepared: Prepared) {
+        self.prepared.remove(&prepared.0);
+    }
+
+    fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError> {
+        let range = self.range(slice)?;
+        let source: &[u8] = bytemuck::cast_slice(&self.buffers[slice.buffer.0 as usize][range]);
+        let source = source.get(..out.len()).ok_or(ExecutionError::BadSlice(slice.buffer.0))?;
+        out.copy_from_slice(source);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! The twin of `shaders/gated_activation.wgsl`: `act(gate) * up` in f64.
+
+use rayon::prelude::*;
+
+use super::bindings::{Bindings, TwinError, params};
+use crate::kernels::gated_activation::Params;
+use crate::recording::Dispatch;
+
+pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
+    let count = params::<Params>(dispatch)?.count4 as usize * 4;
+    let up = bindings.read::<f32>(0, count)?;
+    let gate = bindings.write::<f32>(1, count)?;
+    let activate = if dispatch.program.has_flag("gelu") { gelu_tanh } else { silu };
+    gate.par_iter_mut().zip(up).for_each(|(gate, up)| *gate = (activate(f64::from(*gate)) * f64::from(*up)) as f32);
+    Ok(())
+}
+
+/// x * sigmoid(x).
+fn silu(x: f64) -> f64 {
+    x / (1.0 + (-x).exp())
+}
+
+/// The tanh form of GELU (Hendrycks & Gimpel 2016).
+fn gelu_tanh(x: f64) -> f64 {
+    let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+    0.5 * x * (1.0 + u.tanh())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{gelu_tanh, silu};
+
+    /// Values of PyTorch's `silu` and `gelu(approximate="tanh")` in float64.
+    #[test]
+    fn activations_have_their_published_values() {
+        for (x, expected) in [(0.0, 0.0), (1.0, 0.731_058_578_630_004_9), (-2.0, -0.238_405_844_044_235_13)] {
+            assert!((silu(x) - expected).abs() < 1e-15, "silu({x}) = {}", silu(x));
+        }
+        for (x, expected) in [(0.0, 0.0), (1.0, 0.841_191_990_608_276), (-2.0, -0.045_402_305_912_224_46)] {
+            assert!((gelu_tanh(x) - expected).abs() < 1e-12, "gelu({x}) = {}", gelu_tanh(x));
+        }
+        assert_eq!((silu(-1e4), gelu_tanh(-1e4), gelu_tanh(1e4)), (0.0, 0.0, 1e4));
+    }
+}

@@ -1,0 +1,47 @@
+//! `y = x W^T (+ bias)`: what the twins of all matmul kernels share.
+
+use rayon::prelude::*;
+
+use super::bindings::{Bindings, TwinError, params};
+use super::dot::dot;
+use super::weights::Weights;
+use crate::kernels::linear::Params;
+use crate::recording::Dispatch;
+
+/// Rows of W that a thread takes at a time.
+const CHUNK: usize = 16;
+
+pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
+    let p: Params = params(dispatch)?;
+    let [m, n, k, stride, column] = [p.m, p.n, p.k, p.y_stride, p.y_column].map(|v| v as usize);
+    if m == 0 || n == 0 || k == 0 || column + n > stride {
+        return Err(TwinError::Shape("a linear layer needs rows, columns, and a row of y that holds its columns"));
+    }
+    let weights = Weights::new(dispatch, &mut bindings, n, k)?;
+    let x = bindings.read::<f32>(3, m * k)?;
+    let y = bindings.write::<f32>(4, (m - 1) * stride + column + n)?;
+    let bias = match dispatch.program.has_flag("bias") {
+        true => Some(&bindings.read::<f32>(5, column + n)?[column..]),
+        false => None,
+    };
+
+    // Transposed, so that each row of W, dequantised once, owns its outputs.
+    let mut outputs = vec![0f32; n * m];
+    outputs.par_chunks_mut(CHUNK * m).enumerate().for_each(|(chunk, outputs)| {
+        let mut w = vec![0f32; k];
+        for (i, outputs) in outputs.chunks_exact_mut(m).enumerate() {
+            let row = chunk * CHUNK + i;
+            weights.row(row, &mut w);
+            let offset = bias.map_or(0.0, |bias| f64::from(bias[row]));
+            for (out, x) in outputs.iter_mut().zip(x.chunks_exact(k)) {
+                *out = (dot(&w, x) + offset) as f32;
+            }
+        }
+    });
+    for (row, outputs) in outputs.chunks_exact(m).enumerate() {
+        for (i, out) in outputs.iter().enumerate() {
+            y[i * stride + column + row] = *out;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! The CPU side of every kernel: `NAME.rs` computes what `shaders/NAME.wgsl` computes, from the same bindings and
+//! parameters, and [`ReferenceExecutor`] runs a whole [`Recording`](crate::recording::Recording) with them.
+//!
+//! The twins are the more accurate side: sums and functions are taken in f64 and rounded once to f32. They are also the
+//! stricter side: what a GPU would clamp or drop (a short slice, an index outside of a table) is an error here.
+
+mod add;
+mod argmax;
+mod attention;
+mod bindings;
+mod dot;
+mod embed;
+mod executor;
+mod gated_activation;
+mod gather_rows;
+mod kv_append;
+mod linear;
+mod matmul;
+mod matmul_lanes;
+mod matvec;
+mod matvec_lanes;
+mod rms_norm;
+mod rope;
+mod weights;
+
+pub use bindings::{Bindings, TwinError};
+pub use executor::ReferenceExecutor;
+
+use crate::recording::Dispatch;
+
+/// Runs one dispatch on host memory.
+pub type Twin = fn(&Dispatch, Bindings<'_>) -> Result<(), TwinError>;
+
+/// The twin of every kernel, by stem.
+pub const TWINS: &[(&str, Twin)] = &[
+    ("add", add::run),
+    ("argmax", argmax::run),
+    ("attention", attention::run),
+    ("embed", embed::run),
+    ("gated_activation", gated_activation::run),
+    ("gather_rows", gather_rows::run),
+    ("kv_append", kv_append::run),
+    ("matmul", matmul::run),
+    ("matmul_lanes", matmul_lanes::run),
+    ("matvec", matvec::run),
+    ("matvec_lanes", matvec_lanes::run),
+    ("rms_norm", rms_norm::run),
+    ("rope", rope::run),
+];
+
+/// The twin of a kernel.
+pub fn twin(kernel: &str) -> Option<Twin> {
+    TWINS.iter().find(|entry| entry.0 == kernel).map(|entry| entry.1)
+}

@@ -1,0 +1,114 @@
+//! One case: a dispatch, and how to make what it works on.
+
+use std::fmt;
+
+use crate::recording::{BufferId, Dispatch, MAX_BINDINGS, Program, Slice};
+
+use super::Random;
+use super::tolerances::{self, Tolerance};
+
+/// Fills outputs before a run: a NaN that no kernel makes, so that an element that was left alone can be told from one
+/// that was written. Also lies behind inputs, so that reading too far shows.
+pub const UNTOUCHED: u32 = 0x7fc5_a5a5;
+
+/// What the words of an output are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elements {
+    F32,
+    /// Two f16 a word.
+    F16,
+    U32,
+}
+
+/// The contents of one binding before the run.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    pub name: &'static str,
+    pub words: Vec<u32>,
+    /// `None`: an input.
+    pub output: Option<Elements>,
+}
+
+impl Tensor {
+    pub fn f32(name: &'static str, values: Vec<f32>) -> Tensor {
+        Tensor { name, words: bytemuck::cast_vec(values), output: None }
+    }
+
+    pub fn u32(name: &'static str, words: Vec<u32>) -> Tensor {
+        Tensor { name, words, output: None }
+    }
+
+    /// An output that the kernel makes from nothing.
+    pub fn output(name: &'static str, words: usize, elements: Elements) -> Tensor {
+        Tensor { name, words: vec![UNTOUCHED; words], output: Some(elements) }
+    }
+
+    /// An output that the kernel also reads.
+    pub fn in_place(name: &'static str, values: Vec<f32>) -> Tensor {
+        Tensor { name, words: bytemuck::cast_vec(values), output: Some(Elements::F32) }
+    }
+}
+
+type MakeTensors = dyn Fn(&mut Random) -> Vec<Tensor> + Send + Sync;
+type MakeDispatch = dyn Fn(&[Slice]) -> Dispatch + Send + Sync;
+
+/// A dispatch to check or to time. Its tensors are made on demand, from its seed.
+pub struct Case {
+    pub program: Program,
+    /// The shape in words.
+    pub shape: String,
+    pub seed: u64,
+    pub tolerance: &'static Tolerance,
+    tensors: Box<MakeTensors>,
+    dispatch: Box<MakeDispatch>,
+}
+
+impl Case {
+    /// `dispatch` gets the slices of the tensors, in their order. The seed follows from the case's name, so that adding
+    /// cases changes no other.
+    pub fn new(
+        shape: impl Into<String>,
+        tensors: impl Fn(&mut Random) -> Vec<Tensor> + Send + Sync + 'static,
+        dispatch: impl Fn(&[Slice]) -> Dispatch + Send + Sync + 'static,
+    ) -> Case {
+        let nowhere = Slice { buffer: BufferId(0), offset: 0, size: 0 };
+        let program = dispatch(&[nowhere; MAX_BINDINGS]).program;
+        let shape = shape.into();
+        let seed = fnv1a(format!("{program} {shape}").as_bytes());
+        Case {
+            program,
+            shape,
+            seed,
+            tolerance: tolerances::of(&program),
+            tensors: Box::new(tensors),
+            dispatch: Box::new(dispatch),
+        }
+    }
+
+    /// The same case with bounds of its own.
+    pub fn within(mut self, tolerance: &'static Tolerance) -> Case {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// What the bindings hold before the run.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        (self.tensors)(&mut Random::new(self.seed))
+    }
+
+    /// The dispatch over the tensors' slices.
+    pub fn dispatch(&self, slices: &[Slice]) -> Dispatch {
+        (self.dispatch)(slices)
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}] seed {:#x}", self.program, self.shape, self.seed)
+    }
+}
+
+/// The FNV-1a hash: stable over versions and machines, which the standard library's hashers do not promise.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,167 @@
+//! Cases of `attention`: sequences whose pages lie scattered among poisoned ones.
+
+use half::f16;
+
+use super::Case;
+use crate::kernels::attention::{Params, Sequence, Slices, Tile, TileShape, dispatch};
+use crate::kernels::kv_append::{KvType, PAGE_SIZE};
+use crate::recording::Dispatch;
+use crate::verify::{Elements, Random, Tensor};
+
+/// Pages that no sequence owns.
+const FREE_PAGES: u32 = 3;
+
+/// One batch: of each sequence, the first token's position and the number of tokens in the batch.
+#[derive(Clone, Copy)]
+struct Batch {
+    heads: u32,
+    kv_heads: u32,
+    head_dim: u32,
+    kv_type: KvType,
+    window: u32,
+    /// Multiplies the queries: large ones make the softmax choose a single key.
+    sharpness: f32,
+    sequences: &'static [(u32, u32)],
+}
+
+const PLAIN: Batch = Batch {
+    heads: 4,
+    kv_heads: 2,
+    head_dim: 64,
+    kv_type: KvType::F32,
+    window: 0,
+    sharpness: 2.0,
+    sequences: DECODE_AND_CHUNKS,
+};
+
+/// Decode tokens beside chunks that start and end in mid-page, and a whole prompt.
+const DECODE_AND_CHUNKS: &[(u32, u32)] = &[(40, 1), (0, 21), (5, 1), (13, 37), (0, 1)];
+
+pub(super) fn push(cases: &mut Vec<Case>) {
+    use KvType::{F16, F32};
+    for (head_dim, kv_type) in [
+        (16, F32),
+        (32, F32),
+        (64, F32),
+        (80, F32),
+        (128, F32),
+        (256, F32),
+        (32, F16),
+        (64, F16),
+        (128, F16),
+        (256, F16),
+    ] {
+        push_case(cases, Batch { head_dim, kv_type, ..PLAIN });
+    }
+    for (heads, kv_heads) in [(1, 1), (3, 3), (9, 3), (7, 1), (14, 2), (8, 1)] {
+        push_case(cases, Batch { heads, kv_heads, ..PLAIN });
+    }
+    // A window of one key, of less than a tile, of odd size, of just the longest context, and beyond it.
+    for window in [1, 7, 16, 33, 50, 1000] {
+        push_case(cases, Batch { window, ..PLAIN });
+    }
+    push_case(cases, Batch { window: 7, head_dim: 128, kv_type: F16, ..PLAIN });
+    push_case(cases, Batch { window: 5, head_dim: 256, kv_heads: 1, ..PLAIN });
+    push_case(cases, Batch { sharpness: 200.0, ..PLAIN });
+    push_case(cases, Batch { sequences: &[(0, 1)], ..PLAIN });
+    push_case(cases, Batch { sequences: &[(0, 16), (16, 16), (15, 17), (31, 2)], ..PLAIN });
+    push_case(cases, Batch { sequences: &[(0, 130)], heads: 3, kv_heads: 1, ..PLAIN });
+    push_case(cases, Batch { sequences: &[(1500, 1), (2047, 1), (700, 9)], kv_type: F16, ..PLAIN });
+    push_case(cases, Batch { sequences: &[(1500, 3), (2047, 1)], window: 512, ..PLAIN });
+}
+
+fn push_case(cases: &mut Vec<Case>, batch: Batch) {
+    let kv = match batch.kv_type {
+        KvType::F32 => "f32",
+        KvType::F16 => "f16",
+    };
+    let sequences: Vec<String> = batch.sequences.iter().map(|(p, t)| format!("{p}+{t}")).collect();
+    let shape = format!(
+        "{}/{} heads of {}, {kv}, window {}, sharpness {}, sequences {}",
+        batch.heads,
+        batch.kv_heads,
+        batch.head_dim,
+        batch.window,
+        batch.sharpness,
+        sequences.join(" ")
+    );
+    cases.push(Case::new(shape, move |random| batch.tensors(random), move |s| batch.dispatch(s)));
+}
+
+impl Batch {
+    fn tokens(&self) -> u32 {
+        self.sequences.iter().map(|sequence| sequence.1).sum()
+    }
+
+    /// One page more than the longest sequence needs.
+    fn page_stride(&self) -> u32 {
+        self.sequences.iter().map(|(position, tokens)| (position + tokens).div_ceil(PAGE_SIZE)).max().unwrap_or(0) + 1
+    }
+
+    fn tiles(&self) -> Vec<Tile> {
+        let shape = TileShape::for_head_dim(self.head_dim);
+        let mut tiles = Vec::new();
+        for (sequence, (_, tokens)) in (0..).zip(self.sequences) {
+            shape.push_tiles(sequence, tokens * (self.heads / self.kv_heads), &mut tiles);
+        }
+        tiles
+    }
+
+    fn tensors(&self, random: &mut Random) -> Vec<Tensor> {
+        let owned: u32 = self.sequences.iter().map(|(position, tokens)| (position + tokens).div_ceil(PAGE_SIZE)).sum();
+        let pages = random.permutation(owned + FREE_PAGES);
+        let (free, mut owned) = (pages[0], pages[FREE_PAGES as usize..].iter());
+        let width = (self.kv_heads * self.head_dim) as usize;
+        let mut caches = [(); 2].map(|()| vec![f32::NAN; pages.len() * PAGE_SIZE as usize * width]);
+        let mut page_table = Vec::new();
+        let mut sequences = Vec::new();
+        let mut row0 = 0;
+        for (page_row, (position0, tokens)) in (0..).zip(self.sequences) {
+            let context = position0 + tokens;
+            let row: Vec<u32> = owned.by_ref().take(context.div_ceil(PAGE_SIZE) as usize).copied().collect();
+            for position in 0..context {
+                let slot = (row[(position / PAGE_SIZE) as usize] * PAGE_SIZE + position % PAGE_SIZE) as usize;
+                for cache in &mut caches {
+                    cache[slot * width..][..width].copy_from_slice(&random.floats(width, 1.0));
+                }
+            }
+            // Entries behind the context's name a page of NaN.
+            page_table.extend(row.iter().copied().chain(std::iter::repeat(free)).take(self.page_stride() as usize));
+            sequences.push(Sequence { row0, tokens: *tokens, position0: *position0, page_row });
+            row0 += tokens;
+        }
+        let queries = (self.tokens() * self.heads * self.head_dim) as usize;
+        let [k, v] = caches.map(|cache| match self.kv_type {
+            KvType::F32 => bytemuck::cast_vec(cache),
+            KvType::F16 => pack(&cache),
+        });
+        vec![
+            Tensor::f32("q", random.floats(queries, self.sharpness)),
+            Tensor::u32("k_cache", k),
+            Tensor::u32("v_cache", v),
+            Tensor::u32("page_table", page_table),
+            Tensor::u32("sequences", bytemuck::cast_slice(&sequences).to_vec()),
+            Tensor::u32("tiles", bytemuck::cast_slice(&self.tiles()).to_vec()),
+            Tensor::output("out", queries, Elements::F32),
+        ]
+    }
+
+    fn dispatch(&self, s: &[crate::recording::Slice]) -> Dispatch {
+        let slices =
+            Slices { q: s[0], k_cache: s[1], v_cache: s[2], page_table: s[3], sequences: s[4], tiles: s[5], out: s[6] };
+        let params = Params {
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            page_stride: self.page_stride(),
+            window: self.window,
+            scale: 1.0 / (self.head_dim as f32).sqrt(),
+        };
+        dispatch(self.kv_type, self.head_dim, self.tiles().len() as u32, slices, params)
+    }
+}
+
+/// Pairs of f16 in words.
+fn pack(values: &[f32]) -> Vec<u32> {
+    let bits = |value: f32| u32::from(f16::from_f32(value).to_bits());
+    values.as_chunks::<2>().0.iter().map(|[a, b]| bits(*a) | bits(*b) << 16).collect()
+}

@@ -1,0 +1,51 @@
+//! Cases of `embed`.
+
+use super::Case;
+use super::linear::k_for;
+use crate::formats::DType;
+use crate::kernels::WeightSlices;
+use crate::kernels::embed::dispatch;
+use crate::kernels::weight_layout::row_words;
+use crate::recording::Slice;
+use crate::verify::tolerances::UNSCALED;
+use crate::verify::{Elements, Random, Tensor};
+
+/// Rows of the table, of which a shard holds some.
+const VOCABULARY: u32 = 101;
+
+pub(super) fn push(cases: &mut Vec<Case>) {
+    for (i, dtype) in DType::ALL.into_iter().enumerate() {
+        push_case(cases, dtype, 17, k_for(dtype, i), 0..VOCABULARY, 1.0);
+        push_case(cases, dtype, 40, k_for(dtype, i + 1), 33..70, 1.0);
+    }
+    push_case(cases, DType::F16, 1, 2304, 0..VOCABULARY, 48.0);
+    push_case(cases, DType::Q6_K, 9, 768, 90..VOCABULARY, 27.712_812);
+    push_case(cases, DType::Q8_0, 9, 576, 0..1, 24.0);
+}
+
+fn push_case(cases: &mut Vec<Case>, dtype: DType, tokens: u32, dim: usize, shard: std::ops::Range<u32>, scale: f32) {
+    let shape = format!("{tokens} tokens of dim {dim}, rows {shard:?} of {VOCABULARY}, scale {scale}");
+    let (row0, rows) = (shard.start, shard.len() as u32);
+    let tensors = move |random: &mut Random| {
+        let mut ids: Vec<u32> = (0..tokens).map(|_| random.below(VOCABULARY)).collect();
+        // The shard's edges, and the rows next to them.
+        let edges = [row0, row0 + rows - 1, row0.saturating_sub(1), (row0 + rows).min(VOCABULARY - 1)];
+        ids.iter_mut().zip(edges).for_each(|(id, edge)| *id = edge);
+        let mut tensors =
+            vec![Tensor::u32("token_ids", ids), Tensor::output("x", tokens as usize * dim, Elements::F32)];
+        let planes = random.weights(dtype, rows as usize, dim);
+        tensors.extend(planes.into_iter().filter(|plane| !plane.is_empty()).map(|plane| Tensor::u32("table", plane)));
+        tensors
+    };
+    let case = Case::new(shape, tensors, move |s| {
+        let table = WeightSlices { dtype, row0, rows, k: dim as u32, planes: planes(dtype, dim, &s[2..]) };
+        dispatch(&table, s[0], s[1], tokens, scale)
+    });
+    cases.push(if scale == 1.0 { case.within(&UNSCALED) } else { case });
+}
+
+/// The slices of the planes that a storage type has.
+pub(super) fn planes(dtype: DType, k: usize, slices: &[Slice]) -> [Option<Slice>; 3] {
+    let mut slices = slices.iter().copied();
+    row_words(dtype, k).map(|words| if words > 0 { slices.next() } else { None })
+}

@@ -1,0 +1,42 @@
+//! Cases of `kv_append`.
+
+use super::Case;
+use crate::kernels::kv_append::{KvType, PAGE_SIZE, Params, Slices, dispatch};
+use crate::verify::{Elements, Random, Tensor};
+
+pub(super) fn push(cases: &mut Vec<Case>) {
+    for kv_type in [KvType::F32, KvType::F16] {
+        for (tokens, kv_heads, head_dim) in [(1, 1, 4), (1, 3, 64), (37, 2, 80), (100, 1, 256)] {
+            push_case(cases, kv_type, tokens, kv_heads, head_dim);
+        }
+    }
+}
+
+fn push_case(cases: &mut Vec<Case>, kv_type: KvType, tokens: u32, kv_heads: u32, head_dim: u32) {
+    let slots = (tokens + 5).next_multiple_of(PAGE_SIZE);
+    let width = kv_heads * head_dim;
+    let tensors = move |random: &mut Random| {
+        let words = u64::from(slots * width) * kv_type.bytes() / 4;
+        let elements = match kv_type {
+            KvType::F32 => Elements::F32,
+            KvType::F16 => Elements::F16,
+        };
+        let mut slot_mapping = random.permutation(slots);
+        slot_mapping.truncate(tokens as usize);
+        vec![
+            Tensor::f32("k", random.floats((tokens * width) as usize, 8.0)),
+            Tensor::f32("v", random.floats((tokens * width) as usize, 0.01)),
+            Tensor::u32("slot_mapping", slot_mapping),
+            Tensor::output("k_cache", words as usize, elements),
+            Tensor::output("v_cache", words as usize, elements),
+        ]
+    };
+    cases.push(Case::new(
+        format!("{tokens} tokens to any of {slots} slots, {kv_heads} heads of {head_dim}"),
+        tensors,
+        move |s| {
+            let slices = Slices { k: s[0], v: s[1], slot_mapping: s[2], k_cache: s[3], v_cache: s[4] };
+            dispatch(kv_type, slices, Params { tokens, kv_heads, dim4: head_dim / 4 })
+        },
+    ));
+}

@@ -1,0 +1,122 @@
+//! Cases of the four kernels that compute `y = x W^T (+ bias)`.
+
+use super::embed::planes;
+use super::{Case, FOLDED_WORKGROUPS};
+use crate::formats::DType;
+use crate::kernels::linear::{Slices, with_path};
+use crate::kernels::{LinearPath, Selection, WeightSlices};
+use crate::recording::{Dispatch, Slice};
+use crate::verify::{Elements, Random, Tensor};
+
+/// One product.
+#[derive(Clone, Copy)]
+struct Linear {
+    path: LinearPath,
+    dtype: DType,
+    m: usize,
+    /// Rows of the shard.
+    n: usize,
+    k: usize,
+    /// First row of the shard in the tensor.
+    row0: usize,
+    /// Rows of the tensor.
+    total: usize,
+    bias: bool,
+}
+
+/// Rows of weights: one group, an odd number of them, and a model's; one superblock and more for the K types.
+pub(super) fn k_for(dtype: DType, i: usize) -> usize {
+    match dtype.block_len() {
+        256 => [256, 768, 512][i % 3],
+        _ => [96, 576, 32, 320][i % 4],
+    }
+}
+
+pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
+    for path in selection.linear_paths(1) {
+        match path {
+            // A tile is as wide as high here.
+            LinearPath::Matmul { tm, .. } => push_matrix(cases, path, 16 * tm as usize, 16 * tm as usize),
+            LinearPath::MatmulLanes => push_matrix(cases, path, 16, 32),
+            LinearPath::Matvec { .. } => push_vector(cases, path, 4),
+            LinearPath::MatvecLanes => push_vector(cases, path, 16),
+        }
+    }
+}
+
+/// Cases of a kernel that makes tiles of `rows` x `columns`.
+fn push_matrix(cases: &mut Vec<Case>, path: LinearPath, rows: usize, columns: usize) {
+    let ms = [rows + 1, 1, rows - 1, rows, 33, 2 * rows + 3];
+    let ns = [columns - 1, columns + 1, 1, columns, 2 * columns + 7, 70];
+    for (i, dtype) in DType::ALL.into_iter().enumerate() {
+        push_case(cases, whole(path, dtype, ms[i % 6], ns[i % 6], k_for(dtype, i)));
+    }
+    // Every m with one type, whose pipeline there is already.
+    for (i, m) in ms.into_iter().enumerate() {
+        push_case(cases, whole(path, DType::F32, m, ns[(i + 1) % 6], k_for(DType::F32, i)));
+    }
+    let odd = whole(path, DType::Q8_0, rows + 5, columns + 9, 96);
+    push_case(cases, Linear { bias: true, ..odd });
+    push_case(cases, Linear { row0: 32, total: 300, ..odd });
+    push_case(cases, Linear { row0: 32, total: columns + 41, bias: true, ..odd });
+}
+
+/// Cases of a kernel for few rows of x that makes `columns` outputs a workgroup.
+fn push_vector(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
+    let ns = [columns + 1, 1, columns, 2 * columns - 1, 67];
+    for (i, dtype) in DType::ALL.into_iter().enumerate() {
+        push_case(cases, whole(path, dtype, 1, ns[i % 5], k_for(dtype, i + 1)));
+    }
+    for (i, m) in [2, 3, 8].into_iter().enumerate() {
+        for dtype in [DType::F16, DType::Q4_0, DType::Q6_K] {
+            push_case(cases, whole(path, dtype, m, ns[i], k_for(dtype, i)));
+        }
+    }
+    push_case(cases, whole(path, DType::F16, 5, 9, 576));
+    push_case(cases, whole(path, DType::Q4_0, 1, 9, 8192));
+    push_case(cases, whole(path, DType::Q4_0, 1, columns * FOLDED_WORKGROUPS - 1, 32));
+    let odd = whole(path, DType::Q8_0, 3, columns + 9, 96);
+    push_case(cases, Linear { bias: true, ..odd });
+    push_case(cases, Linear { row0: 32, total: 300, ..odd });
+    push_case(cases, Linear { row0: 32, total: columns + 41, bias: true, ..odd });
+}
+
+fn whole(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Linear {
+    Linear { path, dtype, m, n, k, row0: 0, total: n, bias: false }
+}
+
+fn push_case(cases: &mut Vec<Case>, linear: Linear) {
+    let Linear { m, n, k, row0, total, .. } = linear;
+    let shape = format!("m {m}, n {n}, k {k}, rows {row0}..{} of {total}", row0 + n);
+    cases.push(Case::new(shape, move |random| linear.tensors(random), move |s| linear.dispatch(s)));
+}
+
+impl Linear {
+    fn tensors(&self, random: &mut Random) -> Vec<Tensor> {
+        let mut tensors = vec![
+            Tensor::f32("x", random.floats(self.m * self.k, 1.0)),
+            Tensor::output("y", self.m * self.total, Elements::F32),
+        ];
+        if self.bias {
+            tensors.push(Tensor::f32("bias", random.floats(self.total, 4.0)));
+        }
+        let planes = random.weights(self.dtype, self.n, self.k).into_iter().filter(|plane| !plane.is_empty());
+        tensors.extend(planes.map(|plane| Tensor::u32("weights", plane)));
+        tensors
+    }
+
+    fn dispatch(&self, s: &[Slice]) -> Dispatch {
+        let (slices, rest) = match self.bias {
+            true => (Slices { x: s[0], y: s[1], bias: Some(s[2]) }, &s[3..]),
+            false => (Slices { x: s[0], y: s[1], bias: None }, &s[2..]),
+        };
+        let weight = WeightSlices {
+            dtype: self.dtype,
+            row0: self.row0 as u32,
+            rows: self.n as u32,
+            k: self.k as u32,
+            planes: planes(self.dtype, self.k, rest),
+        };
+        with_path(self.path, &weight, slices, self.m as u32, self.total as u32)
+    }
+}

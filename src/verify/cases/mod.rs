@@ -1,0 +1,40 @@
+//! The case list: a file a kernel, with the shapes that kernels get wrong.
+//!
+//! What is awkward: sizes around a tile's, sizes that no tile divides, a single row, more workgroups than one grid axis
+//! holds, shards, tables in shuffled order, and values that overflow or are no numbers.
+
+mod add;
+mod argmax;
+mod attention;
+mod embed;
+mod gated_activation;
+mod gather_rows;
+mod kv_append;
+mod linear;
+mod rms_norm;
+mod rope;
+
+use super::Case;
+use crate::kernels::Selection;
+
+/// More workgroups than wgpu's default limits allow along one axis of a grid, and not a multiple of the axes.
+const FOLDED_WORKGROUPS: usize = 65_535 + 2;
+
+/// Threads of a workgroup of the kernels that go through elements one by one.
+const ELEMENT_THREADS: usize = 64;
+
+/// Every kernel, in every variant that an adapter with this selection can run, with every storage type.
+pub fn cases(selection: &Selection) -> Vec<Case> {
+    let mut cases = Vec::new();
+    add::push(&mut cases);
+    argmax::push(&mut cases);
+    attention::push(&mut cases);
+    embed::push(&mut cases);
+    gated_activation::push(&mut cases);
+    gather_rows::push(&mut cases);
+    kv_append::push(&mut cases);
+    linear::push(selection, &mut cases);
+    rms_norm::push(&mut cases);
+    rope::push(&mut cases);
+    cases
+}

@@ -1,0 +1,34 @@
+//! Cases of `rms_norm`.
+
+use super::{Case, FOLDED_WORKGROUPS};
+use crate::kernels::rms_norm::{Params, dispatch};
+use crate::verify::{Elements, Random, Tensor};
+
+pub(super) fn push(cases: &mut Vec<Case>) {
+    for (rows, dim, limit, offset) in [
+        (1, 4, 1.0, 0.0),
+        (5, 16, 1.0, 0.0),
+        (9, 64, 1.0, 1.0),
+        (3, 256, 1.0, 1.0),
+        (2, 260, 1.0, 0.0),
+        (7, 576, 1.0, 0.0),
+        (2, 516, 100.0, 0.0),
+        (3, 8192, 1.0, 0.0),
+        // Where eps decides, and where squares are large.
+        (3, 576, 1e-4, 0.0),
+        (3, 640, 1e4, 1.0),
+        (FOLDED_WORKGROUPS, 16, 1.0, 0.0),
+    ] {
+        let tensors = move |random: &mut Random| {
+            vec![
+                Tensor::f32("x", random.floats(rows * dim, limit)),
+                Tensor::f32("weight", random.floats(dim, 2.0)),
+                Tensor::output("y", rows * dim, Elements::F32),
+            ]
+        };
+        let params = Params { rows: rows as u32, dim4: dim as u32 / 4, eps: 1e-6, offset };
+        cases.push(Case::new(format!("{rows} rows of {dim}, up to {limit}, offset {offset}"), tensors, move |s| {
+            dispatch(s[0], s[1], s[2], params)
+        }));
+    }
+}

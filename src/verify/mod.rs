@@ -1,0 +1,20 @@
+//! One list of kernel cases, shared by the parity tests, `wgpt verify` and the kernel benchmarks.
+//!
+//! [`cases`] names every kernel, variant and storage type with awkward shapes; a [`Runner`] runs one on an executor and on
+//! the [CPU reference](crate::reference), and compares within the bounds of [`tolerances`]. Around every output lie
+//! sentinels: an element that the kernel must not write is checked to the bit.
+
+mod case;
+mod cases;
+mod compare;
+mod random;
+mod runner;
+mod summary;
+pub mod tolerances;
+
+pub use case::{Case, Elements, Tensor, UNTOUCHED};
+pub use cases::cases;
+pub use compare::{Fault, Outcome};
+pub use random::Random;
+pub use runner::Runner;
+pub use summary::Summary;

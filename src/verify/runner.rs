@@ -1,0 +1,124 @@
+//! Runs cases on an executor and on the reference.
+
+use super::case::{Case, Tensor, UNTOUCHED};
+use super::compare::{Fault, Outcome};
+use crate::recording::{BufferId, ExecutionError, Executor, Label, Recording, Slice};
+use crate::reference::ReferenceExecutor;
+
+/// Sentinel words in front of each tensor, outside of its binding (a multiple of the binding alignment), and behind it,
+/// within: bounds checks of the backend do not save a kernel from those.
+const GUARD_WORDS: usize = 64;
+
+/// The smallest buffer of the pool, in bytes.
+const SMALLEST_BUFFER: u64 = 64 << 10;
+
+/// Runs cases one after the other, reusing buffers.
+pub struct Runner<'e> {
+    executor: &'e mut dyn Executor,
+    pool: Pool,
+    reference: ReferenceExecutor,
+    reference_pool: Pool,
+}
+
+impl<'e> Runner<'e> {
+    pub fn new(executor: &'e mut dyn Executor) -> Runner<'e> {
+        let (pool, reference_pool) = Default::default();
+        Runner { executor, pool, reference: ReferenceExecutor::new(), reference_pool }
+    }
+
+    /// Runs a case on both sides and compares.
+    ///
+    /// # Errors
+    /// When one side cannot run it at all. A wrong result is no error but an [`Outcome`] with faults.
+    pub fn run(&mut self, case: &Case) -> Result<Outcome, ExecutionError> {
+        let tensors = case.tensors();
+        let actual = execute(self.executor, &mut self.pool, case, &tensors)?;
+        let expected = execute(&mut self.reference, &mut self.reference_pool, case, &tensors)?;
+        let mut outcome = Outcome::default();
+        for ((tensor, actual), expected) in tensors.iter().zip(&actual).zip(&expected) {
+            let body = GUARD_WORDS..GUARD_WORDS + tensor.words.len();
+            match tensor.output {
+                Some(elements) => outcome.compare(
+                    tensor.name,
+                    elements,
+                    &actual[body.clone()],
+                    &expected[body.clone()],
+                    case.tolerance,
+                ),
+                None => {
+                    let changed = actual[body.clone()].iter().zip(&tensor.words).position(|(a, b)| a != b);
+                    outcome.faults.extend(changed.map(|word| Fault::Input { tensor: tensor.name, word }));
+                }
+            }
+            let guards = (0..body.start).chain(body.end..actual.len());
+            let overwritten = guards.into_iter().find(|word| actual[*word] != UNTOUCHED);
+            outcome.faults.extend(
+                overwritten.map(|word| Fault::Sentinel { tensor: tensor.name, word: word as i64 - GUARD_WORDS as i64 }),
+            );
+        }
+        Ok(outcome)
+    }
+}
+
+/// Runs a case on one executor; returns every tensor with its guards.
+fn execute(
+    executor: &mut dyn Executor,
+    pool: &mut Pool,
+    case: &Case,
+    tensors: &[Tensor],
+) -> Result<Vec<Vec<u32>>, ExecutionError> {
+    let mut contents = Vec::with_capacity(tensors.len());
+    let mut wholes = Vec::with_capacity(tensors.len());
+    pool.release();
+    for tensor in tensors {
+        let guard = [UNTOUCHED; GUARD_WORDS];
+        let words = [&guard, tensor.words.as_slice(), &guard].concat();
+        let size = words.len() as u64 * 4;
+        let whole = Slice { buffer: pool.take(executor, size)?, offset: 0, size };
+        executor.write(whole, bytemuck::cast_slice(&words))?;
+        contents.push(words);
+        wholes.push(whole);
+    }
+    executor.flush()?;
+    let front = GUARD_WORDS as u64 * 4;
+    let slices: Vec<Slice> = wholes.iter().map(|w| Slice { offset: front, size: w.size - front, ..*w }).collect();
+    let mut recording = Recording::default();
+    recording.push(Label { layer: None, what: "a case" }, case.dispatch(&slices));
+    let prepared = executor.prepare(&recording)?;
+    let result = executor.run(prepared);
+    executor.discard(prepared);
+    result?;
+    for (whole, words) in wholes.iter().zip(&mut contents) {
+        executor.read(*whole, bytemuck::cast_slice_mut(words))?;
+    }
+    Ok(contents)
+}
+
+/// Buffers that cases use in turn, since executors do not free any.
+#[derive(Default)]
+struct Pool {
+    buffers: Vec<(BufferId, u64)>,
+    taken: Vec<BufferId>,
+}
+
+impl Pool {
+    fn release(&mut self) {
+        self.taken.clear();
+    }
+
+    /// The smallest free buffer that is large enough, or a new one.
+    fn take(&mut self, executor: &mut dyn Executor, size: u64) -> Result<BufferId, ExecutionError> {
+        let free = self.buffers.iter().filter(|(id, capacity)| *capacity >= size && !self.taken.contains(id));
+        let id = match free.min_by_key(|(_, capacity)| *capacity) {
+            Some((id, _)) => *id,
+            None => {
+                let capacity = size.max(SMALLEST_BUFFER).next_power_of_two();
+                let id = executor.allocate("the case list", capacity)?;
+                self.buffers.push((id, capacity));
+                id
+            }
+        };
+        self.taken.push(id);
+        Ok(id)
+    }
+}

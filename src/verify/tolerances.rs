@@ -1,0 +1,80 @@
+//! How far a kernel may be from the reference: the one table, with a reason each.
+
+use crate::recording::Program;
+
+/// How far an output may be from the reference's.
+#[derive(Debug, PartialEq)]
+pub struct Tolerance {
+    /// The largest normalised mean squared error: `sum (a - b)^2 / sum b^2`.
+    pub nmse: f64,
+    /// The largest absolute error of one element, in units of the reference's root mean square.
+    pub max: f64,
+    pub reason: &'static str,
+}
+
+impl Tolerance {
+    /// Whether not a bit may differ.
+    pub fn is_exact(&self) -> bool {
+        self.nmse == 0.0 && self.max == 0.0
+    }
+}
+
+const fn exact(reason: &'static str) -> Tolerance {
+    Tolerance { nmse: 0.0, max: 0.0, reason }
+}
+
+static MOVED: Tolerance = exact("elements are moved, not computed");
+static ONE_ADDITION: Tolerance = exact("WGSL rounds one f32 addition correctly");
+static COMPARED: Tolerance = exact("comparisons have one result; ties go to the lowest index on both sides");
+/// For an embedding whose scale is 1.
+pub static UNSCALED: Tolerance =
+    exact("a dequantised weight is an exact product or one rounded sum, and a factor of 1 changes nothing");
+static SCALED: Tolerance = Tolerance {
+    nmse: 1e-13,
+    max: 1e-6,
+    reason: "dequantised weights are exact; a compiler may regroup the product with the scale: two roundings of 2^-24",
+};
+static HALF_ROUNDED: Tolerance = Tolerance {
+    nmse: 1e-6,
+    max: 4e-3,
+    reason: "WGSL lets pack2x16float round either way: one unit in the last place of f16, 2^-10, where the reference is off by half of it",
+};
+static ROTATED: Tolerance =
+    Tolerance { nmse: 1e-13, max: 1e-6, reason: "two products and a sum, each off by at most 2^-24" };
+static NORMALISED: Tolerance = Tolerance {
+    nmse: 1e-11,
+    max: 2e-5,
+    reason: "an f32 sum of squares, all positive, and WGSL's sqrt and division of up to 2.5 ulp each",
+};
+static ACTIVATED: Tolerance = Tolerance {
+    nmse: 1e-10,
+    max: 1e-4,
+    reason: "WGSL's exp is off by up to 3 + 2|x| ulp, and |x| is below about 20 where the result is not 0 or x",
+};
+static ATTENDED: Tolerance = Tolerance {
+    nmse: 1e-10,
+    max: 1e-4,
+    reason: "f32 dot products under an exp of 3 + 2|x| ulp, then an average with weights that sum to 1",
+};
+static SUMMED: Tolerance = Tolerance {
+    nmse: 1e-11,
+    max: 5e-5,
+    reason: "an f32 sum of k products of random sign has an NMSE of about 2^-48 k / 6: 1e-11 at k = 16,000, the longest here is shorter",
+};
+
+/// The bound of a program's outputs.
+pub fn of(program: &Program) -> &'static Tolerance {
+    match program.kernel {
+        "add" => &ONE_ADDITION,
+        "argmax" => &COMPARED,
+        "gather_rows" => &MOVED,
+        "kv_append" if program.has_flag("kv_f16") => &HALF_ROUNDED,
+        "kv_append" => &MOVED,
+        "embed" => &SCALED,
+        "rope" => &ROTATED,
+        "rms_norm" => &NORMALISED,
+        "gated_activation" => &ACTIVATED,
+        "attention" => &ATTENDED,
+        _ => &SUMMED,
+    }
+}

@@ -1,0 +1,91 @@
+//! Rules of the house: what must exist for every kernel, and shaders that every backend's compiler will take.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
+
+use wgpt::kernels::{AdapterFacts, Selection, shader};
+use wgpt::reference::TWINS;
+use wgpt::verify::cases;
+
+/// An adapter on which every variant runs.
+fn everything() -> Selection {
+    Selection::for_adapter(&AdapterFacts { software: true, subgroups: true, subgroup_sizes: (8, 8) })
+}
+
+/// The stems of the files of a folder.
+fn stems(folder: &str, extension: &str) -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_shader_has_its_host_side_its_twin_and_its_cases() {
+    let shaders = stems("shaders", "wgsl");
+    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert!(!shaders.is_empty());
+    assert_eq!(shaders, owned(shader::KERNELS.iter().map(|k| k.0).collect()), "shaders/ and kernels::shader::KERNELS");
+    assert_eq!(shaders, owned(TWINS.iter().map(|t| t.0).collect()), "shaders/ and reference::TWINS");
+    assert_eq!(
+        shaders,
+        owned(cases(&everything()).iter().map(|c| c.program.kernel).collect()),
+        "shaders/ and the cases"
+    );
+    for folder in ["src/kernels", "src/reference"] {
+        let missing: Vec<_> = shaders.difference(&stems(folder, "rs")).cloned().collect();
+        assert!(missing.is_empty(), "{folder} lacks {missing:?}");
+    }
+}
+
+#[test]
+fn case_names_are_distinct() {
+    let mut seen = HashSet::new();
+    for case in cases(&everything()) {
+        assert!(seen.insert(case.to_string()), "twice in the list: {case}");
+    }
+}
+
+#[test]
+fn every_program_translates_and_validates() {
+    use wgpu::naga;
+    let programs: HashSet<_> = cases(&everything()).iter().map(|case| case.program).collect();
+    for program in programs {
+        let source = shader::wgsl(&program).unwrap_or_else(|e| panic!("{e}"));
+        let module = naga::front::wgsl::parse_str(&source)
+            .unwrap_or_else(|e| panic!("{program}: {}", e.emit_to_string(&source)));
+        // What wgpu offers everywhere: immediates for the parameters, and pack2x16float.
+        let mut capabilities =
+            naga::valid::Capabilities::IMMEDIATES | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        if program.has_flag("subgroups") || program.kernel.ends_with("_lanes") {
+            capabilities |= naga::valid::Capabilities::SUBGROUP;
+        }
+        let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities);
+        if let Err(e) = validator.validate(&module) {
+            panic!("{program}: {}", e.emit_to_string(&source));
+        }
+    }
+}
+
+#[test]
+fn every_variant_and_storage_type_is_in_the_case_list() {
+    let cases = cases(&everything());
+    let programs: HashSet<_> = cases.iter().map(|c| (c.program.kernel, c.program.variant, c.program.weights)).collect();
+    for weights in stems("shaders/weights", "wgsl") {
+        for (kernel, variant) in [
+            ("embed", "base"),
+            ("matmul", "tile64"),
+            ("matmul", "tile32"),
+            ("matmul_lanes", "broadcast"),
+            ("matvec", "workgroup"),
+            ("matvec", "subgroup"),
+            ("matvec_lanes", "broadcast"),
+        ] {
+            let found = programs.iter().any(|p| *p == (kernel, variant, weights.as_str()));
+            assert!(found, "no case of {kernel}/{variant} with {weights}");
+        }
+    }
+}

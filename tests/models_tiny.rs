@@ -1,0 +1,116 @@
+//! Tiny models of every family against transformers: logits of all positions, on the GPU and on the reference.
+
+use std::path::PathBuf;
+
+use wgpt::kernels::Selection;
+use wgpt::kernels::kv_append::KvType;
+
+use crate::support::models::{Expected, Runner, gpu, largest_difference, oracle, reference};
+
+/// Logits have a standard deviation of 1 to 2.3 and float32 itself stands within 2e-5 of float64 on these models.
+const TOLERANCE_F32: f32 = 5e-4;
+/// An f16 has 11 bits: keys and values are off by up to 5e-4 of themselves.
+const TOLERANCE_F16_CACHE: f32 = 2e-2;
+
+const FOLDERS: [&str; 13] = [
+    "llama2",
+    "llama3",
+    "smollm2",
+    "mistral",
+    "mistral-nemo",
+    "qwen2",
+    "qwen3",
+    "gemma3",
+    "gemma3-linear",
+    "llama3-bf16",
+    "gemma3-bf16",
+    "qwen2-f16",
+    "mistral-sharded",
+];
+
+const GGUFS: [(&str, &str); 7] = [
+    ("llama3-f32.gguf", "llama3-f32"),
+    ("llama3-q8_0-split-00001-of-00003.gguf", "llama3-q8_0-split"),
+    ("smollm2-q4_1.gguf", "smollm2-q4_1"),
+    ("llama-k.gguf", "llama-k"),
+    ("qwen2-mixed.gguf", "qwen2-mixed"),
+    ("qwen3-q4_0.gguf", "qwen3-q4_0"),
+    ("gemma3-q5_0.gguf", "gemma3-q5_0"),
+];
+
+/// Each model's path and the file of what is expected of it.
+fn models() -> Vec<(PathBuf, PathBuf)> {
+    let folders = FOLDERS.map(|name| {
+        let folder = oracle("tiny").join(name);
+        let expected = folder.join("expected.safetensors");
+        (folder, expected)
+    });
+    let ggufs = GGUFS.map(|(file, name)| {
+        (oracle("tiny/gguf").join(file), oracle("tiny/gguf").join(format!("{name}.expected.safetensors")))
+    });
+    folders.into_iter().chain(ggufs).collect()
+}
+
+fn check_logits(runner: &mut Runner<'_>, expected: &Expected, tolerance: f32, what: &str) {
+    for sequence in 0..3 {
+        let ids = expected.ids(&format!("input_ids.{sequence}"));
+        let want: Vec<Vec<f32>> = expected
+            .floats(&format!("logits.{sequence}"))
+            .chunks_exact(runner.model.config().vocabulary)
+            .map(<[f32]>::to_vec)
+            .collect();
+        let got = runner.chunked(sequence, &ids, []);
+        let difference = largest_difference(&got, &want);
+        assert!(difference <= tolerance, "{what}, {} tokens: logits differ by {difference}", ids.len());
+    }
+}
+
+fn check_greedy(runner: &mut Runner<'_>, expected: &Expected, what: &str) {
+    let gaps = expected.floats("greedy.gaps");
+    let want = expected.ids("greedy.ids");
+    let got = runner.greedy(&expected.ids("greedy.prompt"), want.len());
+    for (step, ((token, _), (want, gap))) in got.iter().zip(want.iter().zip(&gaps)).enumerate() {
+        if token != want {
+            // Where the two best are closer than the logits' own error, either may come.
+            assert!(*gap <= 2.0 * TOLERANCE_F32, "{what}: token {step} is {token}, not {want}, at a gap of {gap}");
+            return;
+        }
+    }
+}
+
+#[test]
+fn the_gpu_agrees_with_transformers() {
+    let mut gpu = gpu();
+    let selection = gpu.selection();
+    for (path, expected) in models() {
+        let expected = Expected::open(&expected);
+        let what = path.display().to_string();
+        let mut runner = Runner::load(&mut *gpu, selection, &path, KvType::F32);
+        check_logits(&mut runner, &expected, TOLERANCE_F32, &what);
+        check_greedy(&mut runner, &expected, &what);
+    }
+}
+
+#[test]
+fn an_f16_cache_costs_little() {
+    let mut gpu = gpu();
+    let selection = gpu.selection();
+    for name in ["llama3", "gemma3"] {
+        let folder = oracle("tiny").join(name);
+        let expected = Expected::open(&folder.join("expected.safetensors"));
+        let mut runner = Runner::load(&mut *gpu, selection, &folder, KvType::F16);
+        check_logits(&mut runner, &expected, TOLERANCE_F16_CACHE, name);
+    }
+}
+
+#[test]
+fn the_reference_agrees_with_transformers() {
+    for (path, expected) in models() {
+        let expected = Expected::open(&expected);
+        let what = path.display().to_string();
+        let mut executor = reference();
+        let mut runner = Runner::load(&mut executor, Selection::BASELINE, &path, KvType::F32);
+        check_logits(&mut runner, &expected, TOLERANCE_F32, &what);
+        check_greedy(&mut runner, &expected, &what);
+    }
+}

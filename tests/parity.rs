@@ -1,0 +1,204 @@
+//! Every kernel, variant and storage type against the CPU reference, on every adapter of this machine; and proofs that the
+//! harness would notice if one were wrong.
+
+use std::collections::HashSet;
+
+use wgpt::gpu::{DeviceSelector, GpuExecutor, devices};
+use wgpt::kernels::Selection;
+use wgpt::recording::{Access, BufferId, ExecutionError, Executor, Prepared, Recording, Slice};
+use wgpt::reference::ReferenceExecutor;
+use wgpt::verify::{Case, Elements, Fault, Runner, Summary, UNTOUCHED, cases};
+
+/// Set to run every case on software adapters too.
+const ALL_CASES: &str = "WGPT_TEST_ALL";
+
+/// Whether a case's pipeline takes a software adapter seconds to compile, and others cover what it does: large register
+/// tiles with each storage type (which the matvec and embedding cases read as well), and further head sizes.
+fn compiles_for_seconds(case: &Case) -> bool {
+    let program = &case.program;
+    match program.kernel {
+        "matmul" => !(program.weights == "f32" || program.has_flag("bias")),
+        "attention" => match program.constant_value("D") {
+            16 | 256 => program.has_flag("kv_f16"),
+            64 => false,
+            _ => true,
+        },
+        _ => false,
+    }
+}
+
+#[test]
+fn kernels_agree_with_the_reference_on_every_adapter() {
+    let mut failures = Vec::new();
+    let mut checked = 0;
+    for device in devices() {
+        let name = format!("{} ({}, {} {})", device.name, device.backend, device.driver, device.driver_info);
+        if !device.usable {
+            println!("skipped {name}: {}", device.notice.as_deref().unwrap_or("it is marked unusable"));
+            continue;
+        }
+        let selector = DeviceSelector { device: Some(device.index.to_string()), backend: None };
+        let mut executor = match GpuExecutor::open(&selector) {
+            Ok(executor) => executor,
+            Err(e) => {
+                println!("skipped {name}: {e}");
+                continue;
+            }
+        };
+        checked += 1;
+        let mut cases = cases(&executor.selection());
+        if device.is_software() && std::env::var_os(ALL_CASES).is_none() {
+            let before = cases.len();
+            cases.retain(|case| !compiles_for_seconds(case));
+            let left = before - cases.len();
+            println!("{name}: left out {left} cases whose shaders compile for seconds; set {ALL_CASES}=1 to run them");
+        }
+        let mut runner = Runner::new(&mut executor);
+        let mut summary = Summary::default();
+        for case in &cases {
+            match runner.run(case) {
+                Ok(outcome) => {
+                    summary.add(case, &outcome);
+                    for fault in &outcome.faults {
+                        failures.push(format!("{name}: {case}: {fault} (allowed: {})", case.tolerance.reason));
+                    }
+                }
+                Err(e) => failures.push(format!("{name}: {case}: {e}")),
+            }
+        }
+        println!("{name}\n{summary}");
+    }
+    if checked == 0 {
+        println!("skipped: this machine has no adapter that can be used");
+    }
+    assert!(failures.is_empty(), "{} faults:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// What a broken kernel might do to its output.
+#[derive(Clone, Copy, Debug)]
+enum Sabotage {
+    /// Nothing: the control.
+    None,
+    /// One element is off by a thousandth, or one code or index is another.
+    WrongElement,
+    /// An element that it should write is left alone.
+    MissingElement,
+    /// One word in front of the binding, or behind the output, is written.
+    Before,
+    Behind,
+    /// An input is written.
+    Input,
+}
+
+/// The reference, with one fault in every run.
+struct Saboteur {
+    inner: ReferenceExecutor,
+    sabotage: Sabotage,
+    /// What the case's first output holds, and how many words.
+    output: (Elements, u64),
+    last: Recording,
+}
+
+impl Saboteur {
+    fn change(&mut self, slice: Slice, word: i64, change: impl Fn(u32) -> u32) -> Result<(), ExecutionError> {
+        let slice = Slice { offset: slice.offset.strict_add_signed(4 * word), size: 4, ..slice };
+        let mut bytes = [0; 4];
+        self.inner.read(slice, &mut bytes)?;
+        self.inner.write(slice, &change(u32::from_le_bytes(bytes)).to_le_bytes())
+    }
+
+    /// A word of the output that the kernel wrote: of numbers the largest, since a thousandth of a small one is no fault.
+    fn written(&mut self, slice: Slice) -> Result<i64, ExecutionError> {
+        let mut words = vec![0u32; self.output.1 as usize];
+        self.inner.read(slice, bytemuck::cast_slice_mut(&mut words))?;
+        let magnitude = |word: u32| match self.output.0 {
+            Elements::F32 => f32::from_bits(word).abs(),
+            Elements::F16 | Elements::U32 => 1.0,
+        };
+        let written = words.iter().enumerate().filter(|(_, word)| **word != UNTOUCHED);
+        let largest = written.max_by(|a, b| magnitude(*a.1).total_cmp(&magnitude(*b.1)));
+        Ok(largest.map_or(0, |(index, _)| index as i64))
+    }
+}
+
+impl Executor for Saboteur {
+    fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
+        self.inner.allocate(what, size)
+    }
+
+    fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError> {
+        self.inner.write(slice, bytes)
+    }
+
+    fn flush(&mut self) -> Result<(), ExecutionError> {
+        self.inner.flush()
+    }
+
+    fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
+        self.last = recording.clone();
+        self.inner.prepare(recording)
+    }
+
+    fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
+        self.inner.run(prepared)?;
+        let bindings = self.last.dispatches[0].bindings().to_vec();
+        let first = |access| bindings.iter().find(|b| b.access == access).expect("a kernel reads and writes").slice;
+        let (output, input) = (first(Access::ReadWrite), first(Access::Read));
+        let (elements, words) = self.output;
+        let written = self.written(output)?;
+        match self.sabotage {
+            Sabotage::None => Ok(()),
+            Sabotage::WrongElement => self.change(output, written, |word| match elements {
+                Elements::F32 => (f32::from_bits(word) * 1.001).to_bits(),
+                // A f16 is only so precise: the fourth bit from the end.
+                Elements::F16 => word ^ 8,
+                Elements::U32 => word ^ 1,
+            }),
+            Sabotage::MissingElement => self.change(output, written, |_| UNTOUCHED),
+            Sabotage::Before => self.change(output, -1, |_| 0),
+            Sabotage::Behind => self.change(output, words as i64, |_| 0),
+            Sabotage::Input => self.change(input, 0, |word| !word),
+        }
+    }
+
+    fn discard(&mut self, prepared: Prepared) {
+        self.inner.discard(prepared);
+    }
+
+    fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError> {
+        self.inner.read(slice, out)
+    }
+}
+
+/// The faults that a case reports when its kernel is sabotaged.
+fn faults(case: &Case, sabotage: Sabotage) -> Vec<Fault> {
+    let tensors = case.tensors();
+    let output = tensors.iter().find(|t| t.output.is_some()).expect("a case has an output");
+    let output = (output.output.unwrap_or(Elements::U32), output.words.len() as u64);
+    let mut saboteur = Saboteur { inner: ReferenceExecutor::new(), sabotage, output, last: Recording::default() };
+    Runner::new(&mut saboteur).run(case).unwrap_or_else(|e| panic!("{case}: {e}")).faults
+}
+
+#[test]
+fn the_harness_notices_what_a_broken_kernel_does() {
+    let mut seen = HashSet::new();
+    for case in cases(&Selection::BASELINE) {
+        // Of each program, the first small case of more than a few elements.
+        let size: usize = case.tensors().iter().map(|t| t.words.len()).sum();
+        if !(100..100_000).contains(&size) || !seen.insert(case.program) {
+            continue;
+        }
+        assert_eq!(faults(&case, Sabotage::None), [], "{case}");
+        let found = |sabotage| faults(&case, sabotage);
+        assert!(!found(Sabotage::WrongElement).is_empty(), "{case}: a wrong element went unnoticed");
+        let missing = found(Sabotage::MissingElement);
+        assert!(matches!(missing[..], [Fault::Untouched { .. }, ..]), "{case}: {missing:?}");
+        let before = found(Sabotage::Before);
+        assert!(matches!(before[..], [Fault::Sentinel { word: -1, .. }]), "{case}: {before:?}");
+        let behind = found(Sabotage::Behind);
+        assert!(matches!(behind[..], [Fault::Sentinel { word: 0.., .. }]), "{case}: {behind:?}");
+        let input = found(Sabotage::Input);
+        assert!(matches!(input[..], [Fault::Input { word: 0, .. }]), "{case}: {input:?}");
+    }
+    assert!(seen.len() > 40, "only {} programs were sabotaged", seen.len());
+}
