@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use wgpt::gpu::{DeviceSelector, GpuExecutor, devices};
 use wgpt::kernels::Selection;
-use wgpt::recording::{Access, BufferId, ExecutionError, Executor, Prepared, Recording, Slice};
+use wgpt::recording::{Access, BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
 use wgpt::reference::ReferenceExecutor;
 use wgpt::verify::{Case, Elements, Fault, Runner, Summary, UNTOUCHED, cases};
 
@@ -122,6 +122,10 @@ impl Saboteur {
 }
 
 impl Executor for Saboteur {
+    fn memory_limits(&self) -> MemoryLimits {
+        self.inner.memory_limits()
+    }
+
     fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
         self.inner.allocate(what, size)
     }

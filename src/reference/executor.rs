@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::recording::{BufferId, Dispatch, ExecutionError, Executor, Prepared, Recording, Slice};
+use crate::recording::{BufferId, Dispatch, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
 
 use super::{bindings, twin};
 
@@ -11,16 +11,25 @@ const BINDING_ALIGNMENT: u64 = 256;
 
 /// An executor whose buffers are vectors. `read` and `write` may address any slice between two runs, so that a wrong
 /// dispatch can be found by running a prefix here and the rest elsewhere, or the other way round.
-#[derive(Default)]
 pub struct ReferenceExecutor {
+    limits: MemoryLimits,
     buffers: Vec<Vec<u32>>,
     prepared: HashMap<u64, Recording>,
     next: u64,
 }
 
 impl ReferenceExecutor {
+    /// Without limits but the address space's.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_limits(MemoryLimits {
+            max_buffer: u64::MAX,
+            max_binding: u64::MAX / BINDING_ALIGNMENT * BINDING_ALIGNMENT,
+        })
+    }
+
+    /// With the limits of some GPU, so that weights are sharded as they are there.
+    pub fn with_limits(limits: MemoryLimits) -> Self {
+        Self { limits, buffers: Vec::new(), prepared: HashMap::new(), next: 0 }
     }
 
     /// Runs one dispatch now, without preparing a recording: the step of a bisection.
@@ -46,6 +55,10 @@ impl ReferenceExecutor {
         }
         for binding in dispatch.bindings() {
             self.range(binding.slice)?;
+            let (size, limit) = (binding.slice.size, self.limits.max_binding);
+            if size > limit {
+                return Err(ExecutionError::BufferTooLarge { what: what(), size, limit });
+            }
             if !binding.slice.offset.is_multiple_of(BINDING_ALIGNMENT) {
                 let message = format!(
                     "binding {} starts at byte {}, which is not a multiple of {BINDING_ALIGNMENT}",
@@ -73,8 +86,22 @@ impl ReferenceExecutor {
     }
 }
 
+impl Default for ReferenceExecutor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Executor for ReferenceExecutor {
+    fn memory_limits(&self) -> MemoryLimits {
+        self.limits
+    }
+
     fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
+        let limit = self.limits.max_buffer;
+        if size > limit {
+            return Err(ExecutionError::BufferTooLarge { what: what.to_owned(), size, limit });
+        }
         let failed = || ExecutionError::OutOfMemory { what: what.to_owned(), size };
         let words = usize::try_from(size.div_ceil(4)).map_err(|_| failed())?;
         let id = u32::try_from(self.buffers.len()).map_err(|_| failed())?;

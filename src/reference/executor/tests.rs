@@ -69,3 +69,13 @@ fn dispatches_that_no_gpu_would_run_are_refused() {
         assert!(matches!(executor.dispatch(&dispatch), Err(ExecutionError::Rejected { .. })), "{what}");
     }
 }
+
+#[test]
+fn limits_are_those_of_the_gpu_that_it_stands_for() {
+    let mut executor = ReferenceExecutor::with_limits(MemoryLimits { max_buffer: 1024, max_binding: 256 });
+    assert!(matches!(executor.allocate("test", 1028), Err(ExecutionError::BufferTooLarge { limit: 1024, .. })));
+    let [a, b] = [(); 2].map(|()| executor.allocate("test", 1024).unwrap());
+    executor.dispatch(&add::dispatch(slice(a, 0, 256), slice(b, 0, 256), 64)).unwrap();
+    let refused = executor.dispatch(&add::dispatch(slice(a, 0, 260), slice(b, 0, 256), 64));
+    assert!(matches!(refused, Err(ExecutionError::BufferTooLarge { size: 260, limit: 256, .. })));
+}
