@@ -2,33 +2,8 @@
 // A row is a (token, query head) of one KV head; a workgroup takes R rows and walks the keys C at a time with the online
 // softmax of Milakov & Gimelshein 2018, as FlashAttention does. R rows x WG / R threads. Mirrors kernels/attention.rs.
 import package::constants::{D, R, C, WG, PAGE};
+import package::shared::attention_io::{params, sequences, tiles, page_table, q, k_cache, v_cache, out, unpack};
 import package::shared::kv_cache::{kv_index, kv_slot};
-
-struct Params {
-    heads: u32,
-    kv_heads: u32,
-    page_stride: u32,
-    window: u32, // 0: none; else a query sees itself and the window - 1 positions before it
-    scale: f32,
-}
-var<immediate> params: Params;
-
-struct Sequence {
-    row0: u32,     // its first token's row in the batch
-    tokens: u32,   // how many tokens it has in the batch
-    position0: u32, // its first token's position
-    page_row: u32, // its row of the page table
-}
-
-@group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
-@if(kv_f16) @group(0) @binding(1) var<storage, read> k_cache: array<vec2<u32>>;
-@if(kv_f16) @group(0) @binding(2) var<storage, read> v_cache: array<vec2<u32>>;
-@if(!kv_f16) @group(0) @binding(1) var<storage, read> k_cache: array<vec4<f32>>;
-@if(!kv_f16) @group(0) @binding(2) var<storage, read> v_cache: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> page_table: array<u32>;
-@group(0) @binding(4) var<storage, read> sequences: array<Sequence>;
-@group(0) @binding(5) var<storage, read> tiles: array<vec2<u32>>; // (sequence, first row within it)
-@group(0) @binding(6) var<storage, read_write> out: array<vec4<f32>>;
 
 const D4: u32 = D / 4u;
 const THREADS: u32 = WG / R;                    // threads a row
@@ -40,16 +15,6 @@ var<workgroup> q_tile: array<vec4<f32>, R * D4>;
 var<workgroup> kv_tile: array<vec4<f32>, C * KV_STRIDE>; // K, then V of the same keys
 var<workgroup> scores: array<f32, R * C>;
 
-@if(kv_f16)
-fn unpack(w: vec2<u32>) -> vec4<f32> {
-    return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
-}
-
-@if(!kv_f16)
-fn unpack(v: vec4<f32>) -> vec4<f32> {
-    return v;
-}
-
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let tile = tiles[wg.x];
@@ -58,7 +23,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     let ratio = params.heads / params.kv_heads;
     let rows = min(R, sequence.tokens * ratio - tile.y);
 
-    for (var i = thread; i < R * D4; i += WG) {
+    for (var i = thread; i < R * params.dim4; i += WG) {
         let row = tile.y + min(i / D4, rows - 1u);
         let head = (sequence.row0 + row / ratio) * params.heads + kv_head * ratio + row % ratio;
         q_tile[i] = params.scale * q[head * D4 + i % D4];
@@ -80,15 +45,15 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     var acc: array<vec4<f32>, ACC>;
     for (var key0 = first_key; key0 <= last_position; key0 += C) {
         workgroupBarrier();
-        for (var i = thread; i < C * D4; i += WG) {
+        for (var i = thread; i < params.keys * D4; i += WG) {
             let key = min(key0 + i / D4, last_position);
             let slot = kv_slot(page_table[sequence.page_row * params.page_stride + key / PAGE], key);
             kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(k_cache[kv_index(slot, params.kv_heads, kv_head, D4) + i % D4]);
         }
         workgroupBarrier();
-        for (var c = lane; c < C; c += THREADS) {
+        for (var c = lane; c < params.keys; c += THREADS) {
             var score = 0.0;
-            for (var d = 0u; d < D4; d++) {
+            for (var d = 0u; d < params.dim4; d++) {
                 score += dot(q_tile[row * D4 + d], kv_tile[c * KV_STRIDE + d]);
             }
             let key = key0 + c;
@@ -96,13 +61,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
             scores[row * C + c] = select(score, MASKED, hidden);
         }
         workgroupBarrier();
-        for (var i = thread; i < C * D4; i += WG) {
+        for (var i = thread; i < params.keys * D4; i += WG) {
             let key = min(key0 + i / D4, last_position);
             let slot = kv_slot(page_table[sequence.page_row * params.page_stride + key / PAGE], key);
             kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(v_cache[kv_index(slot, params.kv_heads, kv_head, D4) + i % D4]);
         }
         var new_peak = peak;
-        for (var c = 0u; c < C; c++) {
+        for (var c = 0u; c < params.keys; c++) {
             new_peak = max(new_peak, scores[row * C + c]);
         }
         let shrink = exp(peak - new_peak);
@@ -112,7 +77,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
             acc[a] *= shrink;
         }
         workgroupBarrier();
-        for (var c = 0u; c < C; c++) {
+        for (var c = 0u; c < params.keys; c++) {
             let score = scores[row * C + c];
             // A tile may be masked for one row and not for its neighbour: its weights are 0 then, not exp(0).
             let p = select(exp(score - peak), 0.0, score == MASKED);

@@ -65,7 +65,9 @@ fn main(
             store_w(i / (BK / 8u), (i % (BK / 8u)) * 8u + 4u, w.hi);
         }
         workgroupBarrier();
-        for (var k = 0u; k < BK; k++) {
+        // A trip count that compilers cannot see: unrolled, this takes some drivers seconds to compile.
+        let depth = min(BK, params.k - k0);
+        for (var k = 0u; k < depth; k++) {
             var a: array<f32, TM>;
             for (var i = 0u; i < TM; i++) {
                 a[i] = x_tile[k * XS + local.y + 16u * i];

@@ -41,6 +41,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
     let column0 = wg.y * 4u * LANES + lane;
     let last = params.n - 1u;
     let groups = params.k / 32u;
+    let parts = params.k / (8u * groups); // 4, unseen by the compiler: unrolled, the loop takes seconds to compile
     let x0 = min(row0 + lane, params.m - 1u) * (params.k / 4u);
     let x1 = min(row0 + LANES + lane, params.m - 1u) * (params.k / 4u);
     // One accumulator a row, a component a column: named, not an array, so that they stay in registers.
@@ -65,7 +66,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
         let g1 = load_group(min(column0 + LANES, last), group, groups);
         let g2 = load_group(min(column0 + 2u * LANES, last), group, groups);
         let g3 = load_group(min(column0 + 3u * LANES, last), group, groups);
-        for (var part = 0u; part < 4u; part++) {
+        for (var part = 0u; part < parts; part++) {
             let w0 = dequantize(g0, part);
             let w1 = dequantize(g1, part);
             let w2 = dequantize(g2, part);

@@ -27,11 +27,12 @@ fn main(
 ) {
     let row0 = (wg.y * grid.x + wg.x) * LANES * ROWS + lane;
     let groups = params.k / 32u;
+    let parts = params.k / (8u * groups); // 4, unseen by the compiler: unrolled, the loop takes seconds to compile
     var sums: array<f32, ROWS * M>;
     for (var group = 0u; group < groups; group++) {
         for (var r = 0u; r < ROWS; r++) {
             let g = load_group(min(row0 + r * LANES, params.n - 1u), group, groups);
-            for (var part = 0u; part < 4u; part++) {
+            for (var part = 0u; part < parts; part++) {
                 let w = dequantize(g, part);
                 for (var m = 0u; m < M; m++) {
                     let own = x[min(m, params.m - 1u) * params.k + group * 32u + part * 8u + lane];

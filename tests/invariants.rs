@@ -9,6 +9,8 @@ use crate::support::models::{Expected, Runner, gpu, largest_difference, oracle, 
 
 /// The kernels for few rows and for many add in different orders: rounding alone separates the results.
 const TOLERANCE: f32 = 2e-4;
+/// In an f16 cache that rounding decides, now and then, between two neighbouring f16 values.
+const TOLERANCE_F16_CACHE: f32 = 5e-3;
 
 /// With full attention, with a window shorter than the texts, and with block-quantised weights.
 const MODELS: [&str; 3] = ["tiny/llama3", "tiny/gemma3", "tiny/gguf/smollm2-q4_1.gguf"];
@@ -73,11 +75,12 @@ fn batch_mates_change_nothing() {
 
 #[test]
 fn random_splits_equal_full_prefill() {
-    for model in MODELS {
+    let cases = MODELS.iter().flat_map(|m| [(m, KvType::F32, TOLERANCE), (m, KvType::F16, TOLERANCE_F16_CACHE)]);
+    for (model, kv_type, tolerance) in cases {
         let [_, seven, text] = texts(model);
         let mut gpu = gpu();
         let selection = gpu.selection();
-        let mut runner = Runner::load(&mut *gpu, selection, &oracle(model), KvType::F16);
+        let mut runner = Runner::load(&mut *gpu, selection, &oracle(model), kv_type);
         let whole = runner.chunked(0, &text, []);
         let mate = runner.chunked(1, &seven, []);
         let runner = std::cell::RefCell::new(runner);
@@ -97,7 +100,7 @@ fn random_splits_equal_full_prefill() {
                 let part = (place, &text[done..end], done);
                 if with_mate && step == 0 {
                     let rows = runner.step(&[((place + 1) % 4, &seven, 0), part]);
-                    prop_assert!(largest_difference(&mate, &rows[..seven.len()]) <= TOLERANCE);
+                    prop_assert!(largest_difference(&mate, &rows[..seven.len()]) <= tolerance);
                     logits.extend_from_slice(&rows[seven.len()..]);
                 } else {
                     logits.extend(runner.step(&[part]));
@@ -105,7 +108,7 @@ fn random_splits_equal_full_prefill() {
                 done = end;
             }
             let difference = largest_difference(&whole, &logits);
-            prop_assert!(difference <= TOLERANCE, "{model}: logits differ by {difference}");
+            prop_assert!(difference <= tolerance, "{model}: logits differ by {difference}");
             Ok(())
         });
         outcome.unwrap_or_else(|e| panic!("{e}"));

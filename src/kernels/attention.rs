@@ -2,10 +2,11 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::attention_lanes;
 use super::kv_append::{KvType, PAGE_SIZE};
 use crate::recording::{Dispatch, Program, Slice};
 
-/// Mirrors `Params` of `shaders/attention.wgsl`.
+/// Mirrors `Params` of `shaders/shared/attention_io.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 pub struct Params {
@@ -17,9 +18,26 @@ pub struct Params {
     pub window: u32,
     /// Multiplies the scores: `1 / sqrt(head_dim)` in most models.
     pub scale: f32,
+    /// Vectors of four elements in a head.
+    pub dim4: u32,
+    /// Keys of a step.
+    pub keys: u32,
 }
 
-/// One sequence's tokens in a batch. Mirrors `Sequence` of `shaders/attention.wgsl`.
+/// What is attended with: the model's part of [`Params`].
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head_dim: u32,
+    pub kv_type: KvType,
+    /// As in [`Params`].
+    pub window: u32,
+    /// As in [`Params`].
+    pub scale: f32,
+}
+
+/// One sequence's tokens in a batch. Mirrors `Sequence` of `shaders/shared/attention_io.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub struct Sequence {
@@ -33,7 +51,7 @@ pub struct Sequence {
     pub page_row: u32,
 }
 
-/// A workgroup's share of the queries. Mirrors the `tiles` of `shaders/attention.wgsl`.
+/// A workgroup's share of the queries. Mirrors the `tiles` of `shaders/shared/attention_io.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub struct Tile {
@@ -59,18 +77,49 @@ pub struct Slices {
     pub out: Slice,
 }
 
-/// The shape of the kernel's tiles: chosen by head size, so that it fits wgpu's default 16 KiB of workgroup memory.
+/// The kernels that compute attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TileShape {
+pub enum AttentionPath {
+    /// `attention.wgsl`: runs everywhere.
+    Tile,
+    /// `attention_lanes.wgsl`.
+    Lanes,
+}
+
+impl AttentionPath {
     /// Query rows of a workgroup.
-    pub rows: u32,
+    fn rows(self, head_dim: u32) -> u32 {
+        match self {
+            AttentionPath::Tile => TileShape::for_head_dim(head_dim).rows,
+            AttentionPath::Lanes => attention_lanes::ROWS,
+        }
+    }
+
+    /// Appends the tiles of a sequence with `rows` (token, query head of one KV head) pairs.
+    pub fn push_tiles(self, head_dim: u32, sequence: u32, rows: u32, tiles: &mut Vec<Tile>) {
+        let step = self.rows(head_dim) as usize;
+        tiles.extend((0..rows).step_by(step).map(|row0| Tile { sequence, row0 }));
+    }
+
+    /// The most tiles that `sequences` sequences with `rows` such pairs in all can have.
+    pub fn most_tiles(self, head_dim: u32, sequences: usize, rows: usize) -> usize {
+        // Every sequence may end in a tile that is not full.
+        rows.div_ceil(self.rows(head_dim) as usize) + sequences
+    }
+}
+
+/// The shape of the tile kernel: chosen by head size, so that it fits wgpu's default 16 KiB of workgroup memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TileShape {
+    /// Query rows of a workgroup.
+    rows: u32,
     /// Keys of a step.
-    pub keys: u32,
-    pub workgroup: u32,
+    keys: u32,
+    workgroup: u32,
 }
 
 impl TileShape {
-    pub fn for_head_dim(head_dim: u32) -> TileShape {
+    fn for_head_dim(head_dim: u32) -> TileShape {
         match head_dim {
             0..=64 => TileShape { rows: 16, keys: 16, workgroup: 64 },
             65..=128 => TileShape { rows: 8, keys: 16, workgroup: 64 },
@@ -78,22 +127,28 @@ impl TileShape {
         }
     }
 
-    /// Appends the tiles of a sequence with `rows` (token, query head of one KV head) pairs.
-    pub fn push_tiles(self, sequence: u32, rows: u32, tiles: &mut Vec<Tile>) {
-        tiles.extend((0..rows).step_by(self.rows as usize).map(|row0| Tile { sequence, row0 }));
+    fn program(self, head_dim: u32) -> Program {
+        Program::new("attention", "tile")
+            .constant("D", head_dim)
+            .constant("R", self.rows)
+            .constant("C", self.keys)
+            .constant("WG", self.workgroup)
     }
 }
 
-pub fn dispatch(kv_type: KvType, head_dim: u32, tiles: u32, slices: Slices, params: Params) -> Dispatch {
-    let shape = TileShape::for_head_dim(head_dim);
-    let program = Program::new("attention", "tile")
-        .constant("D", head_dim)
-        .constant("R", shape.rows)
-        .constant("C", shape.keys)
-        .constant("WG", shape.workgroup)
-        .constant("PAGE", PAGE_SIZE)
-        .flag("kv_f16", kv_type == KvType::F16);
-    Dispatch::new(program, &params, [tiles, params.kv_heads, 1])
+/// Over `tiles` tiles of queries; a row of the page table has `page_stride` entries.
+pub fn dispatch(path: AttentionPath, heads: Heads, tiles: u32, page_stride: u32, slices: Slices) -> Dispatch {
+    let Heads { heads, kv_heads, head_dim, kv_type, window, scale } = heads;
+    let (program, keys) = match path {
+        AttentionPath::Tile => {
+            let shape = TileShape::for_head_dim(head_dim);
+            (shape.program(head_dim), shape.keys)
+        }
+        AttentionPath::Lanes => (attention_lanes::program(head_dim), attention_lanes::KEYS),
+    };
+    let program = program.constant("PAGE", PAGE_SIZE).flag("kv_f16", kv_type == KvType::F16);
+    let params = Params { heads, kv_heads, page_stride, window, scale, dim4: head_dim / 4, keys };
+    Dispatch::new(program, &params, [tiles, kv_heads, 1])
         .read(0, slices.q)
         .read(1, slices.k_cache)
         .read(2, slices.v_cache)

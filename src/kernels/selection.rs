@@ -1,5 +1,6 @@
 //! Which kernel and variant serves an adapter.
 
+use super::attention::AttentionPath;
 use super::matvec;
 
 /// What the choice of variants depends on. The GPU room fills it in; nothing here names wgpu.
@@ -49,6 +50,19 @@ impl Selection {
             (false, false) if m <= 32 => LinearPath::Matmul { tm: 2, tn: 2 },
             (false, false) => LinearPath::Matmul { tm: 4, tn: 4 },
         }
+    }
+
+    pub fn attention(&self) -> AttentionPath {
+        if self.lanes { AttentionPath::Lanes } else { AttentionPath::Tile }
+    }
+
+    /// The attention kernels that the adapter can run, for the case list.
+    pub fn attention_paths(&self) -> Vec<AttentionPath> {
+        let mut paths = vec![AttentionPath::Tile];
+        if self.lanes {
+            paths.push(AttentionPath::Lanes);
+        }
+        paths
     }
 
     /// The paths that an adapter can run, for the case list.

@@ -18,6 +18,7 @@ pub const KERNELS: &[(&str, &str)] = sources!(
     "add",
     "argmax",
     "attention",
+    "attention_lanes",
     "embed",
     "gated_activation",
     "gather_rows",
@@ -31,7 +32,7 @@ pub const KERNELS: &[(&str, &str)] = sources!(
 );
 
 /// What kernels import.
-const SHARED: &[(&str, &str)] = sources!("shared/", "k_scales", "kv_cache", "reduce", "weights8");
+const SHARED: &[(&str, &str)] = sources!("shared/", "attention_io", "k_scales", "kv_cache", "reduce", "weights8");
 
 /// How each storage type is read; a kernel sees the one of its program as `package::weights`.
 const WEIGHTS: &[(&str, &str)] =

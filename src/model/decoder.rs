@@ -106,6 +106,7 @@ impl Model {
             sequences: options.sequences,
             logits_rows: options.logits_rows,
             page_stride: options.context.div_ceil(PAGE_SIZE as usize),
+            attention: options.selection.attention(),
         };
         let sizes = ScratchSizes::new(&config, limits, memory_limits)?;
         let memory = Memory {
@@ -198,7 +199,8 @@ impl Model {
         if let Some(token) = batch.token_ids.iter().find(|token| **token as usize >= vocabulary) {
             return Err(ModelError::TokenOutOfRange { token: *token, vocabulary });
         }
-        let shape = self.inputs.write(batch, &self.config, &self.ropes, &mut self.staging, executor)?;
+        let shape =
+            self.inputs.write(batch, &self.config, self.limits.attention, &self.ropes, &mut self.staging, executor)?;
         Ok(StepShape { greedy: greedy && rows > 0, ..shape })
     }
 
@@ -293,15 +295,18 @@ impl Model {
             tiles: inputs.tiles,
             out: scratch.attention,
         };
-        let params = attention::Params {
+        let with = attention::Heads {
             heads,
             kv_heads,
-            page_stride: shape.page_stride,
+            head_dim,
+            kv_type: self.options.kv_type,
             window: window.unwrap_or(0),
             scale: config.attention_scale,
         };
-        recording
-            .push(at("attention"), attention::dispatch(self.options.kv_type, head_dim, shape.tiles, slices, params));
+        recording.push(
+            at("attention"),
+            attention::dispatch(self.limits.attention, with, shape.tiles, shape.page_stride, slices),
+        );
         self.linear(recording, at("attn_output"), &weights.attention_output, scratch.attention, scratch.delta, m);
         self.add_to_residual(recording, index as u32, "post_attention_norm", weights.post_attention_norm, m);
     }

@@ -3,7 +3,7 @@
 use super::ModelError;
 use super::config::Config;
 use super::rope_table::RopeTable;
-use crate::kernels::attention::{Sequence, Tile, TileShape};
+use crate::kernels::attention::{AttentionPath, Sequence, Tile};
 use crate::recording::{Executor, Slice};
 use crate::schedule::Batch;
 
@@ -15,6 +15,8 @@ pub(super) struct StepLimits {
     pub logits_rows: usize,
     /// Pages of the longest sequence.
     pub page_stride: usize,
+    /// Whose tiles the queries are cut into.
+    pub attention: AttentionPath,
 }
 
 /// The sizes of a step that fix its recording.
@@ -52,10 +54,9 @@ pub(super) struct Staging {
 }
 
 fn section_sizes(config: &Config, limits: StepLimits) -> [u64; 8] {
-    let StepLimits { tokens, sequences, logits_rows, page_stride } = limits;
+    let StepLimits { tokens, sequences, logits_rows, page_stride, .. } = limits;
     let rows = tokens * config.heads_per_kv_head();
-    // Every sequence may end in a tile that is not full.
-    let tiles = rows.div_ceil(TileShape::for_head_dim(config.head_dim as u32).rows as usize) + sequences;
+    let tiles = limits.attention.most_tiles(config.head_dim as u32, sequences, rows);
     let turns = tokens * (config.head_dim / 2) * size_of::<[f32; 2]>();
     let sliding = if config.rope_sliding.is_some() { turns } else { 0 };
     let bytes = [
@@ -95,13 +96,13 @@ impl StepInputs {
         &self,
         batch: &Batch,
         config: &Config,
+        attention: AttentionPath,
         ropes: &[RopeTable],
         staging: &mut Staging,
         executor: &mut dyn Executor,
     ) -> Result<StepShape, ModelError> {
         staging.sequences.clear();
         staging.tiles.clear();
-        let tile_shape = TileShape::for_head_dim(config.head_dim as u32);
         for (index, (_, tokens, context)) in batch.sequences().enumerate() {
             let sequence = Sequence {
                 row0: batch.query_start[index],
@@ -110,7 +111,7 @@ impl StepInputs {
                 page_row: index as u32,
             };
             let rows = sequence.tokens * config.heads_per_kv_head() as u32;
-            tile_shape.push_tiles(index as u32, rows, &mut staging.tiles);
+            attention.push_tiles(config.head_dim as u32, index as u32, rows, &mut staging.tiles);
             staging.sequences.push(sequence);
         }
         executor.write(self.token_ids, bytemuck::cast_slice(&batch.token_ids))?;

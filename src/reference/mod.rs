@@ -7,6 +7,7 @@
 mod add;
 mod argmax;
 mod attention;
+mod attention_lanes;
 mod bindings;
 mod dot;
 mod embed;
@@ -36,6 +37,7 @@ pub const TWINS: &[(&str, Twin)] = &[
     ("add", add::run),
     ("argmax", argmax::run),
     ("attention", attention::run),
+    ("attention_lanes", attention_lanes::run),
     ("embed", embed::run),
     ("gated_activation", gated_activation::run),
     ("gather_rows", gather_rows::run),

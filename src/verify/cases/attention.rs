@@ -3,7 +3,8 @@
 use half::f16;
 
 use super::Case;
-use crate::kernels::attention::{Params, Sequence, Slices, Tile, TileShape, dispatch};
+use crate::kernels::Selection;
+use crate::kernels::attention::{AttentionPath, Heads, Sequence, Slices, Tile, dispatch};
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
 use crate::recording::Dispatch;
 use crate::verify::{Elements, Random, Tensor};
@@ -14,6 +15,7 @@ const FREE_PAGES: u32 = 3;
 /// One batch: of each sequence, the first token's position and the number of tokens in the batch.
 #[derive(Clone, Copy)]
 struct Batch {
+    path: AttentionPath,
     heads: u32,
     kv_heads: u32,
     head_dim: u32,
@@ -25,6 +27,7 @@ struct Batch {
 }
 
 const PLAIN: Batch = Batch {
+    path: AttentionPath::Tile,
     heads: 4,
     kv_heads: 2,
     head_dim: 64,
@@ -37,7 +40,13 @@ const PLAIN: Batch = Batch {
 /// Decode tokens beside chunks that start and end in mid-page, and a whole prompt.
 const DECODE_AND_CHUNKS: &[(u32, u32)] = &[(40, 1), (0, 21), (5, 1), (13, 37), (0, 1)];
 
-pub(super) fn push(cases: &mut Vec<Case>) {
+pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
+    for path in selection.attention_paths() {
+        push_path(cases, Batch { path, ..PLAIN });
+    }
+}
+
+fn push_path(cases: &mut Vec<Case>, plain: Batch) {
     use KvType::{F16, F32};
     for (head_dim, kv_type) in [
         (16, F32),
@@ -51,23 +60,23 @@ pub(super) fn push(cases: &mut Vec<Case>) {
         (128, F16),
         (256, F16),
     ] {
-        push_case(cases, Batch { head_dim, kv_type, ..PLAIN });
+        push_case(cases, Batch { head_dim, kv_type, ..plain });
     }
     for (heads, kv_heads) in [(1, 1), (3, 3), (9, 3), (7, 1), (14, 2), (8, 1)] {
-        push_case(cases, Batch { heads, kv_heads, ..PLAIN });
+        push_case(cases, Batch { heads, kv_heads, ..plain });
     }
     // A window of one key, of less than a tile, of odd size, of just the longest context, and beyond it.
     for window in [1, 7, 16, 33, 50, 1000] {
-        push_case(cases, Batch { window, ..PLAIN });
+        push_case(cases, Batch { window, ..plain });
     }
-    push_case(cases, Batch { window: 7, head_dim: 128, kv_type: F16, ..PLAIN });
-    push_case(cases, Batch { window: 5, head_dim: 256, kv_heads: 1, ..PLAIN });
-    push_case(cases, Batch { sharpness: 200.0, ..PLAIN });
-    push_case(cases, Batch { sequences: &[(0, 1)], ..PLAIN });
-    push_case(cases, Batch { sequences: &[(0, 16), (16, 16), (15, 17), (31, 2)], ..PLAIN });
-    push_case(cases, Batch { sequences: &[(0, 130)], heads: 3, kv_heads: 1, ..PLAIN });
-    push_case(cases, Batch { sequences: &[(1500, 1), (2047, 1), (700, 9)], kv_type: F16, ..PLAIN });
-    push_case(cases, Batch { sequences: &[(1500, 3), (2047, 1)], window: 512, ..PLAIN });
+    push_case(cases, Batch { window: 7, head_dim: 128, kv_type: F16, ..plain });
+    push_case(cases, Batch { window: 5, head_dim: 256, kv_heads: 1, ..plain });
+    push_case(cases, Batch { sharpness: 200.0, ..plain });
+    push_case(cases, Batch { sequences: &[(0, 1)], ..plain });
+    push_case(cases, Batch { sequences: &[(0, 16), (16, 16), (15, 17), (31, 2)], ..plain });
+    push_case(cases, Batch { sequences: &[(0, 130)], heads: 3, kv_heads: 1, ..plain });
+    push_case(cases, Batch { sequences: &[(1500, 1), (2047, 1), (700, 9)], kv_type: F16, ..plain });
+    push_case(cases, Batch { sequences: &[(1500, 3), (2047, 1)], window: 512, ..plain });
 }
 
 fn push_case(cases: &mut Vec<Case>, batch: Batch) {
@@ -99,10 +108,9 @@ impl Batch {
     }
 
     fn tiles(&self) -> Vec<Tile> {
-        let shape = TileShape::for_head_dim(self.head_dim);
         let mut tiles = Vec::new();
         for (sequence, (_, tokens)) in (0..).zip(self.sequences) {
-            shape.push_tiles(sequence, tokens * (self.heads / self.kv_heads), &mut tiles);
+            self.path.push_tiles(self.head_dim, sequence, tokens * (self.heads / self.kv_heads), &mut tiles);
         }
         tiles
     }
@@ -149,14 +157,15 @@ impl Batch {
     fn dispatch(&self, s: &[crate::recording::Slice]) -> Dispatch {
         let slices =
             Slices { q: s[0], k_cache: s[1], v_cache: s[2], page_table: s[3], sequences: s[4], tiles: s[5], out: s[6] };
-        let params = Params {
+        let with = Heads {
             heads: self.heads,
             kv_heads: self.kv_heads,
-            page_stride: self.page_stride(),
+            head_dim: self.head_dim,
+            kv_type: self.kv_type,
             window: self.window,
             scale: 1.0 / (self.head_dim as f32).sqrt(),
         };
-        dispatch(self.kv_type, self.head_dim, self.tiles().len() as u32, slices, params)
+        dispatch(self.path, with, self.tiles().len() as u32, self.page_stride(), slices)
     }
 }
 

@@ -28,7 +28,7 @@ pub fn cases(selection: &Selection) -> Vec<Case> {
     let mut cases = Vec::new();
     add::push(&mut cases);
     argmax::push(&mut cases);
-    attention::push(&mut cases);
+    attention::push(selection, &mut cases);
     embed::push(&mut cases);
     gated_activation::push(&mut cases);
     gather_rows::push(&mut cases);

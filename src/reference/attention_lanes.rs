@@ -1,0 +1,3 @@
+//! The twin of `shaders/attention_lanes.wgsl`: who loads what changes nothing in the result.
+
+pub(super) use super::attention::run;
