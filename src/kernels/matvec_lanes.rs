@@ -5,7 +5,7 @@ use super::linear::Params;
 use crate::recording::Program;
 
 /// Rows of W that a lane owns, and lanes of a workgroup.
-const ROWS: u32 = 2;
+const ROWS: u32 = 4;
 const LANES: u32 = 8;
 
 pub(super) fn program(params: &Params) -> (Program, [u32; 3]) {
