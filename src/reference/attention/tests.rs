@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernels::attention::{Slices, dispatch};
+use crate::kernels::attention::{AttentionPath, Heads, Slices, dispatch};
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
 use crate::recording::{Executor, Slice};
 use crate::reference::ReferenceExecutor;
@@ -35,8 +35,8 @@ fn outputs_are_averages_that_the_scores_weigh() {
             tiles: upload(&mut executor, &[Tile { sequence: 0, row0: 0 }]),
             out: upload(&mut executor, &[[f32::NAN; 4]; 2]),
         };
-        let params = Params { heads: 1, kv_heads: 1, page_stride: 1, window, scale: 0.5 };
-        executor.dispatch(&dispatch(KvType::F32, 4, 1, slices, params)).unwrap();
+        let heads = Heads { heads: 1, kv_heads: 1, head_dim: 4, kv_type: KvType::F32, window, scale: 0.5 };
+        executor.dispatch(&dispatch(AttentionPath::Tile, heads, 1, 1, slices)).unwrap();
         let mut out = [[0f32; 4]; 2];
         executor.read(slices.out, bytemuck::cast_slice_mut(&mut out)).unwrap();
         for (actual, expected) in out.as_flattened().iter().zip(expected.as_flattened()) {
