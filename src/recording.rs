@@ -214,6 +214,8 @@ impl Dispatch {
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     pub dispatches: Vec<Dispatch>,
+    /// Numbers of dispatches, rising, after which a new submit may begin.
+    cuts: Vec<usize>,
 }
 
 impl Recording {
@@ -226,8 +228,23 @@ impl Recording {
         self.dispatches.push(dispatch);
     }
 
+    /// Ends a submit here: drivers kill one that takes seconds, so a step of heavy work is handed over in parts.
+    pub fn cut(&mut self) {
+        if self.cuts.last().copied().unwrap_or(0) < self.dispatches.len() {
+            self.cuts.push(self.dispatches.len());
+        }
+    }
+
+    /// The dispatches of each submit.
+    pub fn submits(&self) -> impl Iterator<Item = &[Dispatch]> {
+        let starts = std::iter::once(0).chain(self.cuts.iter().copied());
+        let ends = self.cuts.iter().copied().chain([self.dispatches.len()]);
+        starts.zip(ends).map(|(start, end)| &self.dispatches[start..end]).filter(|part| !part.is_empty())
+    }
+
+    /// The first dispatches, in one submit.
     pub fn prefix(&self, dispatches: usize) -> Recording {
-        Recording { dispatches: self.dispatches[..dispatches].to_vec() }
+        Recording { dispatches: self.dispatches[..dispatches].to_vec(), cuts: Vec::new() }
     }
 }
 

@@ -23,9 +23,12 @@ pub struct GpuExecutor {
     pipelines: Pipelines,
     /// Shared between recordings: most of them differ in their parameters and grids only.
     bind_groups: HashMap<Vec<Binding>, wgpu::BindGroup>,
-    prepared: HashMap<Prepared, Vec<Step>>,
+    /// The steps of each submit.
+    prepared: HashMap<Prepared, Vec<Vec<Step>>>,
     next_prepared: u64,
     readback: Option<wgpu::Buffer>,
+    /// The last recording that was started.
+    running: Option<wgpu::SubmissionIndex>,
 }
 
 impl GpuExecutor {
@@ -43,6 +46,7 @@ impl GpuExecutor {
             prepared: HashMap::new(),
             next_prepared: 0,
             readback: None,
+            running: None,
         })
     }
 
@@ -141,37 +145,49 @@ impl Executor for GpuExecutor {
     }
 
     fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
-        let mut steps = Vec::with_capacity(recording.dispatches.len());
-        for dispatch in &recording.dispatches {
-            let made = self.pipelines.get(&self.device, dispatch)?;
-            let (pipeline, layout) = (made.pipeline.clone(), made.layout.clone());
-            let bind_group = self.bind_group(&layout, dispatch.bindings())?;
-            steps.push(Step { pipeline, bind_group, params: dispatch.param_bytes().to_vec(), grid: dispatch.grid });
+        let mut submits = Vec::new();
+        for dispatches in recording.submits() {
+            let mut steps = Vec::with_capacity(dispatches.len());
+            for dispatch in dispatches {
+                let made = self.pipelines.get(&self.device, dispatch)?;
+                let (pipeline, layout) = (made.pipeline.clone(), made.layout.clone());
+                let bind_group = self.bind_group(&layout, dispatch.bindings())?;
+                let params = dispatch.param_bytes().to_vec();
+                steps.push(Step { pipeline, bind_group, params, grid: dispatch.grid });
+            }
+            submits.push(steps);
         }
         self.device.check("a recording")?;
         let prepared = Prepared(self.next_prepared);
         self.next_prepared += 1;
-        self.prepared.insert(prepared, steps);
+        self.prepared.insert(prepared, submits);
         Ok(prepared)
     }
 
     fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
-        let Some(steps) = self.prepared.get(&prepared) else {
+        let Some(submits) = self.prepared.get(&prepared) else {
             let what = "a step".to_owned();
             return Err(ExecutionError::Rejected { what, message: "its recording was discarded".to_owned() });
         };
-        let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for step in steps {
-                pass.set_pipeline(&step.pipeline);
-                pass.set_bind_group(0, &step.bind_group, &[]);
-                pass.set_immediates(0, &step.params);
-                let [x, y, z] = step.grid;
-                pass.dispatch_workgroups(x, y, z);
+        let mut last = None;
+        for steps in submits {
+            let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                for step in steps {
+                    pass.set_pipeline(&step.pipeline);
+                    pass.set_bind_group(0, &step.bind_group, &[]);
+                    pass.set_immediates(0, &step.params);
+                    let [x, y, z] = step.grid;
+                    pass.dispatch_workgroups(x, y, z);
+                }
             }
+            last = Some(self.device.queue.submit([encoder.finish()]));
         }
-        self.device.queue.submit([encoder.finish()]);
+        // The host may be one recording ahead and no more: a stop should not wait for a queue of them.
+        if let Some(before) = std::mem::replace(&mut self.running, last) {
+            self.device.wait(Some(before))?;
+        }
         self.device.check("a step")
     }
 

@@ -1,6 +1,7 @@
 //! Pipelines, each made once from its program.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::device::Device;
 use crate::kernels::shader;
@@ -19,11 +20,10 @@ pub(super) struct Pipelines {
 impl Pipelines {
     /// The pipeline that a dispatch needs, made at its first use.
     pub fn get(&mut self, device: &Device, dispatch: &Dispatch) -> Result<&Pipeline, ExecutionError> {
-        if !self.made.contains_key(&dispatch.program) {
-            let pipeline = make(device, dispatch)?;
-            self.made.insert(dispatch.program, pipeline);
+        match self.made.entry(dispatch.program) {
+            Entry::Occupied(made) => Ok(made.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(make(device, dispatch)?)),
         }
-        Ok(&self.made[&dispatch.program])
     }
 }
 

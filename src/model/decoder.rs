@@ -85,6 +85,9 @@ pub struct Model {
     memory: Memory,
 }
 
+/// Tokens up to which a step is light enough for one submit.
+const LIGHT_STEP: u32 = 8;
+
 /// Recordings that are kept; a ragged run would otherwise collect them without end.
 const MAX_PREPARED: usize = 64;
 
@@ -230,6 +233,9 @@ impl Model {
         for (index, weights) in self.weights.layers.iter().enumerate() {
             self.record_attention(&mut recording, index, weights, shape);
             self.record_ffn(&mut recording, index as u32, weights, m);
+            if m > LIGHT_STEP {
+                recording.cut();
+            }
         }
         let rows = shape.logits_rows;
         if rows > 0 {
