@@ -88,6 +88,9 @@ impl fmt::Display for Entry<'_> {
         }
         self.write_limits(f)?;
         row(f, "features", &self.features())?;
+        if self.verbose {
+            row(f, "kernels", &device.kernels.join("; "))?;
+        }
         if let Some(notice) = &device.notice {
             row(f, if device.usable { "note" } else { "not usable" }, notice)?;
         } else if !device.usable {
@@ -130,6 +133,7 @@ mod tests {
                 max_workgroup_memory: 48 << 10,
                 max_workgroup_invocations: 1024,
             },
+            kernels: vec!["1 to 8 tokens: matvec".to_owned()],
             selected: true,
         }
     }
@@ -163,6 +167,7 @@ mod tests {
            limits     buffer 1.00 TiB, binding 2.00 GiB, workgroup memory 48.0 KiB
                       8 storage buffers a kernel, 1024 threads a workgroup
            features   none
+           kernels    1 to 8 tokens: matvec
            not usable its driver truncates loops
         ");
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::kernels::AdapterFacts;
+use crate::kernels::{AdapterFacts, Selection};
 
 /// A graphics API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,8 @@ pub struct DeviceInfo {
     pub subgroup_sizes: (u32, u32),
     pub features: Vec<String>,
     pub limits: DeviceLimits,
+    /// Which kernel does what here.
+    pub kernels: Vec<String>,
     /// The one that a run takes unless told otherwise.
     pub selected: bool,
 }
@@ -221,7 +223,7 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
         None if software => Some("a CPU that emulates a GPU: everything works, slowly".to_owned()),
         None => None,
     };
-    DeviceInfo {
+    let mut described = DeviceInfo {
         index,
         name: info.name.clone(),
         backend: match info.backend {
@@ -255,8 +257,11 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
             max_workgroup_memory: limits.max_compute_workgroup_storage_size,
             max_workgroup_invocations: limits.max_compute_invocations_per_workgroup,
         },
+        kernels: Vec::new(),
         selected: false,
-    }
+    };
+    described.kernels = Selection::for_adapter(&facts(&described)).describe();
+    described
 }
 
 /// GL reports llvmpipe as `Other` or `Cpu`, by driver.

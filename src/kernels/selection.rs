@@ -56,6 +56,28 @@ impl Selection {
         if self.lanes { AttentionPath::Lanes } else { AttentionPath::Tile }
     }
 
+    /// What is chosen for which work, in words.
+    pub fn describe(&self) -> Vec<String> {
+        let linear = |m| match self.linear(m) {
+            LinearPath::Matmul { tm, tn } => format!("matmul in tiles of {} x {}", 16 * tm, 16 * tn),
+            LinearPath::MatmulLanes => "matmul_lanes".to_owned(),
+            LinearPath::Matvec { subgroups: true } => "matvec with subgroups".to_owned(),
+            LinearPath::Matvec { subgroups: false } => "matvec".to_owned(),
+            LinearPath::MatvecLanes => "matvec_lanes".to_owned(),
+        };
+        let attention = match self.attention() {
+            AttentionPath::Tile => "attention",
+            AttentionPath::Lanes => "attention_lanes",
+        };
+        let few = matvec::MAX_M;
+        vec![
+            format!("1 to {few} tokens: {}", linear(few)),
+            format!("{} to 32: {}", few + 1, linear(32)),
+            format!("more: {}", linear(33)),
+            format!("attention: {attention}"),
+        ]
+    }
+
     /// The attention kernels that the adapter can run, for the case list.
     pub fn attention_paths(&self) -> Vec<AttentionPath> {
         let mut paths = vec![AttentionPath::Tile];
