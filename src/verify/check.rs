@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::plan::{Filter, Plan};
+use super::report::one_line;
 use super::{Case, Report, Runner};
 use crate::gpu::GpuExecutor;
 use crate::recording::{ExecutionError, Executor};
@@ -50,7 +51,7 @@ pub fn check(executor: &mut dyn Executor, plan: &Plan, on_case: &mut dyn FnMut(P
                 report.failed(case, &error, seconds);
                 let fatal = matches!(error, ExecutionError::DeviceLost(_) | ExecutionError::OutOfMemory { .. });
                 if fatal || !runner.device_answers() {
-                    report.aborted = Some(error.to_string());
+                    report.aborted = Some(one_line(&error.to_string()));
                 }
             }
         }

@@ -14,7 +14,7 @@ pub struct Report {
     /// By kernel and variant.
     pub variants: Vec<VariantReport>,
     pub failures: Vec<Failure>,
-    /// The error of the device that ended the check before its last case.
+    /// The error of the device that ended the check before its last case; one line.
     pub aborted: Option<String>,
     /// Wall-clock time.
     pub seconds: f64,
@@ -54,7 +54,7 @@ pub struct Failure {
     pub case: String,
     /// In hexadecimal, as a [`Case`] displays it: JSON's numbers are too short.
     pub seed: String,
-    /// The faults, or the error.
+    /// The faults, or the error; one line.
     pub fault: String,
     /// Why the case is allowed to be as far from the reference as it is, and no further.
     pub tolerance: &'static str,
@@ -79,7 +79,7 @@ impl Report {
         line.seconds += seconds;
         if !outcome.passed() {
             let faults: Vec<String> = outcome.faults.iter().map(ToString::to_string).collect();
-            self.failures.push(Failure::new(case, faults.join("; ")));
+            self.failures.push(Failure::new(case, &faults.join("; ")));
         }
     }
 
@@ -88,7 +88,7 @@ impl Report {
         line.cases += 1;
         line.failed += 1;
         line.seconds += seconds;
-        self.failures.push(Failure::new(case, error.to_string()));
+        self.failures.push(Failure::new(case, &error.to_string()));
     }
 
     pub(super) fn skipped(&mut self, case: &Case, reason: &'static str) {
@@ -127,12 +127,12 @@ impl Report {
 }
 
 impl Failure {
-    fn new(case: &Case, fault: String) -> Failure {
+    fn new(case: &Case, fault: &str) -> Failure {
         Failure {
             kernel: case.program.kernel,
             case: case.name(),
             seed: format!("{:#x}", case.seed),
-            fault,
+            fault: one_line(fault),
             tolerance: case.tolerance.reason,
         }
     }
@@ -149,7 +149,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<22} {:>5} {:>6} {:>10} {:>8} {:>9} {:>8} {:>8}",
+            "{:<26} {:>5} {:>6} {:>10} {:>8} {:>9} {:>8} {:>8}",
             "kernel/variant", "cases", "failed", "worst NMSE", "allowed", "max error", "allowed", "time"
         )?;
         let mut skipped: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -166,7 +166,7 @@ impl fmt::Display for Report {
             let [nmse, nmse_allowed, error, error_allowed] = errors.map(short);
             writeln!(
                 f,
-                "{name:<22} {cases:>5} {failed:>6} {nmse:>10} {nmse_allowed:>8} {error:>9} {error_allowed:>8} {seconds:>6.2} s"
+                "{name:<26} {cases:>5} {failed:>6} {nmse:>10} {nmse_allowed:>8} {error:>9} {error_allowed:>8} {seconds:>6.2} s"
             )?;
         }
         for (reason, names) in skipped {
@@ -174,6 +174,11 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// Drivers' messages have many lines.
+pub(super) fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn short(error: f64) -> String {

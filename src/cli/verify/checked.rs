@@ -17,18 +17,33 @@ pub struct Checked {
 
 pub enum Outcome {
     Ran(Report),
-    /// Why nothing ran.
-    Skipped(String),
+    /// Why the device cannot be used.
+    Unusable(String),
 }
 
 impl Checked {
+    fn report(&self) -> Option<&Report> {
+        match &self.outcome {
+            Outcome::Ran(report) => Some(report),
+            Outcome::Unusable(_) => None,
+        }
+    }
+
+    /// Why no case ran, if none did.
+    fn skipped(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Unusable(reason) => Some(reason),
+            Outcome::Ran(report) if report.variants.is_empty() => Some("none of its cases matches --kernel and --case"),
+            Outcome::Ran(report) if report.cases() == 0 => Some("all of its cases were left out"),
+            Outcome::Ran(_) => None,
+        }
+    }
+
     /// One object; `skipped` is null where cases ran, and the figures are those of none where they did not.
     pub fn to_json(&self) -> Value {
         let none = Report::default();
-        let (report, skipped) = match &self.outcome {
-            Outcome::Ran(report) => (report, None),
-            Outcome::Skipped(reason) => (&none, Some(reason)),
-        };
+        let report = self.report().unwrap_or(&none);
+        let skipped = self.skipped();
         let failures = report.failures.iter().map(|failure| {
             json!({
                 "case": failure.case,
@@ -40,8 +55,8 @@ impl Checked {
         });
         json!({
             "device": self.device,
-            "skipped": skipped,
             "passed": skipped.is_none() && report.passed(),
+            "skipped": skipped,
             "aborted": report.aborted,
             "cases": report.cases(),
             "failed": report.failures.len(),
@@ -66,11 +81,14 @@ impl fmt::Display for Checked {
             "" => writeln!(f, ")")?,
             driver => writeln!(f, ", {driver})")?,
         }
-        let report = match &self.outcome {
-            Outcome::Skipped(reason) => return writeln!(f, "skipped: {reason}\n"),
-            Outcome::Ran(report) => report,
-        };
-        write!(f, "{report}")?;
+        let report = self.report().filter(|report| !report.variants.is_empty());
+        if let Some(report) = report {
+            write!(f, "{report}")?;
+        }
+        if let Some(reason) = self.skipped() {
+            return writeln!(f, "skipped: {reason}\n");
+        }
+        let Some(report) = report else { return Ok(()) };
         for failure in &report.failures {
             writeln!(f, "FAILED {failure}; alone: {}", self.command(failure))?;
         }
@@ -86,35 +104,34 @@ impl fmt::Display for Checked {
 /// The one sentence for stderr if not all is well.
 ///
 /// # Errors
-/// A case failed or a device did, nothing was checked, or, when devices were `named`, one of them was not.
+/// A case failed or a device did, nothing was checked, or, when devices were `named`, one of them cannot be used.
 pub fn verdict(all: &[Checked], named: bool) -> anyhow::Result<()> {
-    let ran = |checked: &&Checked| matches!(checked.outcome, Outcome::Ran(_));
-    let reports = all.iter().filter_map(|checked| match &checked.outcome {
-        Outcome::Ran(report) => Some(report),
-        Outcome::Skipped(_) => None,
-    });
     let (mut cases, mut failed, mut broken) = (0, 0, 0);
-    for report in reports {
+    for report in all.iter().filter_map(Checked::report) {
         cases += report.cases();
         failed += report.failures.len();
         broken += usize::from(!report.passed());
     }
-    let checked = all.iter().filter(ran).count();
+    let mut unusable = false;
+    let mut reasons = Vec::new();
+    for checked in all {
+        if let Some(reason) = checked.skipped() {
+            reasons.push(format!("{} ({}): {reason}", checked.device.name, checked.device.backend));
+            unusable |= checked.report().is_none();
+        }
+    }
+    let checked = all.len() - reasons.len();
     if broken > 0 {
         let devices = count(checked, "device");
         bail!("{failed} of {} failed, on {broken} of {devices}; do not trust text made there", count(cases, "case"));
     }
-    let skipped = all.iter().filter_map(|checked| match &checked.outcome {
-        Outcome::Skipped(reason) => Some(format!("{} ({}): {reason}", checked.device.name, checked.device.backend)),
-        Outcome::Ran(_) => None,
-    });
-    let reasons = skipped.collect::<Vec<_>>().join("; ");
-    match (checked, reasons.is_empty()) {
-        (0, true) => bail!("no device could be checked"),
-        (0, false) => bail!("no device could be checked: {reasons}"),
-        (_, false) if named => bail!("a device that was asked for could not be checked: {reasons}"),
-        _ => Ok(()),
+    if checked == 0 {
+        bail!("no device could be checked: {}", reasons.join("; "));
     }
+    if named && unusable {
+        bail!("a device that was asked for could not be checked: {}", reasons.join("; "));
+    }
+    Ok(())
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -5,10 +5,10 @@ use wgpt::recording::{BufferId, ExecutionError, Executor, MemoryLimits, Prepared
 use wgpt::reference::ReferenceExecutor;
 use wgpt::verify::{Filter, Plan, check};
 
-/// What goes wrong in a run of the second case.
+/// What goes wrong in the second case.
 #[derive(Clone, Copy)]
 enum Accident {
-    /// The last word that is read back in the middle is another.
+    /// A word that is read back is another.
     WrongWord,
     /// A shader that a driver does not like; the device stays as it was.
     Rejected,
@@ -52,7 +52,7 @@ impl Executor for Planted {
         match self.accident {
             Accident::Lost if self.runs == Self::AT => Err(ExecutionError::DeviceLost("it fell off the bus".into())),
             Accident::Rejected if self.runs == Self::AT => {
-                Err(ExecutionError::Rejected { what: "add/base".into(), message: "too clever".into() })
+                Err(ExecutionError::Rejected { what: "add/base".into(), message: "too\n  clever".into() })
             }
             _ => self.inner.run(prepared),
         }
@@ -110,8 +110,8 @@ fn planted(accident: Accident) -> Checked {
     Checked { device: device(), outcome: Outcome::Ran(check(&mut executor, &plan(), &mut |_| {})) }
 }
 
-fn skipped(reason: &str) -> Checked {
-    Checked { device: device(), outcome: Outcome::Skipped(reason.into()) }
+fn unusable(reason: &str) -> Checked {
+    Checked { device: device(), outcome: Outcome::Unusable(reason.into()) }
 }
 
 fn sound() -> Checked {
@@ -153,7 +153,12 @@ fn a_wrong_element_is_reported_with_its_case_and_a_command_that_runs_it_alone() 
 
 #[test]
 fn a_rejected_shader_fails_its_case_alone() {
-    let json = planted(Accident::Rejected).to_json();
+    let checked = planted(Accident::Rejected);
+    assert!(
+        checked.to_string().contains(": the device rejected add/base: too clever; alone: wgpt verify "),
+        "{checked}"
+    );
+    let json = checked.to_json();
     assert_eq!((json["cases"].as_u64(), json["failed"].as_u64()), (Some(5), Some(1)));
     assert!(json["aborted"].is_null());
 }
@@ -173,15 +178,37 @@ fn a_lost_device_skips_the_cases_that_are_left() {
 #[test]
 fn a_skipped_device_is_an_error_if_it_was_asked_for_or_is_the_only_one() {
     assert_eq!(sentence(&[sound()], false), "all is well");
-    assert_eq!(sentence(&[sound(), skipped("it is old")], false), "all is well");
+    assert_eq!(sentence(&[sound(), unusable("it is old")], false), "all is well");
     assert_eq!(
-        sentence(&[sound(), skipped("it is old")], true),
+        sentence(&[sound(), unusable("it is old")], true),
         "a device that was asked for could not be checked: Example (vulkan): it is old"
     );
-    assert_eq!(sentence(&[skipped("it is old")], false), "no device could be checked: Example (vulkan): it is old");
+    assert_eq!(sentence(&[unusable("it is old")], false), "no device could be checked: Example (vulkan): it is old");
     assert_eq!(
-        skipped("it is old").to_string(),
+        unusable("it is old").to_string(),
         "3: Example (discrete GPU, vulkan, driver 1.2)\nskipped: it is old\n\n"
     );
-    assert_eq!(skipped("it is old").to_json()["passed"], false);
+    assert_eq!(unusable("it is old").to_json()["passed"], false);
+}
+
+#[test]
+fn a_device_without_a_case_to_run_passes_only_beside_another() {
+    let idle = || {
+        let nothing = Plan { cases: vec![], left_out: vec![] };
+        let report = check(&mut ReferenceExecutor::new(), &nothing, &mut |_| {});
+        Checked { device: device(), outcome: Outcome::Ran(report) }
+    };
+    assert_eq!(sentence(&[sound(), idle()], true), "all is well");
+    let reason = "none of its cases matches --kernel and --case";
+    assert_eq!(sentence(&[idle()], false), format!("no device could be checked: Example (vulkan): {reason}"));
+    assert!(idle().to_string().ends_with(&format!("\nskipped: {reason}\n\n")));
+    assert_eq!(idle().to_json()["skipped"], reason);
+
+    let mut left_out = plan();
+    left_out.left_out.append(&mut left_out.cases);
+    let report = check(&mut ReferenceExecutor::new(), &left_out, &mut |_| {});
+    let left_out = Checked { device: device(), outcome: Outcome::Ran(report) };
+    assert!(left_out.to_string().contains("\nleft out 5 of add/base: "), "{left_out}");
+    assert_eq!(left_out.to_json()["passed"], false);
+    assert!(sentence(&[left_out], false).ends_with(": all of its cases were left out"));
 }
