@@ -86,6 +86,7 @@ fn device() -> DeviceInfo {
         notice: None,
         subgroup_sizes: (32, 32),
         features: vec![],
+        kernels: vec![],
         limits: DeviceLimits {
             max_buffer_size: 1 << 30,
             max_storage_binding: 1 << 30,
