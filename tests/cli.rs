@@ -44,7 +44,7 @@ mod help {
 
     #[test]
     fn the_overview_names_the_commands_the_codes_and_examples() {
-        for text in ["run ", "devices", "Exit codes: 0 success, 1 error, 2 wrong usage", "Examples:"] {
+        for text in ["run ", "devices", "verify", "Exit codes: 0 success, 1 error, 2 wrong usage", "Examples:"] {
             wgpt(&["--help"]).assert().success().stderr("").stdout(contains(text));
         }
     }

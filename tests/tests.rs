@@ -16,3 +16,4 @@ mod parity;
 mod sampler;
 mod scheduler;
 mod text;
+mod verify;

@@ -13,6 +13,7 @@ mod run;
 mod run_args;
 mod run_options;
 mod terminal;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Run(Box<run_args::RunArgs>),
     /// List the GPUs, and say which one a run would take
     Devices(devices::DevicesArgs),
+    /// Check that the GPUs compute what the CPU reference computes
+    Verify(verify::VerifyArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -42,6 +45,7 @@ Examples:
   wgpt run -m model.gguf \"Why is the sky blue?\"
   wgpt run -m Qwen/Qwen2.5-0.5B-Instruct \"Write a haiku about rain\"
   wgpt devices
+  wgpt verify
 
 Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted, 143 terminated.
 Set WGPT_LOG=debug to see what happens inside.";
@@ -58,6 +62,7 @@ pub fn main() -> ExitCode {
     let outcome = logging::init().and_then(|()| match cli.command {
         Command::Run(args) => run::execute(*args),
         Command::Devices(args) => devices::execute(&args),
+        Command::Verify(args) => verify::execute(args),
     });
     outcome.unwrap_or_else(|error| {
         terminal::note(&format!("wgpt: {}", terminal::one_line(&error)));

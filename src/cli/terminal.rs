@@ -43,6 +43,15 @@ pub fn byte_bar(bytes: u64, message: &str, quiet: bool) -> ProgressBar {
     bar
 }
 
+/// A line that counts cases on stderr; it draws nothing if stderr is no terminal.
+pub fn case_bar(prefix: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{prefix} {pos}/{len} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.with_prefix(prefix.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
