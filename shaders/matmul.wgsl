@@ -2,20 +2,10 @@
 // 16 TM rows by 16 TN columns, TM x TN outputs a thread, from BK elements of k at a time in workgroup memory.
 // Mirrors kernels/matmul.rs.
 import package::weights::{load_group, dequantize};
+import package::shared::linear_io::{params, store};
 import package::constants::{TM, TN};
 
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    y_stride: u32,
-    y_column: u32,
-}
-var<immediate> params: Params;
-
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-@if(bias) @group(0) @binding(5) var<storage, read> bias: array<f32>;
 
 const WG: u32 = 256u;
 const BM: u32 = 16u * TM;
@@ -85,13 +75,7 @@ fn main(
         let row = row0 + local.y + 16u * i;
         for (var j = 0u; j < TN; j++) {
             let column = column0 + local.x + 16u * j;
-            if row < params.m && column < params.n {
-                var sum = sums[i * TN + j];
-                @if(bias) {
-                    sum += bias[params.y_column + column];
-                }
-                y[row * params.y_stride + params.y_column + column] = sum;
-            }
+            store(row, column, sums[i * TN + j]);
         }
     }
 }

@@ -2,31 +2,11 @@
 // eight lanes of a subgroup loads its own rows of x and shares them by broadcast, and owns four columns of y.
 // A workgroup is one subgroup and makes 16 rows by 32 columns. Mirrors kernels/matmul_lanes.rs.
 import package::weights::{Group, load_group, dequantize};
-
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    y_stride: u32,
-    y_column: u32,
-}
-var<immediate> params: Params;
+import package::shared::linear_io::{params, store};
 
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-@if(bias) @group(0) @binding(5) var<storage, read> bias: array<f32>;
 
 const LANES: u32 = 8u;
-
-fn store(row: u32, column: u32, value: f32) {
-    if row < params.m && column < params.n {
-        var sum = value;
-        @if(bias) {
-            sum += bias[params.y_column + column];
-        }
-        y[row * params.y_stride + params.y_column + column] = sum;
-    }
-}
 
 fn store_row(row: u32, column: u32, sums: vec4<f32>) {
     store(row, column, sums.x);

@@ -1,20 +1,10 @@
 // y[m] = W x[m] (+ bias) for the M rows of decode, M small. A workgroup makes ROWS outputs of each; its threads split k.
 // Reads each weight once for all M rows. Mirrors kernels/matvec.rs.
 import package::weights::{load_group, dequantize};
+import package::shared::linear_io::{params, store};
 import package::constants::{WG, ROWS, M};
 
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    y_stride: u32,
-    y_column: u32,
-}
-var<immediate> params: Params;
-
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-@if(bias) @group(0) @binding(5) var<storage, read> bias: array<f32>;
 
 const OUTPUTS: u32 = ROWS * M;
 // Partial sums: one a thread, or one a subgroup (which has four threads at least).
@@ -37,7 +27,12 @@ fn main(
     }
     let groups = params.k / 32u;
     var sums: array<f32, OUTPUTS>;
-    for (var part = thread; part < groups * 4u; part += WG) {
+    // All threads take the same number of turns, so that they are together again for the subgroup's sum.
+    for (var part0 = 0u; part0 < groups * 4u; part0 += WG) {
+        let part = part0 + thread;
+        if part >= groups * 4u {
+            continue;
+        }
         var lo: array<vec4<f32>, M>;
         var hi: array<vec4<f32>, M>;
         for (var m = 0u; m < M; m++) {
@@ -72,17 +67,10 @@ fn main(
     workgroupBarrier();
 
     for (var i = thread; i < OUTPUTS; i += WG) {
-        let row = row0 + i / M;
-        let m = i % M;
-        if row < params.n && m < params.m {
-            var sum = 0.0;
-            for (var p = 0u; p < count; p++) {
-                sum += partials[p * OUTPUTS + i];
-            }
-            @if(bias) {
-                sum += bias[params.y_column + row];
-            }
-            y[m * params.y_stride + params.y_column + row] = sum;
+        var sum = 0.0;
+        for (var p = 0u; p < count; p++) {
+            sum += partials[p * OUTPUTS + i];
         }
+        store(i % M, row0 + i / M, sum);
     }
 }

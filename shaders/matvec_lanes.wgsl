@@ -2,32 +2,12 @@
 // eight lanes of a subgroup owns four rows of W, loads one element of x, and broadcasts it to the others.
 // A workgroup is one subgroup. Mirrors kernels/matvec_lanes.rs.
 import package::weights::{load_group, dequantize};
+import package::shared::linear_io::{params, store};
 import package::constants::M;
 
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    y_stride: u32,
-    y_column: u32,
-}
-var<immediate> params: Params;
-
 @group(0) @binding(3) var<storage, read> x: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-@if(bias) @group(0) @binding(5) var<storage, read> bias: array<f32>;
 
 const LANES: u32 = 8u;
-
-fn store(m: u32, row: u32, value: f32) {
-    if row < params.n {
-        var sum = value;
-        @if(bias) {
-            sum += bias[params.y_column + row];
-        }
-        y[m * params.y_stride + params.y_column + row] = sum;
-    }
-}
 
 @compute @workgroup_size(LANES)
 fn main(

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use wgpt::kernels::Selection;
 use wgpt::kernels::kv_append::KvType;
 
-use crate::support::models::{Expected, Runner, gpu, largest_difference, oracle, reference};
+use wgpt::recording::{BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
+
+use crate::support::models::{Expected, Room, Runner, gpu, largest_difference, oracle, reference};
 
 /// Logits have a standard deviation of 1 to 2.3 and float32 itself stands within 2e-5 of float64 on these models.
 const TOLERANCE_F32: f32 = 5e-4;
@@ -112,5 +114,61 @@ fn the_reference_agrees_with_transformers() {
         let mut runner = Runner::load(&mut executor, Selection::BASELINE, &path, KvType::F32);
         check_logits(&mut runner, &expected, TOLERANCE_F32, &what);
         check_greedy(&mut runner, &expected, &what);
+    }
+}
+
+/// Limits that cut the embedding and the widest matrices of the tiny models into several shards.
+const NARROW: u64 = 68 * 256;
+
+/// The same GPU, as if it could bind less at once.
+struct NarrowGpu<'g>(&'g mut dyn Executor);
+
+impl Executor for NarrowGpu<'_> {
+    fn memory_limits(&self) -> MemoryLimits {
+        MemoryLimits { max_buffer: NARROW, max_binding: NARROW }
+    }
+    fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
+        assert!(size <= NARROW, "{what} takes {size} bytes at once");
+        self.0.allocate(what, size)
+    }
+    fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError> {
+        self.0.write(slice, bytes)
+    }
+    fn flush(&mut self) -> Result<(), ExecutionError> {
+        self.0.flush()
+    }
+    fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
+        let embeds = recording.dispatches.iter().filter(|d| d.label.what == "embed").count();
+        assert!(embeds > 1, "the embedding is in one shard");
+        self.0.prepare(recording)
+    }
+    fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
+        self.0.run(prepared)
+    }
+    fn discard(&mut self, prepared: Prepared) {
+        self.0.discard(prepared);
+    }
+    fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError> {
+        self.0.read(slice, out)
+    }
+}
+
+#[test]
+fn weights_that_exceed_a_binding_are_sharded() {
+    let mut gpu = gpu();
+    let selection = gpu.selection();
+    // Tied and untied heads, biases, and odd numbers of rows a shard.
+    for name in ["llama2", "llama3", "qwen2"] {
+        let folder = oracle("tiny").join(name);
+        let expected = Expected::open(&folder.join("expected.safetensors"));
+        let ids = expected.ids("input_ids.2");
+        let want = expected.floats("logits.2");
+        let mut narrow = NarrowGpu(&mut *gpu);
+        let room = Room { context: 48, sequences: 1, step_tokens: ids.len(), logits_rows: 1 };
+        let mut runner = Runner::load_with(&mut narrow, selection, &folder, KvType::F32, room);
+        let got = runner.last_row(&ids);
+        let want = want[want.len() - got.len()..].to_vec();
+        let difference = largest_difference(&[got], &[want]);
+        assert!(difference <= TOLERANCE_F32, "{name}: logits differ by {difference}");
     }
 }

@@ -10,6 +10,8 @@ const DEFAULT_CONTEXT: usize = 4096;
 const MAX_CHUNK: u64 = 512;
 /// The smallest: below it the matrix kernels starve.
 const MIN_CHUNK: u64 = 32;
+/// On a CPU that emulates a GPU.
+const SOFTWARE_CHUNK: usize = 128;
 
 /// Tokens of a sequence.
 pub(super) fn context(config: &Config) -> usize {
@@ -22,7 +24,8 @@ pub(super) fn chunk(config: &Config, device: &DeviceInfo) -> usize {
     // A slow one of its kind, in floating-point operations a second.
     let rate: u64 = match device.device_type.as_str() {
         "discrete GPU" | "virtual GPU" => 1 << 40,
-        "software" => return MAX_CHUNK as usize, // no watchdog
+        // No watchdog, and nothing gained by more; a stop comes sooner.
+        "software" => return SOFTWARE_CHUNK,
         _ => 1 << 37,
     };
     let chunk = 2 * rate / flops_per_token(config).max(1);

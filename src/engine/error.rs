@@ -26,18 +26,12 @@ pub enum EngineError {
     Sample(#[from] SampleError),
     #[error(transparent)]
     Sampling(#[from] OptionsError),
-    #[error("the model has no chat template; give the prompt as it is (--raw)")]
-    NoChatTemplate,
     #[error("the prompt is empty; give it some text")]
     EmptyPrompt,
     #[error("{name} is 0; use 1 or more")]
     Zero { name: &'static str },
     #[error("the context of {asked} tokens is longer than the {limit} that the model was made for; use a smaller -c")]
     ContextTooLong { asked: u32, limit: usize },
-    #[error(
-        "the tokenizer has {tokens} tokens and the model's vocabulary {vocabulary}; the two do not belong together"
-    )]
-    Vocabulary { tokens: usize, vocabulary: usize },
     #[error(
         "the model's output holds numbers that are not finite after token {position}; the weights are damaged or the driver \
          is at fault: try another device (--device) or --kv-type f32"

@@ -46,7 +46,7 @@ pub enum FinishReason {
 /// Where the time went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// From the start to the end of the prompt's last chunk, the first token's sampling included.
+    /// From the first step to the first token, its sampling included.
     pub prefill: Duration,
     /// From the start, tokenisation included, to the first token.
     pub time_to_first_token: Duration,
@@ -144,7 +144,9 @@ impl Engine {
         let mut logits = if all_greedy { Vec::new() } else { vec![0f32; model.config().vocabulary] };
         let mut greedy_tokens = Vec::new();
         let mut sampled = Vec::new();
+        let mut first_step = None;
         while scheduler.schedule(batch) {
+            first_step.get_or_insert_with(|| started.elapsed());
             let greedy = all_greedy && !batch.logits_rows.is_empty();
             model.step(executor, batch, greedy)?;
             if greedy {
@@ -178,7 +180,8 @@ impl Engine {
             }
             retire(scheduler, &mut active, on_text);
         }
-        Ok(active.into_iter().map(|one| one.finished(started)).collect())
+        let tokenised = first_step.unwrap_or_default();
+        Ok(active.into_iter().map(|one| one.finished(tokenised, started.elapsed())).collect())
     }
 }
 
@@ -216,6 +219,8 @@ struct Active<'a> {
     token_ids: Vec<u32>,
     finish: Option<FinishReason>,
     retired: bool,
+    /// The caller wants no more text.
+    closed: bool,
     first_token: Option<Duration>,
     last_token: Duration,
 }
@@ -238,6 +243,7 @@ impl<'a> Active<'a> {
             token_ids: Vec::new(),
             finish: None,
             retired: false,
+            closed: false,
             first_token: None,
             last_token: Duration::ZERO,
         })
@@ -281,11 +287,12 @@ impl<'a> Active<'a> {
     }
 
     fn show(&mut self, text: &str, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) {
-        if text.is_empty() {
+        if text.is_empty() || self.closed {
             return;
         }
         self.text.push_str(text);
         if on_text(text).is_break() {
+            self.closed = true;
             self.finish.get_or_insert(FinishReason::Interrupted);
         }
     }
@@ -293,7 +300,7 @@ impl<'a> Active<'a> {
     /// Shows what was held back.
     fn retire(&mut self, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) {
         self.retired = true;
-        if matches!(self.finish, Some(FinishReason::Stop(_))) {
+        if self.closed || matches!(self.finish, Some(FinishReason::Stop(_))) {
             return;
         }
         if let Some(rest) = self.detokenizer.take().map(Detokenizer::finish) {
@@ -306,15 +313,16 @@ impl<'a> Active<'a> {
         }
     }
 
-    fn finished(self, started: Instant) -> Generation {
-        let first = self.first_token.unwrap_or_else(|| started.elapsed());
+    /// `tokenised` is when the first step began, `ended` when the last one ended.
+    fn finished(self, tokenised: Duration, ended: Duration) -> Generation {
+        let first = self.first_token.unwrap_or(ended);
         Generation {
             text: self.text,
             prompt_tokens: self.prompt_tokens,
             token_ids: self.token_ids,
             finish_reason: self.finish.unwrap_or(FinishReason::Interrupted),
             timings: Timings {
-                prefill: first,
+                prefill: first.saturating_sub(tokenised),
                 time_to_first_token: first,
                 decode: self.last_token.saturating_sub(first),
             },

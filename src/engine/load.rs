@@ -10,7 +10,7 @@ use crate::gpu::{DeviceSelector, GpuExecutor};
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
 use crate::model::{Config, Model, ModelOptions};
 use crate::schedule::{Batch, Limits, Scheduler};
-use crate::text::Tokenizer;
+use crate::text::{TextError, Tokenizer};
 
 /// How to load a model.
 #[derive(Clone, Debug)]
@@ -84,19 +84,15 @@ impl Engine {
             Description::HuggingFace { .. } => Tokenizer::from_folder(checkpoint.path())?,
             Description::Gguf(metadata) => Tokenizer::from_gguf(metadata)?,
         };
-        if tokenizer.vocab_size() > config.vocabulary {
-            return Err(EngineError::Vocabulary { tokens: tokenizer.vocab_size(), vocabulary: config.vocabulary });
-        }
         let mut warnings = tokenizer.warnings().to_vec();
-        let template = tokenizer
-            .chat_template()
-            .inspect_err(|error| {
-                // A template that does not parse is worth a word; a base model's lack of one is not.
-                if !matches!(error, crate::text::TextError::NoChatTemplate) {
-                    warnings.push(error.to_string());
-                }
-            })
-            .ok();
+        if tokenizer.vocab_size() > config.vocabulary {
+            // Gemma 3's tokenizer has a token for images that its text models have no row for.
+            warnings.push(format!(
+                "the tokenizer has {} tokens and the model {}: prompts with those beyond are refused",
+                tokenizer.vocab_size(),
+                config.vocabulary
+            ));
+        }
 
         let mut executor = GpuExecutor::open(&options.device)?;
         progress(LoadProgress::Opened { bytes: checkpoint.size_bytes() });
@@ -115,7 +111,7 @@ impl Engine {
             selection: executor.selection(),
             available_memory: capacity::available_memory(executor.info()),
         };
-        let model = Model::load(&mut executor, &checkpoint, model_options, &mut |bytes| {
+        let model = Model::load(&mut executor, &checkpoint, config, model_options, &mut |bytes| {
             progress(LoadProgress::Uploaded { bytes });
         })?;
         let scheduler = Scheduler::new(Limits {
@@ -128,7 +124,7 @@ impl Engine {
         })?;
         let info = ModelInfo {
             name: info::name(&checkpoint),
-            architecture: config.architecture.clone(),
+            architecture: model.config().architecture.clone(),
             parameters: info::parameters(&checkpoint),
             quantisation: info::quantisation(&checkpoint),
             context: context as u32,
@@ -137,11 +133,11 @@ impl Engine {
             load: started.elapsed(),
             memory: model.memory(),
             warnings,
-            has_chat_template: template.is_some(),
+            has_chat_template: !matches!(tokenizer.chat_template(), Err(TextError::NoChatTemplate)),
         };
         let batch = Batch::new(scheduler.page_table_stride());
         progress(LoadProgress::Ready);
-        Ok(Engine { executor, model, tokenizer, template, scheduler, batch, info })
+        Ok(Engine { executor, model, tokenizer, scheduler, batch, info })
     }
 }
 

@@ -19,14 +19,13 @@ pub use crate::model::Memory;
 use crate::gpu::GpuExecutor;
 use crate::model::Model;
 use crate::schedule::{Batch, Scheduler};
-use crate::text::{ChatTemplate, Message, Tokenizer};
+use crate::text::{Message, Tokenizer};
 
 /// A loaded model on a device, with its scheduler.
 pub struct Engine {
     executor: GpuExecutor,
     model: Model,
     tokenizer: Tokenizer,
-    template: Option<ChatTemplate>,
     scheduler: Scheduler,
     batch: Batch,
     info: ModelInfo,
@@ -44,9 +43,8 @@ impl Engine {
     /// A conversation as the model was trained to read it, ending where its answer begins.
     ///
     /// # Errors
-    /// When the model has no chat template, or the template refuses the conversation.
+    /// When the model has no chat template, or the template does not parse or refuses the conversation.
     pub fn apply_chat_template(&self, messages: &[Message]) -> Result<String, EngineError> {
-        let template = self.template.as_ref().ok_or(EngineError::NoChatTemplate)?;
-        Ok(template.render(messages, true)?)
+        Ok(self.tokenizer.chat_template()?.render(messages, true)?)
     }
 }

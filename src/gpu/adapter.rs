@@ -17,15 +17,6 @@ pub enum Backend {
 impl Backend {
     const ALL: [Backend; 4] = [Backend::Vulkan, Backend::Metal, Backend::Dx12, Backend::Gl];
 
-    fn bits(self) -> wgpu::Backends {
-        match self {
-            Backend::Vulkan => wgpu::Backends::VULKAN,
-            Backend::Metal => wgpu::Backends::METAL,
-            Backend::Dx12 => wgpu::Backends::DX12,
-            Backend::Gl => wgpu::Backends::GL,
-        }
-    }
-
     fn name(self) -> &'static str {
         match self {
             Backend::Vulkan => "vulkan",
@@ -139,21 +130,23 @@ pub fn devices() -> Vec<DeviceInfo> {
 /// GL is looked at only when it is asked for or nothing else is there: its libraries are slow to start and print to stderr.
 pub(super) fn select(selector: &DeviceSelector) -> Result<Candidate, AdapterError> {
     let native = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-    let mut found = match (selector.backend, &selector.device) {
-        (Some(backend), _) => candidates(backend.bits()),
-        // Positions count over all backends.
-        (None, Some(_)) => candidates(wgpu::Backends::all()),
-        (None, None) => {
-            let found = candidates(native);
-            if found.iter().any(|c| c.info.usable) { found } else { candidates(wgpu::Backends::all()) }
-        }
+    let mut found = if selector == &DeviceSelector::default() {
+        let found = candidates(native);
+        let suffices = found.iter().any(|c| c.info.usable && !c.info.is_software());
+        if suffices { found } else { candidates(wgpu::Backends::all()) }
+    } else {
+        candidates(wgpu::Backends::all())
     };
+    if let Some(backend) = selector.backend {
+        // Positions count over all backends.
+        found.retain(|c| c.info.backend == backend.name());
+    }
     if found.is_empty() {
         return Err(selector.backend.map_or(AdapterError::None, AdapterError::NoBackend));
     }
     let position = match &selector.device {
         Some(wanted) => position_of(wanted, &found)?,
-        None => found.iter().position(|c| c.info.selected).unwrap_or(0),
+        None => best(&found).unwrap_or(0),
     };
     let chosen = found.swap_remove(position);
     if !chosen.info.usable {
@@ -164,13 +157,12 @@ pub(super) fn select(selector: &DeviceSelector) -> Result<Candidate, AdapterErro
 }
 
 fn position_of(wanted: &str, found: &[Candidate]) -> Result<usize, AdapterError> {
-    if let Ok(index) = wanted.parse::<usize>()
-        && let Some(position) = found.iter().position(|c| c.info.index == index)
-    {
-        return Ok(position);
-    }
     let lower = wanted.to_lowercase();
-    found.iter().position(|c| c.info.name.to_lowercase().contains(&lower)).ok_or_else(|| AdapterError::NoMatch {
+    let matches = |info: &DeviceInfo| match wanted.parse::<usize>() {
+        Ok(index) => info.index == index,
+        Err(_) => !lower.is_empty() && info.name.to_lowercase().contains(&lower),
+    };
+    found.iter().position(|c| matches(&c.info)).ok_or_else(|| AdapterError::NoMatch {
         wanted: wanted.to_owned(),
         available: found.iter().map(|c| c.info.label()).collect(),
     })
@@ -193,17 +185,23 @@ fn candidates(backends: wgpu::Backends) -> Vec<Candidate> {
         .enumerate()
         .map(|(index, adapter)| Candidate { info: describe(index, &adapter), adapter })
         .collect();
-    // The first of the best kind, in the order of wgpu's own list.
-    if let Some(best) = found.iter_mut().filter(|c| c.info.usable).min_by_key(|c| preference(&c.adapter)) {
-        best.info.selected = true;
+    if let Some(best) = best(&found) {
+        found[best].info.selected = true;
     }
     found
 }
 
+/// The first of the best kind, in the order of wgpu's own list.
+fn best(found: &[Candidate]) -> Option<usize> {
+    let usable = found.iter().enumerate().filter(|(_, c)| c.info.usable);
+    usable.min_by_key(|(_, c)| preference(c)).map(|(position, _)| position)
+}
+
 /// Real GPUs before software ones, the native APIs before GL.
-fn preference(adapter: &wgpu::Adapter) -> (u32, bool) {
-    let info = adapter.get_info();
+fn preference(candidate: &Candidate) -> (u32, bool) {
+    let info = candidate.adapter.get_info();
     let kind = match info.device_type {
+        _ if candidate.info.is_software() => 4,
         wgpu::DeviceType::DiscreteGpu => 0,
         wgpu::DeviceType::IntegratedGpu => 1,
         wgpu::DeviceType::VirtualGpu => 2,
@@ -216,7 +214,7 @@ fn preference(adapter: &wgpu::Adapter) -> (u32, bool) {
 fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
     let info = adapter.get_info();
     let limits = adapter.limits();
-    let fault = known_fault(&info);
+    let fault = known_fault(&info).or_else(|| missing(adapter));
     let software = is_software(&info);
     let notice = match &fault {
         Some(fault) => Some(fault.clone()),
@@ -278,6 +276,25 @@ fn known_fault(info: &wgpu::AdapterInfo) -> Option<String> {
              (on Debian 12: mesa-vulkan-drivers from bookworm-backports)"
         )
     })
+}
+
+/// What the baseline kernels need and the adapter lacks.
+fn missing(adapter: &wgpu::Adapter) -> Option<String> {
+    let limits = adapter.limits();
+    let lacks = |what: &str| Some(format!("it lacks {what}, which the kernels need"));
+    if !adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS) {
+        return lacks("compute shaders");
+    }
+    if !adapter.features().contains(wgpu::Features::IMMEDIATES) || limits.max_immediate_size < 64 {
+        return lacks("immediates (push constants) of 64 bytes");
+    }
+    if limits.max_storage_buffers_per_shader_stage < 8 {
+        return lacks("8 storage buffers a kernel");
+    }
+    if limits.max_compute_invocations_per_workgroup < 256 || limits.max_compute_workgroup_storage_size < 16 << 10 {
+        return lacks("workgroups of 256 threads with 16 KiB of memory");
+    }
+    None
 }
 
 fn mesa_major(driver_info: &str) -> Option<u32> {

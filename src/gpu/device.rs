@@ -24,9 +24,6 @@ impl Device {
     pub fn open(candidate: Candidate) -> Result<Device, AdapterError> {
         let Candidate { adapter, info } = candidate;
         let refused = |reason: String| AdapterError::Refused { name: info.name.clone(), reason };
-        if !adapter.features().contains(wgpu::Features::IMMEDIATES) {
-            return Err(refused("it lacks immediates (push constants)".to_owned()));
-        }
         let mut limits = adapter.limits();
         limits.max_immediate_size = limits.max_immediate_size.min(128);
         // DX12 allocates descriptors for this limit up front.
@@ -59,11 +56,14 @@ impl Device {
 
     /// Fails if the device has been lost or has rejected something since the last call.
     pub fn check(&self, what: &str) -> Result<(), ExecutionError> {
-        match &*self.failure.lock().unwrap_or_else(PoisonError::into_inner) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        match failure.take() {
             None => Ok(()),
-            Some(Failure::Lost(message)) => Err(ExecutionError::DeviceLost(message.clone())),
-            Some(Failure::Rejected(message)) => {
-                Err(ExecutionError::Rejected { what: what.to_owned(), message: message.clone() })
+            Some(Failure::Rejected(message)) => Err(ExecutionError::Rejected { what: what.to_owned(), message }),
+            Some(Failure::Lost(message)) => {
+                // For good.
+                *failure = Some(Failure::Lost(message.clone()));
+                Err(ExecutionError::DeviceLost(message))
             }
         }
     }

@@ -33,10 +33,11 @@ fn make(device: &Device, dispatch: &Dispatch) -> Result<Pipeline, ExecutionError
     let source = shader::wgsl(&dispatch.program).map_err(rejected)?;
     let started = std::time::Instant::now();
     let scope = device.device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let internal = device.device.push_error_scope(wgpu::ErrorFilter::Internal);
     let descriptor =
         wgpu::ShaderModuleDescriptor { label: Some(&name), source: wgpu::ShaderSource::Wgsl(source.into()) };
-    // SAFETY: every index in our shaders is bounded by the parameters that the host has checked against the bound slices,
-    // and no loop runs without end; the parity tests place sentinels around each output.
+    // SAFETY: the indices in our shaders follow from the parameters and from the step's arrays, which the host has checked
+    // (`Model::write_inputs`), and no loop runs without end; the parity tests place sentinels around each output.
     let module =
         unsafe { device.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
     let entries: Vec<_> = dispatch
@@ -72,7 +73,8 @@ fn make(device: &Device, dispatch: &Dispatch) -> Result<Pipeline, ExecutionError
         },
         cache: None,
     });
-    if let Some(error) = pollster::block_on(scope.pop()) {
+    let (internal, validation) = (pollster::block_on(internal.pop()), pollster::block_on(scope.pop()));
+    if let Some(error) = internal.or(validation) {
         return Err(rejected(error.to_string()));
     }
     tracing::debug!(program = %name, elapsed = ?started.elapsed(), "made a pipeline");

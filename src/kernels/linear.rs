@@ -6,7 +6,7 @@ use super::weight_layout::WeightSlices;
 use super::{LinearPath, Selection, matmul, matmul_lanes, matvec, matvec_lanes};
 use crate::recording::{Dispatch, Program, Slice};
 
-/// Mirrors `Params` of `shaders/matmul.wgsl`, `matvec.wgsl` and their `_lanes` relatives.
+/// Mirrors `Params` of `shaders/shared/linear_io.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 pub struct Params {

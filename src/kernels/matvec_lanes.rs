@@ -9,7 +9,6 @@ const ROWS: u32 = 4;
 const LANES: u32 = 8;
 
 pub(super) fn program(params: &Params) -> (Program, [u32; 3]) {
-    let program =
-        Program::new("matvec_lanes", "broadcast").constant("ROWS", ROWS).constant("M", params.m.next_power_of_two());
+    let program = Program::new("matvec_lanes", "broadcast").constant("M", params.m.next_power_of_two());
     (program, fold(params.n.div_ceil(ROWS * LANES)))
 }

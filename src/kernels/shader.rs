@@ -32,7 +32,8 @@ pub const KERNELS: &[(&str, &str)] = sources!(
 );
 
 /// What kernels import.
-const SHARED: &[(&str, &str)] = sources!("shared/", "attention_io", "k_scales", "kv_cache", "reduce", "weights8");
+const SHARED: &[(&str, &str)] =
+    sources!("shared/", "attention_io", "k_scales", "kv_cache", "linear_io", "reduce", "weights8");
 
 /// How each storage type is read; a kernel sees the one of its program as `package::weights`.
 const WEIGHTS: &[(&str, &str)] =

@@ -33,6 +33,12 @@ pub struct Config {
     /// RoPE of layers with full attention, and of layers with a sliding window where they differ.
     pub rope: Rope,
     pub rope_sliding: Option<Rope>,
+    /// Q and K are normed, each head by itself, before RoPE.
+    pub qk_norm: bool,
+    /// What attention and feed-forward network give is normed before it is added to the residual stream.
+    pub post_norms: bool,
+    /// The LM head is the embedding; `None`: it is unless the checkpoint holds one of its own.
+    pub tied: Option<bool>,
     /// One entry a layer.
     pub layers: Vec<Layer>,
 }
@@ -42,6 +48,19 @@ pub struct Config {
 pub struct Layer {
     /// A query sees itself and the `window - 1` positions before it; `None`: all before it.
     pub window: Option<u32>,
+    /// The layer uses [`Config::rope_sliding`] where the model has it.
+    pub sliding: bool,
+}
+
+impl Layer {
+    /// A layer with a sliding window, unless the window is as long as any context.
+    pub(super) fn sliding(window: Option<usize>, context: usize) -> Layer {
+        Layer { window: window.filter(|w| *w > 0 && *w < context).map(|w| w as u32), sliding: true }
+    }
+
+    pub(super) fn full() -> Layer {
+        Layer { window: None, sliding: false }
+    }
 }
 
 /// Rotary position embedding.
@@ -77,11 +96,15 @@ impl Config {
     /// # Errors
     /// For architectures that are not supported and for numbers that make no model.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Config, ModelError> {
-        let config = match checkpoint.description() {
+        let mut config = match checkpoint.description() {
             Description::HuggingFace { config, .. } => super::config_huggingface::read(config)?,
             Description::Gguf(metadata) => super::config_gguf::read(metadata, checkpoint)?,
         };
         config.validate()?;
+        if config.tied.is_none() {
+            let names = super::names::Names::new(checkpoint, &config);
+            config.tied = Some(names.find(&names.global_name(super::names::Global::Output)).is_none());
+        }
         Ok(config)
     }
 
@@ -100,8 +123,8 @@ impl Config {
             ("feed-forward size", self.ffn_dim, 1 << 20),
             ("number of heads", self.heads, 1 << 12),
             ("number of KV heads", self.kv_heads, 1 << 12),
-            ("head size", self.head_dim, 512),
-            ("vocabulary size", self.vocabulary, 1 << 24),
+            ("head size", self.head_dim, 256),
+            ("vocabulary size", self.vocabulary, 1 << 21),
             ("context length", self.context, 1 << 28),
             ("number of layers", self.layers.len(), 1 << 12),
         ];
@@ -119,7 +142,6 @@ impl Config {
         for (key, value) in [
             ("norm epsilon", self.norm_eps),
             ("attention scale", self.attention_scale),
-            ("RoPE base", self.rope.base),
             ("embedding scale", self.embedding_scale),
         ] {
             if !value.is_finite() || value <= 0.0 {
@@ -127,6 +149,31 @@ impl Config {
                 return Err(ModelError::Value { key: key.to_owned(), value: value.to_string(), problem });
             }
         }
-        Ok(())
+        self.rope.validate()?;
+        self.rope_sliding.as_ref().map_or(Ok(()), Rope::validate)
+    }
+}
+
+impl Rope {
+    /// Checks that every frequency is a number.
+    fn validate(&self) -> Result<(), ModelError> {
+        let mut numbers = vec![self.base];
+        match &self.scaling {
+            RopeScaling::None => {}
+            RopeScaling::Linear { factor } => numbers.push(*factor),
+            RopeScaling::Factors(factors) => numbers.extend(factors),
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+                let between = high_freq_factor - low_freq_factor;
+                numbers.extend([*factor, *low_freq_factor, *high_freq_factor, *original_context, between]);
+            }
+        }
+        match numbers.into_iter().find(|number| !number.is_finite() || *number <= 0.0) {
+            Some(number) => Err(ModelError::Value {
+                key: "RoPE".to_owned(),
+                value: format!("{self:?}"),
+                problem: format!("holds {number}, where only positive numbers make sense"),
+            }),
+            None => Ok(()),
+        }
     }
 }

@@ -39,10 +39,12 @@ impl Reader<'_> {
             }
         }
         let count = self.size("block_count")?.min(1 << 13);
-        let window = self.optional_size("attention.sliding_window")?.filter(|w| *w > 0 && gemma);
-        let window = window.map(|w| w.min(u32::MAX as usize) as u32);
-        // Gemma 3: every sixth layer sees everything (llama.cpp's set_swa_pattern(6)).
-        let layers = (0..count).map(|i| Layer { window: window.filter(|_| (i + 1) % 6 != 0) }).collect();
+        let context = self.optional_size("context_length")?.unwrap_or(2048);
+        let window = self.optional_size("attention.sliding_window")?;
+        // Gemma 3: every sixth layer sees everything (llama.cpp's set_swa_pattern(6)). The others' windows, Mistral 0.1's,
+        // are not in their GGUF files.
+        let layer = |i| if gemma && (i + 1) % 6 != 0 { Layer::sliding(window, context) } else { Layer::full() };
+        let layers = (0..count).map(layer).collect();
         // Gemma 3 27B alone scales by the width of the residual stream over the heads (llama.cpp's LLM_TYPE_27B).
         let attention_scale =
             if gemma && count == 62 { (dim as f32 / heads as f32).sqrt() } else { (head_dim as f32).sqrt() };
@@ -55,7 +57,7 @@ impl Reader<'_> {
             kv_heads: self.optional_size("attention.head_count_kv")?.unwrap_or(heads),
             head_dim,
             vocabulary: self.vocabulary(checkpoint)?,
-            context: self.optional_size("context_length")?.unwrap_or(2048),
+            context,
             norm_eps: self
                 .number("attention.layer_norm_rms_epsilon")?
                 .ok_or_else(|| ModelError::Missing(self.key("attention.layer_norm_rms_epsilon")))?,
@@ -71,6 +73,9 @@ impl Reader<'_> {
             },
             rope: self.rope(checkpoint, head_dim)?,
             rope_sliding: gemma.then_some(Rope { base: local, scaling: RopeScaling::None }),
+            qk_norm: gemma || self.architecture == "qwen3",
+            post_norms: gemma,
+            tied: None,
             layers,
         })
     }

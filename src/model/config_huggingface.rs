@@ -34,20 +34,20 @@ impl Reader<'_> {
         let gemma = self.architecture == "gemma3_text";
         let dim = self.size("hidden_size")?;
         let heads = self.size("num_attention_heads")?;
+        let context = self.optional_size("max_position_embeddings")?.unwrap_or(2048);
         let head_dim = match self.optional_size("head_dim")? {
             Some(head_dim) => head_dim,
-            None if gemma => 256,
             None if heads > 0 && dim % heads == 0 => dim / heads,
             None => return Err(self.bad("num_attention_heads", heads, "does not divide the hidden size")),
         };
-        let layers = self.layers(self.size("num_hidden_layers")?)?;
+        let layers = self.layers(self.size("num_hidden_layers")?, context)?;
         let attention_scale = if gemma {
             1.0 / self.number("query_pre_attn_scalar")?.unwrap_or(256.0).sqrt()
         } else {
             1.0 / (head_dim as f64).sqrt()
         };
-        for key in ["final_logit_softcapping", "attn_logit_softcapping"] {
-            if self.get(key).is_some() {
+        for key in ["final_logit_softcapping", "attn_logit_softcapping", "mlp_bias", "use_bidirectional_attention"] {
+            if self.get(key).is_some_and(|value| *value != Value::Bool(false)) {
                 return Err(ModelError::Unsupported(format!("'{key}' in config.json")));
             }
         }
@@ -60,7 +60,7 @@ impl Reader<'_> {
             kv_heads: self.optional_size("num_key_value_heads")?.unwrap_or(heads),
             head_dim,
             vocabulary: self.size("vocab_size")?,
-            context: self.optional_size("max_position_embeddings")?.unwrap_or(2048),
+            context,
             norm_eps: self.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
             norm_offset: if gemma { 1.0 } else { 0.0 },
             embedding_scale: if gemma { (dim as f32).sqrt() } else { 1.0 },
@@ -69,13 +69,17 @@ impl Reader<'_> {
             pairing: Pairing::Half,
             rope,
             rope_sliding,
+            qk_norm: gemma || self.architecture == "qwen3",
+            post_norms: gemma,
+            tied: Some(self.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(gemma)),
             layers,
         })
     }
 
     fn activation(&self) -> Result<Activation, ModelError> {
         let name = self.get("hidden_activation").or_else(|| self.get("hidden_act")).and_then(Value::as_str);
-        match name.unwrap_or("silu") {
+        let default = if self.architecture == "gemma3_text" { "gelu_pytorch_tanh" } else { "silu" };
+        match name.unwrap_or(default) {
             "silu" | "swish" => Ok(Activation::Silu),
             "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
             other => Err(ModelError::Unsupported(format!("the activation '{other}'"))),
@@ -83,8 +87,8 @@ impl Reader<'_> {
     }
 
     /// Which layers slide: `layer_types`, or the older rules of each family.
-    fn layers(&self, count: usize) -> Result<Vec<Layer>, ModelError> {
-        let window = self.optional_size("sliding_window")?.filter(|w| *w > 0).map(|w| w.min(u32::MAX as usize) as u32);
+    fn layers(&self, count: usize, context: usize) -> Result<Vec<Layer>, ModelError> {
+        let window = self.optional_size("sliding_window")?;
         // A hostile count would otherwise allocate before it is validated.
         let count = count.min(1 << 13);
         if let Some(types) = self.get("layer_types").and_then(Value::as_array) {
@@ -92,8 +96,8 @@ impl Reader<'_> {
                 return Err(self.bad("layer_types", types.len(), "differs from the number of layers"));
             }
             let layer = |kind: &Value| match kind.as_str() {
-                Some("full_attention") => Ok(Layer { window: None }),
-                Some("sliding_attention") => Ok(Layer { window }),
+                Some("full_attention") => Ok(Layer::full()),
+                Some("sliding_attention") => Ok(Layer::sliding(window, context)),
                 _ => Err(ModelError::Unsupported(format!("the layer type {kind}"))),
             };
             return types.iter().map(layer).collect();
@@ -105,12 +109,13 @@ impl Reader<'_> {
             }
             "mistral" => Box::new(|_| true),
             "qwen2" | "qwen3" if self.get("use_sliding_window").and_then(Value::as_bool) == Some(true) => {
-                let first = self.optional_size("max_window_layers")?.unwrap_or(usize::MAX);
+                let first = self.optional_size("max_window_layers")?.unwrap_or(28);
                 Box::new(move |i| i >= first)
             }
             _ => Box::new(|_| false),
         };
-        Ok((0..count).map(|i| Layer { window: window.filter(|_| slides(i)) }).collect())
+        let layer = |i| if slides(i) { Layer::sliding(window, context) } else { Layer::full() };
+        Ok((0..count).map(layer).collect())
     }
 
     /// RoPE of full and of sliding layers: `rope_parameters` (transformers 5, perhaps one a layer type), or
@@ -126,16 +131,18 @@ impl Reader<'_> {
                 return Ok((one_rope(full, default_base, head_dim)?, Some(one_rope(sliding, 1e4, head_dim)?)));
             }
             let base = self.number("rope_theta")?.unwrap_or(default_base);
-            let local = self.number("rope_local_base_freq")?;
-            let sliding = local.filter(|_| gemma).map(|base| Rope { base: base as f32, scaling: RopeScaling::None });
-            return Ok((one_rope(parameters, base, head_dim)?, sliding));
+            return Ok((one_rope(parameters, base, head_dim)?, self.local_rope(gemma)?));
         }
         let base = self.number("rope_theta")?.unwrap_or(default_base);
         let null = Value::Null;
         let scaling = self.get("rope_scaling").unwrap_or(&null);
-        let rope = one_rope(scaling, base, head_dim)?;
-        let local = self.number("rope_local_base_freq")?.unwrap_or(1e4) as f32;
-        Ok((rope, gemma.then_some(Rope { base: local, scaling: RopeScaling::None })))
+        Ok((one_rope(scaling, base, head_dim)?, self.local_rope(gemma)?))
+    }
+
+    /// The RoPE of Gemma's sliding layers, where no object of their own describes it.
+    fn local_rope(&self, gemma: bool) -> Result<Option<Rope>, ModelError> {
+        let base = self.number("rope_local_base_freq")?.unwrap_or(1e4) as f32;
+        Ok(gemma.then_some(Rope { base, scaling: RopeScaling::None }))
     }
 
     fn get(&self, key: &str) -> Option<&Value> {
@@ -151,10 +158,27 @@ impl Reader<'_> {
     }
 
     fn optional_size(&self, key: &str) -> Result<Option<usize>, ModelError> {
-        let Some(value) = self.get(key) else { return Ok(None) };
+        let Some(value) = self.get(key) else {
+            // A null means none, a missing key the default.
+            return Ok(self.default_size(key).filter(|_| self.json.get(key).is_none()));
+        };
         match value.as_u64().and_then(|v| usize::try_from(v).ok()) {
             Some(size) => Ok(Some(size)),
             None => Err(self.bad(key, value, "is not a whole number")),
+        }
+    }
+
+    /// What transformers' configuration class says where `config.json` is silent: Gemma 3's is published with little in it.
+    fn default_size(&self, key: &str) -> Option<usize> {
+        match (self.architecture, key) {
+            ("gemma3_text", "num_attention_heads") => Some(8),
+            ("gemma3_text", "num_key_value_heads") => Some(4),
+            ("gemma3_text", "head_dim") => Some(256),
+            ("gemma3_text", "vocab_size") => Some(262_208),
+            ("gemma3_text", "max_position_embeddings") => Some(131_072),
+            ("gemma3_text", "sliding_window") => Some(4096),
+            ("mistral", "num_key_value_heads") => Some(8),
+            _ => None,
         }
     }
 
@@ -176,6 +200,13 @@ fn number(json: &Value, key: &str) -> Result<Option<f64>, ModelError> {
 
 /// A `rope_scaling` or `rope_parameters` object (or null).
 fn one_rope(json: &Value, base: f64, head_dim: usize) -> Result<Rope, ModelError> {
+    if !json.is_null() && !json.is_object() {
+        let problem = "is not an object".to_owned();
+        return Err(ModelError::Value { key: "rope_scaling".to_owned(), value: json.to_string(), problem });
+    }
+    if number(json, "partial_rotary_factor")?.is_some_and(|f| f != 1.0) {
+        return Err(ModelError::Unsupported("a partial rotary embedding".to_owned()));
+    }
     let base = number(json, "rope_theta")?.unwrap_or(base) as f32;
     let required = |key: &str| {
         number(json, key)?.map(|v| v as f32).ok_or_else(|| ModelError::Missing(format!("rope_scaling.{key}")))

@@ -9,13 +9,13 @@ use super::names::Names;
 use super::rope_table::RopeTable;
 use super::step_inputs::{Staging, StepInputs, StepLimits};
 use super::weight_upload::Plan;
-use super::weights::{LayerWeights, Linear, Weights, has_post_norms, items};
+use super::weights::{LayerWeights, Linear, Weights, items};
 use crate::formats::Checkpoint;
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
 use crate::kernels::{
     Selection, add, argmax, attention, embed, gated_activation, gather_rows, kv_append, linear, rms_norm, rope,
 };
-use crate::recording::{Executor, Label, MemoryLimits, Prepared, Recording, Slice};
+use crate::recording::{ExecutionError, Executor, Label, MemoryLimits, Prepared, Recording, Slice};
 use crate::schedule::Batch;
 
 pub use super::step_inputs::StepShape;
@@ -96,12 +96,12 @@ impl Model {
     pub fn load(
         executor: &mut dyn Executor,
         checkpoint: &Checkpoint,
+        config: Config,
         options: ModelOptions,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Model, ModelError> {
-        let config = Config::from_checkpoint(checkpoint)?;
         let memory_limits = executor.memory_limits();
-        let names = Names::new(checkpoint, has_post_norms(&config));
+        let names = Names::new(checkpoint, &config);
         let plan = Plan::new(items(&config, &names)?, memory_limits)?;
         let cache_plan = KvCachePlan::new(&config, options.kv_type, options.context, options.sequences, memory_limits)?;
         let limits = StepLimits {
@@ -120,10 +120,14 @@ impl Model {
         check_available(memory, options.available_memory)?;
 
         // The small things first: what does not fit is known before the long upload.
-        let cache = KvCache::allocate(&cache_plan, executor)?;
-        let inputs = StepInputs::allocate(&config, limits, executor)?;
-        let scratch = sizes.allocate(executor)?;
-        let placed = plan.upload(executor, checkpoint, progress)?;
+        let ran_out = |error| match error {
+            ModelError::Execution(ExecutionError::OutOfMemory { .. }) => out_of_memory(memory, None),
+            other => other,
+        };
+        let cache = KvCache::allocate(&cache_plan, executor).map_err(ran_out)?;
+        let inputs = StepInputs::allocate(&config, limits, executor).map_err(ran_out)?;
+        let scratch = sizes.allocate(executor).map_err(ran_out)?;
+        let placed = plan.upload(executor, checkpoint, progress).map_err(ran_out)?;
         let weights = Weights::assemble(&config, &names, &placed)?;
         let ropes = std::iter::once(&config.rope)
             .chain(&config.rope_sliding)
@@ -170,7 +174,8 @@ impl Model {
             Some(prepared) => *prepared,
             None => {
                 if self.prepared.len() >= MAX_PREPARED {
-                    for (_, old) in self.prepared.drain() {
+                    // The decode steps' are few and come again.
+                    for (_, old) in self.prepared.extract_if(|shape, _| shape.tokens > LIGHT_STEP) {
                         executor.discard(old);
                     }
                 }
@@ -198,6 +203,8 @@ impl Model {
         if !fits {
             return Err(ModelError::StepOverflow { tokens, sequences, logits_rows: rows });
         }
+        // The shaders trust these numbers.
+        batch.validate(self.pages, PAGE_SIZE)?;
         let vocabulary = self.config.vocabulary;
         if let Some(token) = batch.token_ids.iter().find(|token| **token as usize >= vocabulary) {
             return Err(ModelError::TokenOutOfRange { token: *token, vocabulary });
@@ -282,7 +289,7 @@ impl Model {
         let q = head_norm("attn_q_norm", scratch.q, weights.query_norm, scratch.q_normed, heads);
         let k = head_norm("attn_k_norm", scratch.k, weights.key_norm, scratch.k_normed, kv_heads);
 
-        let turns = if window.is_some() { inputs.turns_sliding } else { inputs.turns };
+        let turns = if config.layers[index].sliding { inputs.turns_sliding } else { inputs.turns };
         for (what, x, heads) in [("rope_q", q, heads), ("rope_k", k, kv_heads)] {
             let params = rope::Params { tokens: m, heads, head_dim, rotary: head_dim };
             recording.push(at(what), rope::dispatch(config.pairing, x, turns, params));
@@ -373,17 +380,19 @@ fn at(layer: Option<u32>, what: &'static str) -> Label {
 fn check_available(memory: Memory, available: Option<u64>) -> Result<(), ModelError> {
     let needed = memory.weights + memory.kv_cache + memory.scratch;
     match available {
-        Some(available) if needed > available => {
-            let mib = |bytes: u64| format!("{} MiB", bytes.div_ceil(1 << 20));
-            Err(ModelError::OutOfMemory {
-                needed: mib(needed),
-                weights: mib(memory.weights),
-                kv_cache: mib(memory.kv_cache),
-                scratch: mib(memory.scratch),
-                available: mib(available),
-            })
-        }
+        Some(available) if needed > available => Err(out_of_memory(memory, Some(available))),
         _ => Ok(()),
+    }
+}
+
+fn out_of_memory(memory: Memory, available: Option<u64>) -> ModelError {
+    let mib = |bytes: u64| format!("{} MiB", bytes.div_ceil(1 << 20));
+    ModelError::OutOfMemory {
+        needed: mib(memory.weights + memory.kv_cache + memory.scratch),
+        weights: mib(memory.weights),
+        kv_cache: mib(memory.kv_cache),
+        scratch: mib(memory.scratch),
+        available: available.map_or("fewer".to_owned(), mib),
     }
 }
 

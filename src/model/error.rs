@@ -2,6 +2,7 @@
 
 use crate::formats::{DType, FormatError};
 use crate::recording::ExecutionError;
+use crate::schedule::BatchError;
 
 /// Why a model cannot be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,7 @@ pub enum ModelError {
     RowTooLarge { name: String, bytes: u64, limit: u64 },
     #[error(
         "a context of {context} tokens needs {bytes} bytes of {what} a layer, and this device binds {limit} at once; use \
-         a context (-c) of at most {possible}, or --kv-type f16"
+         a context (-c) of at most {possible}"
     )]
     ContextTooLarge { context: usize, bytes: u64, what: &'static str, limit: u64, possible: usize },
     #[error(
@@ -46,6 +47,8 @@ pub enum ModelError {
         "a step of {tokens} tokens, {sequences} sequences and {logits_rows} rows of logits exceeds what was allocated"
     )]
     StepOverflow { tokens: usize, sequences: usize, logits_rows: usize },
+    #[error(transparent)]
+    Batch(#[from] BatchError),
     #[error(transparent)]
     Format(#[from] FormatError),
     #[error(transparent)]

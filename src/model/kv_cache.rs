@@ -24,8 +24,8 @@ impl KvCachePlan {
     ) -> Result<KvCachePlan, ModelError> {
         let bytes_per_slot = (config.kv_heads * config.head_dim) as u64 * kv_type.bytes();
         let pages = context.div_ceil(PAGE_SIZE as usize) as u64 * sequences as u64;
-        let bytes = pages * u64::from(PAGE_SIZE) * bytes_per_slot;
-        if bytes > limits.max_binding {
+        let bytes = pages.saturating_mul(u64::from(PAGE_SIZE)).saturating_mul(bytes_per_slot);
+        if bytes > limits.max_binding || pages > u64::from(u32::MAX / PAGE_SIZE) {
             let possible = limits.max_binding / bytes_per_slot / sequences as u64 / u64::from(PAGE_SIZE);
             return Err(ModelError::ContextTooLarge {
                 context,

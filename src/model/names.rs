@@ -1,5 +1,6 @@
 //! What each format calls the tensors.
 
+use super::config::Config;
 use crate::formats::{Checkpoint, Description, TensorInfo};
 
 /// A tensor outside of the layers.
@@ -43,13 +44,13 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    pub fn new(checkpoint: &'a Checkpoint, post_norms: bool) -> Names<'a> {
+    pub fn new(checkpoint: &'a Checkpoint, config: &Config) -> Names<'a> {
         let gguf = matches!(checkpoint.description(), Description::Gguf(_));
         let prefix = ["model.", "language_model.model.", "model.language_model.", ""]
             .into_iter()
             .find(|prefix| checkpoint.tensor(&format!("{prefix}embed_tokens.weight")).is_some())
             .unwrap_or("model.");
-        Names { checkpoint, gguf, post_norms, prefix }
+        Names { checkpoint, gguf, post_norms: config.post_norms, prefix }
     }
 
     pub fn global_name(&self, what: Global) -> String {
@@ -111,6 +112,14 @@ impl<'a> Names<'a> {
             PostFfnNorm => "post_feedforward_layernorm.weight",
         };
         format!("{}layers.{layer}.{name}", self.prefix)
+    }
+
+    /// The tensors of layers: all of them must be of use, or the model is not what its description says.
+    pub fn of_layers(&self) -> impl Iterator<Item = &'a TensorInfo> {
+        let start = if self.gguf { "blk.".to_owned() } else { format!("{}layers.", self.prefix) };
+        // Old checkpoints store what follows from the description.
+        let derived = ".rotary_emb.inv_freq";
+        self.checkpoint.tensors().filter(move |t| t.name.starts_with(&start) && !t.name.ends_with(derived))
     }
 
     pub fn find(&self, name: &str) -> Option<&'a TensorInfo> {

@@ -1,6 +1,6 @@
 //! Which tensors a model needs, and where each lies on the device.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::ModelError;
 use super::config::Config;
@@ -44,15 +44,6 @@ pub(super) struct Weights {
     pub output: Linear,
 }
 
-/// Whether a family has norms of Q and K, norms behind the blocks, and so on, is read off the tensors that are there.
-pub(super) fn has_post_norms(config: &Config) -> bool {
-    config.architecture.starts_with("gemma3")
-}
-
-fn has_qk_norm(config: &Config) -> bool {
-    matches!(config.architecture.as_str(), "qwen3" | "gemma3" | "gemma3_text")
-}
-
 /// The tensors that the model needs, with the shapes that its description promises.
 pub(super) fn items<'a>(config: &Config, names: &Names<'a>) -> Result<Vec<Item<'a>>, ModelError> {
     let mut items = Vec::new();
@@ -85,21 +76,27 @@ pub(super) fn items<'a>(config: &Config, names: &Names<'a>) -> Result<Vec<Item<'
                 need(name(bias), Role::Vector, &[length])?;
             }
         }
-        if has_qk_norm(config) {
+        if config.qk_norm {
             need(name(QueryNorm), Role::Vector, &[head_dim])?;
             need(name(KeyNorm), Role::Vector, &[head_dim])?;
         }
-        if has_post_norms(config) {
+        if config.post_norms {
             need(name(PostAttentionNorm), Role::Vector, &[dim])?;
             need(name(PostFfnNorm), Role::Vector, &[dim])?;
         }
     }
     need(names.global_name(Global::OutputNorm), Role::Vector, &[dim])?;
-    let output = names.global_name(Global::Output);
-    if names.find(&output).is_some() {
-        need(output, Role::Matrix, &[config.vocabulary, dim])?;
+    if config.tied != Some(true) {
+        need(names.global_name(Global::Output), Role::Matrix, &[config.vocabulary, dim])?;
     }
-    Ok(items)
+    let used: HashSet<&str> = items.iter().map(|item| item.tensor.name.as_str()).collect();
+    match names.of_layers().find(|tensor| !used.contains(tensor.name.as_str())) {
+        Some(unknown) => Err(ModelError::Unsupported(format!(
+            "the tensor '{}', which a model of the family '{}' does not have,",
+            unknown.name, config.architecture
+        ))),
+        None => Ok(items),
+    }
 }
 
 impl Weights {
@@ -128,7 +125,7 @@ impl Weights {
                 query_norm: optional(name(QueryNorm)),
                 key_norm: optional(name(KeyNorm)),
                 attention_output: linear(name(AttentionOutput), Some(name(AttentionOutputBias)))?,
-                post_attention_norm: optional(name(PostAttentionNorm)).filter(|_| has_post_norms(config)),
+                post_attention_norm: optional(name(PostAttentionNorm)).filter(|_| config.post_norms),
                 ffn_norm: vector(&name(FfnNorm))?,
                 gate: linear(name(Gate), None)?,
                 up: linear(name(Up), None)?,

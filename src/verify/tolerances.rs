@@ -74,7 +74,7 @@ pub fn of(program: &Program) -> &'static Tolerance {
         "rope" => &ROTATED,
         "rms_norm" => &NORMALISED,
         "gated_activation" => &ACTIVATED,
-        "attention" => &ATTENDED,
+        "attention" | "attention_lanes" => &ATTENDED,
         _ => &SUMMED,
     }
 }

@@ -7,7 +7,7 @@ use wgpt::formats::Checkpoint;
 use wgpt::gpu::{DeviceSelector, GpuExecutor};
 use wgpt::kernels::Selection;
 use wgpt::kernels::kv_append::{KvType, PAGE_SIZE};
-use wgpt::model::{Model, ModelOptions};
+use wgpt::model::{Config, Model, ModelOptions};
 use wgpt::recording::Executor;
 use wgpt::reference::ReferenceExecutor;
 use wgpt::schedule::{Batch, LogitsWanted, RequestId, SequenceStep};
@@ -58,6 +58,15 @@ impl Expected {
     }
 }
 
+/// How much a model makes room for.
+#[derive(Clone, Copy)]
+pub struct Room {
+    pub context: usize,
+    pub sequences: usize,
+    pub step_tokens: usize,
+    pub logits_rows: usize,
+}
+
 /// A model with the pages of [`SEQUENCES`] sequences, each of which has its own.
 pub struct Runner<'e> {
     pub executor: &'e mut dyn Executor,
@@ -66,18 +75,34 @@ pub struct Runner<'e> {
 
 impl<'e> Runner<'e> {
     pub fn load(executor: &'e mut dyn Executor, selection: Selection, path: &Path, kv_type: KvType) -> Runner<'e> {
+        let room = Room { context: CONTEXT, sequences: SEQUENCES, step_tokens: CONTEXT, logits_rows: CONTEXT };
+        Runner::load_with(executor, selection, path, kv_type, room)
+    }
+
+    pub fn load_with(
+        executor: &'e mut dyn Executor,
+        selection: Selection,
+        path: &Path,
+        kv_type: KvType,
+        room: Room,
+    ) -> Runner<'e> {
         let checkpoint = Checkpoint::open(path).unwrap_or_else(|e| panic!("{e}"));
-        let options = ModelOptions {
-            context: CONTEXT,
-            sequences: SEQUENCES,
-            step_tokens: CONTEXT,
-            logits_rows: CONTEXT,
-            kv_type,
-            selection,
-            available_memory: None,
-        };
-        let model = Model::load(executor, &checkpoint, options, &mut |_| {}).unwrap_or_else(|e| panic!("{e}"));
+        let Room { context, sequences, step_tokens, logits_rows } = room;
+        let options =
+            ModelOptions { context, sequences, step_tokens, logits_rows, kv_type, selection, available_memory: None };
+        let config = Config::from_checkpoint(&checkpoint).unwrap_or_else(|e| panic!("{e}"));
+        let model = Model::load(executor, &checkpoint, config, options, &mut |_| {}).unwrap_or_else(|e| panic!("{e}"));
         Runner { executor, model }
+    }
+
+    /// The last logits of a text, computed in one chunk by a model that has room for one sequence.
+    pub fn last_row(&mut self, tokens: &[u32]) -> Vec<f32> {
+        let pages: Vec<u32> = (0..self.model.pages()).collect();
+        let batch = Batch::single(tokens, 0, &pages, PAGE_SIZE, LogitsWanted::Last).expect("a valid batch");
+        self.model.step(self.executor, &batch, false).unwrap_or_else(|e| panic!("{e}"));
+        let mut logits = vec![0.0; self.model.config().vocabulary];
+        self.model.read_logits(self.executor, 0, &mut logits).unwrap_or_else(|e| panic!("{e}"));
+        logits
     }
 
     /// Pages of sequence `s`, in an order that is not that of their numbers.

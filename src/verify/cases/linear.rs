@@ -39,7 +39,7 @@ pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
             LinearPath::Matmul { tm, .. } => push_matrix(cases, path, 16 * tm as usize, 16 * tm as usize),
             LinearPath::MatmulLanes => push_matrix(cases, path, 16, 32),
             LinearPath::Matvec { .. } => push_vector(cases, path, 4),
-            LinearPath::MatvecLanes => push_vector(cases, path, 16),
+            LinearPath::MatvecLanes => push_vector(cases, path, 32),
         }
     }
 }
