@@ -3,6 +3,7 @@
 mod support;
 
 mod cli;
+mod engine;
 mod formats_blocks;
 mod formats_gguf;
 mod formats_gguf_split;
@@ -10,6 +11,7 @@ mod formats_hf;
 mod house;
 mod hub;
 mod invariants;
+mod models_bad;
 mod models_real;
 mod models_tiny;
 mod parity;
