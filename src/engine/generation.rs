@@ -129,7 +129,7 @@ impl Engine {
         let mut active = Vec::with_capacity(requests.len());
         for request in requests {
             request.sampling.validate()?;
-            let prompt = tokenizer.encode(&request.prompt, request.add_special)?;
+            let prompt = tokenizer.encode_prompt(&request.prompt, request.add_special)?;
             if prompt.is_empty() {
                 return Err(EngineError::EmptyPrompt);
             }
