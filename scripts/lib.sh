@@ -19,6 +19,10 @@ die() {
     exit 1
 }
 
+need_cargo() {
+    command -v cargo >/dev/null || die "Building wgpt needs cargo: install Rust 1.95 or newer from https://rustup.rs, then start again."
+}
+
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"

@@ -76,6 +76,8 @@ install_lavapipe() {
     esac
 }
 
+need_cargo
+
 # The tokenizer's regular expressions (onig) and TLS (ring) are C, and rustc links through cc.
 if ! command -v cc >/dev/null; then
     is_apt_system || die "Building wgpt needs a C compiler: install gcc or clang so that 'cc' is found."

@@ -10,4 +10,4 @@ if [ -z "${WGPT_TEST_MODEL:-}" ]; then
     WGPT_TEST_MODEL=$(env -u WGPT_MODEL scripts/fetch-model.sh)
 fi
 export WGPT_TEST_MODEL
-exec cargo test --release "$@"
+exec cargo test --locked --release "$@"

@@ -44,7 +44,7 @@ mod help {
 
     #[test]
     fn the_overview_names_the_commands_the_codes_and_examples() {
-        for text in ["run ", "devices", "Exit codes: 0 success, 1 error, 2 wrong usage", "Examples:"] {
+        for text in ["run ", "devices", "verify", "Exit codes: 0 success, 1 error, 2 wrong usage", "Examples:"] {
             wgpt(&["--help"]).assert().success().stderr("").stdout(contains(text));
         }
     }
@@ -88,6 +88,15 @@ mod help {
     }
 
     #[test]
+    fn the_flags_of_llama_cpp_are_explained() {
+        let help = wgpt(&["run", "--help"]).assert().success().get_output().stdout.clone();
+        let help = String::from_utf8(help).expect("UTF-8").split_whitespace().collect::<Vec<_>>().join(" ");
+        for flag in ["`-sys TEXT`", "`-dev DEVICE`", "`-ub N`", "`-r TEXT`"] {
+            assert!(help.contains(&format!("{flag} is the same")), "{flag}");
+        }
+    }
+
+    #[test]
     fn the_version_is_that_of_the_package() {
         wgpt(&["--version"]).assert().success().stdout(concat!("wgpt ", env!("CARGO_PKG_VERSION"), "\n"));
     }
@@ -107,7 +116,10 @@ mod usage {
             (&["run", "-m", ".", "a", "--kv-type", "q3"], "q3"),
             (&["run", "-m", ".", "a", "--backend", "cuda"], "use vulkan, metal, dx12 or gl"),
             (&["run", "-m", ".", "a", "-n", "-2"], "-2 is not in -1.."),
-            (&["run", "-m", ".", "a", "-c", "0"], "0 is not in 1.."),
+            (&["run", "-m", ".", "a", "-c", "0"], "1 or more, or leave the flag out"),
+            (&["run", "-m", ".", "a", "-c", "-1"], "1 or more, or leave the flag out"),
+            (&["run", "-m", ".", "a", "-b", "-1"], "1 or more, or leave the flag out"),
+            (&["run", "-m", ".", "a", "--top-k", "-1"], "or 0 for all"),
             (&["run", "-m", ".", "a", "--temp", "-1"], "the temperature is -1; use 0"),
             (&["run", "-m", ".", "a", "--temp", "hot"], "invalid float"),
             (&["run", "-m", ".", "a", "--top-p", "1.5"], "top-p is 1.5; use a probability from 0 to 1"),
@@ -168,6 +180,48 @@ mod bad_inputs {
         let mut command = run(&["-"]);
         command.write_stdin("");
         assert_fails(command, "the prompt from stdin is empty");
+    }
+
+    /// The tiny chat model with another content of one of its files.
+    fn changed_model(file: &str, change: impl Fn(&mut Value)) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("folder");
+        for entry in fs::read_dir(chat_model()).expect("the tiny chat model").flatten() {
+            if entry.path().extension().is_none_or(|extension| extension != "gguf") {
+                fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("copied");
+            }
+        }
+        let path = folder.path().join(file);
+        let mut json: Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
+        change(&mut json);
+        fs::write(path, json.to_string()).expect("written");
+        folder
+    }
+
+    #[test]
+    fn a_chat_template_that_does_not_parse_is_an_error_unless_the_prompt_is_raw() {
+        if !has_device() {
+            return;
+        }
+        let folder = changed_model("tokenizer_config.json", |config| config["chat_template"] = "{% if %}".into());
+        // A template in a file of its own would go before it.
+        fs::remove_file(folder.path().join("chat_template.jinja")).unwrap_or_default();
+        let path = folder.path().to_str().expect("UTF-8");
+        let broken = wgpt(&["run", "-m", path, "-q", "--temp", "0", QUESTION]);
+        assert_fails(broken, "the chat template failed");
+        wgpt(&["run", "-m", path, "--raw", "--temp", "0", "-n", "2", QUESTION]).assert().success();
+    }
+
+    #[test]
+    fn a_name_in_a_model_file_cannot_command_the_terminal() {
+        if !has_device() {
+            return;
+        }
+        let name = "evil\u{1b}[31m\u{9b}2J\nfake line";
+        let folder = changed_model("config.json", |config| config["_name_or_path"] = name.into());
+        let path = folder.path().to_str().expect("UTF-8");
+        let shown = contains("evil\\u{1b}[31m").and(contains("\u{1b}").not()).and(contains("\u{9b}").not());
+        let run = ["run", "-m", path, "-v", "--temp", "0", "-n", "2", QUESTION];
+        wgpt(&run).assert().success().stderr(shown.and(contains("\nfake line").not()));
     }
 
     #[test]

@@ -235,7 +235,9 @@ fn without_the_hub_the_cache_serves() {
     let content = some_bytes(100);
     let scene = Scene::new(repository(&[(GGUF, &content)]));
     let offline = |scene: &Scene| scene.run(NAME).env("HF_HUB_OFFLINE", "1").assert().code(1);
-    offline(&scene).stderr(contains("tiny/chat is not in the cache and HF_HUB_OFFLINE is set"));
+    offline(&scene).stderr(contains(
+        "no file or folder tiny/chat is here, the cache has no model of that name, and HF_HUB_OFFLINE is set",
+    ));
     scene.run(NAME).assert().code(1);
     scene.hub.take_requests();
     offline(&scene).stderr(contains("HF_HUB_OFFLINE").not());
@@ -245,8 +247,34 @@ fn without_the_hub_the_cache_serves() {
     let unreachable = "http://127.0.0.1:9";
     let notice = "127.0.0.1:9 cannot be reached, so tiny/chat comes from the cache";
     scene.run(NAME).env("HF_ENDPOINT", unreachable).assert().code(1).stderr(contains(notice));
-    let advice = contains("cannot reach 127.0.0.1:9").and(contains("check the network"));
+    let advice = contains("no file or folder other/model is here, and 127.0.0.1:9 cannot be reached")
+        .and(contains("check the path or the network"));
     scene.run("other/model").env("HF_ENDPOINT", unreachable).assert().code(1).stderr(advice);
+}
+
+#[test]
+fn a_hub_that_falls_silent_is_given_up() {
+    let content = some_bytes(100_000);
+    let mut stalling = repository(&[(GGUF, &content)]);
+    stalling.stall.insert(GGUF.to_owned(), 40_000);
+    let scene = Scene::new(stalling);
+    let started = Instant::now();
+    let run = || {
+        let mut run = scene.run(NAME);
+        run.env("HF_HUB_DOWNLOAD_TIMEOUT", "1");
+        run.assert().code(1)
+    };
+    run().stderr(contains("the download of tiny-Q8_0.gguf stood still for 1 s").and(predicate::function(is_one_line)));
+    scene.hub.change(|repository| repository.stall.clear());
+    run().stderr(contains("stood still").not());
+    exists_with(&scene.cached(COMMIT, GGUF), &content);
+
+    let empty = tempfile::tempdir().expect("folder");
+    scene.hub.change(|repository| repository.silent = true);
+    let mut run = scene.run(NAME);
+    run.env("HF_HUB_DOWNLOAD_TIMEOUT", "1").env("HF_HOME", empty.path());
+    run.assert().code(1).stderr(contains("no answer within 1 s").and(predicate::function(is_one_line)));
+    assert!(started.elapsed() < Duration::from_secs(30), "it waited for {:?}", started.elapsed());
 }
 
 #[test]

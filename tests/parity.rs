@@ -7,28 +7,14 @@ use wgpt::gpu::{DeviceSelector, GpuExecutor, devices};
 use wgpt::kernels::Selection;
 use wgpt::recording::{Access, BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
 use wgpt::reference::ReferenceExecutor;
-use wgpt::verify::{Case, Elements, Fault, Runner, Summary, UNTOUCHED, cases};
+use wgpt::verify::{self, Case, Elements, Fault, Filter, Runner, UNTOUCHED, cases};
 
 /// Set to run every case on software adapters too.
 const ALL_CASES: &str = "WGPT_TEST_ALL";
 
-/// Whether a case's pipeline takes a software adapter seconds to compile, and others cover what it does: large register
-/// tiles with each storage type (which the matvec and embedding cases read as well), and further head sizes.
-fn compiles_for_seconds(case: &Case) -> bool {
-    let program = &case.program;
-    match program.kernel {
-        "matmul" => !(program.weights == "f32" || program.has_flag("bias")),
-        "attention" => match program.constant_value("D") {
-            16 | 256 => program.has_flag("kv_f16"),
-            64 => false,
-            _ => true,
-        },
-        _ => false,
-    }
-}
-
 #[test]
 fn kernels_agree_with_the_reference_on_every_adapter() {
+    let filter = Filter { all: std::env::var_os(ALL_CASES).is_some(), ..Filter::default() };
     let mut failures = Vec::new();
     let mut checked = 0;
     for device in devices() {
@@ -46,32 +32,14 @@ fn kernels_agree_with_the_reference_on_every_adapter() {
             }
         };
         checked += 1;
-        let mut cases = cases(&executor.selection());
-        if device.is_software() && std::env::var_os(ALL_CASES).is_none() {
-            let before = cases.len();
-            cases.retain(|case| !compiles_for_seconds(case));
-            let left = before - cases.len();
-            println!("{name}: left out {left} cases whose shaders compile for seconds; set {ALL_CASES}=1 to run them");
-        }
-        let mut runner = Runner::new(&mut executor);
-        let mut summary = Summary::default();
-        for case in &cases {
-            match runner.run(case) {
-                Ok(outcome) => {
-                    summary.add(case, &outcome);
-                    for fault in &outcome.faults {
-                        failures.push(format!("{name}: {case}: {fault} (allowed: {})", case.tolerance.reason));
-                    }
-                }
-                Err(e) => failures.push(format!("{name}: {case}: {e}")),
-            }
-        }
-        println!("{name}\n{summary}");
+        let report = verify::device(&mut executor, &filter, &mut |_| {});
+        println!("{name}\n{report}(here {ALL_CASES}=1 stands for --all)");
+        failures.extend(report.failures.iter().map(|f| format!("{name}: {f} (allowed: {})", f.tolerance)));
     }
     if checked == 0 {
         println!("skipped: this machine has no adapter that can be used");
     }
-    assert!(failures.is_empty(), "{} faults:\n{}", failures.len(), failures.join("\n"));
+    assert!(failures.is_empty(), "{} cases failed:\n{}", failures.len(), failures.join("\n"));
 }
 
 /// What a broken kernel might do to its output.

@@ -18,3 +18,4 @@ mod parity;
 mod sampler;
 mod scheduler;
 mod text;
+mod verify;

@@ -145,6 +145,38 @@ fn the_first_token_is_added_once() {
 }
 
 #[test]
+fn a_prompt_gets_the_first_token_but_never_the_last() {
+    let eos = ("tokenizer.ggml.add_eos_token", Some(Value::Bool(true)));
+    let tokenizer = Tokenizer::from_gguf(&metadata(&golden("spm-space"), vec![eos])).unwrap();
+    let bare = tokenizer.encode("Hello", false).unwrap();
+    assert_eq!(tokenizer.encode("Hello", true).unwrap(), [&[1], &bare[..], &[2]].concat());
+    assert_eq!(tokenizer.encode_prompt("Hello", true).unwrap(), [&[1], &bare[..]].concat());
+    assert_eq!(tokenizer.encode_prompt("<s>Hello", true).unwrap(), [&[1], &bare[..]].concat());
+    assert_eq!(tokenizer.encode_prompt("Hello", false).unwrap(), bare);
+}
+
+#[test]
+fn padding_and_truncation_of_the_file_leave_a_text_alone() {
+    let plain = golden("gpt-2");
+    let text = "A text of more than four tokens, all in all";
+    let expected = Tokenizer::from_folder(folder(&plain, &[]).path()).unwrap().encode(text, true).unwrap();
+    let padding = |length: u64| {
+        serde_json::json!({
+            "strategy": {"Fixed": length}, "direction": "Right", "pad_to_multiple_of": null,
+            "pad_id": 0, "pad_type_id": 0, "pad_token": "a"
+        })
+    };
+    let truncation =
+        serde_json::json!({"direction": "Right", "max_length": 1, "strategy": "LongestFirst", "stride": 0});
+    for (key, value) in [("padding", padding(16)), ("padding", padding(1 << 62)), ("truncation", truncation)] {
+        let mut changed = plain.clone();
+        changed["tokenizer"][key] = value;
+        let tokenizer = Tokenizer::from_folder(folder(&changed, &[]).path()).unwrap();
+        assert_eq!(tokenizer.encode(text, true).unwrap(), expected, "{key}");
+    }
+}
+
+#[test]
 fn a_continuation_keeps_its_leading_space() {
     let tokenizer = Tokenizer::from_gguf(&metadata(&golden("spm-space"), vec![])).unwrap();
     let ids = tokenizer.encode("Hello world", false).unwrap();

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wgpt::engine::{FinishReason, Generation, ModelInfo};
 
+use super::terminal::printable;
+
 /// What a run took and used.
 pub struct Figures<'a> {
     pub path: &'a Path,
@@ -71,12 +73,9 @@ impl Figures<'_> {
     fn write_verbose(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, generation, .. } = self;
         let device = &model.device;
-        let (name, quantisation) = (&model.name, &model.quantisation);
-        row(
-            f,
-            "model",
-            &format!("{name}, {}, {} parameters, {quantisation}", model.architecture, count(model.parameters)),
-        )?;
+        let [name, architecture] = [&model.name, &model.architecture].map(|text| printable(text));
+        let quantisation = &model.quantisation;
+        row(f, "model", &format!("{name}, {architecture}, {} parameters, {quantisation}", count(model.parameters)))?;
         row(
             f,
             "device",

@@ -8,10 +8,11 @@ mod choice;
 mod download;
 mod error;
 mod settings;
+mod watchdog;
 
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{ApiBuilder, ApiRepo};
+use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use super::model_path::HubModel;
@@ -35,14 +36,14 @@ pub fn fetch(model: &HubModel, quiet: bool) -> Result<PathBuf, HubError> {
         return snapshot.cached(model)?.ok_or_else(|| HubError::NotCached { model: model.to_string() });
     }
     match snapshot.download(&settings, model, quiet) {
-        Err(HubError::Offline { host, reason }) => match snapshot.cached(model)? {
+        Err(HubError::Offline { model: wanted, host, reason }) => match snapshot.cached(model)? {
             Some(path) => {
                 if !quiet {
                     note(&format!("wgpt: {host} cannot be reached, so {model} comes from the cache"));
                 }
                 Ok(path)
             }
-            None => Err(HubError::Offline { host, reason }),
+            None => Err(HubError::Offline { model: wanted, host, reason }),
         },
         outcome => outcome,
     }
@@ -76,8 +77,10 @@ impl Snapshot {
             .with_user_agent("wgpt", env!("CARGO_PKG_VERSION"))
             .build()
             .map_err(|error| HubError::of_request(error, settings, model))?;
-        let named: ApiRepo = api.repo(self.repo(&self.revision));
-        let info = named.info().map_err(|error| HubError::of_request(error, settings, model))?;
+        let named = api.repo(self.repo(&self.revision));
+        let info = watchdog::watched(settings.patience, move |_| named.info())
+            .ok_or_else(|| HubError::no_answer(settings, model))?
+            .map_err(|error| HubError::of_request(error, settings, model))?;
         if !download::is_plain_name(&info.sha) {
             return Err(HubError::BadReply { host: settings.host(), what: "a commit that is no name".to_owned() });
         }
@@ -86,7 +89,7 @@ impl Snapshot {
 
         // By commit, so that all files belong together even if the branch moves meanwhile.
         let downloader = Downloader {
-            files: api.repo(self.repo(&info.sha)),
+            repo: self.repo(&info.sha),
             cached: self.cache.repo(self.repo(&info.sha)),
             snapshot: self.cached_repo().pointer_path(&info.sha),
             api: &api,

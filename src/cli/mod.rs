@@ -13,11 +13,12 @@ mod run;
 mod run_args;
 mod run_options;
 mod terminal;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Runs language models on any GPU.
 #[derive(Debug, Parser)]
@@ -35,6 +36,8 @@ enum Command {
     Run(Box<run_args::RunArgs>),
     /// List the GPUs, and say which one a run would take
     Devices(devices::DevicesArgs),
+    /// Check that the GPUs compute what the CPU reference computes
+    Verify(verify::VerifyArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -42,6 +45,7 @@ Examples:
   wgpt run -m model.gguf \"Why is the sky blue?\"
   wgpt run -m Qwen/Qwen2.5-0.5B-Instruct \"Write a haiku about rain\"
   wgpt devices
+  wgpt verify
 
 Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted, 143 terminated.
 Set WGPT_LOG=debug to see what happens inside.";
@@ -54,10 +58,11 @@ const SINGLE_DASH_FLAGS: [(&str, &str); 3] =
 ///
 /// An error becomes one line on stderr; wrong usage is reported by clap, which exits with 2.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse_from(std::env::args_os().map(long_form));
+    let cli = Cli::parse_from(long_forms(std::env::args_os()));
     let outcome = logging::init().and_then(|()| match cli.command {
         Command::Run(args) => run::execute(*args),
         Command::Devices(args) => devices::execute(&args),
+        Command::Verify(args) => verify::execute(args),
     });
     outcome.unwrap_or_else(|error| {
         terminal::note(&format!("wgpt: {}", terminal::one_line(&error)));
@@ -65,14 +70,49 @@ pub fn main() -> ExitCode {
     })
 }
 
-fn long_form(argument: OsString) -> OsString {
-    SINGLE_DASH_FLAGS.iter().find(|(flag, _)| argument == *flag).map_or(argument, |(_, name)| OsString::from(name))
+/// Writes out the flags of several letters. A value that looks like one stays as it is, and so does what follows `--`.
+fn long_forms(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut cli = Cli::command();
+    cli.build();
+    let mut only_values = false;
+    let mut is_value = false;
+    let arguments = arguments.map(|argument| {
+        if only_values || std::mem::take(&mut is_value) {
+            return argument;
+        }
+        only_values = argument == "--";
+        let long = SINGLE_DASH_FLAGS.iter().find(|(flag, _)| argument == *flag).map(|(_, name)| OsString::from(name));
+        let argument = long.unwrap_or(argument);
+        is_value = argument.to_str().is_some_and(|flag| takes_next(&cli, flag));
+        argument
+    });
+    arguments.collect()
+}
+
+/// Whether the next argument is the value of this flag, or of the last in this group of one-letter flags.
+fn takes_next(cli: &clap::Command, flag: &str) -> bool {
+    let takes = |matches: &dyn Fn(&clap::Arg) -> bool| {
+        let flags = cli.get_subcommands().flat_map(clap::Command::get_arguments).filter(|flag| matches(flag));
+        flags.into_iter().any(|flag| flag.get_action().takes_values())
+    };
+    if let Some(name) = flag.strip_prefix("--") {
+        return takes(&|flag| {
+            flag.get_long() == Some(name) || flag.get_all_aliases().unwrap_or_default().contains(&name)
+        });
+    }
+    let takes_value = |letter: char| {
+        takes(&|flag| {
+            flag.get_short() == Some(letter) || flag.get_all_short_aliases().unwrap_or_default().contains(&letter)
+        })
+    };
+    // The first one that takes a value takes the rest of the group, if there is any.
+    let mut letters = flag.strip_prefix('-').unwrap_or_default().chars();
+    letters.find(|&letter| takes_value(letter)).is_some() && letters.next().is_none()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_declaration_of_the_flags_is_consistent() {
@@ -84,13 +124,36 @@ mod tests {
         let command = Cli::command();
         let run = command.find_subcommand("run").expect("declared");
         for (flag, name) in SINGLE_DASH_FLAGS {
-            assert_eq!(long_form(flag.into()), name);
+            assert_eq!(rewritten(&[flag]), [name]);
             let name = name.trim_start_matches('-');
             let declared = |argument: &clap::Arg| {
                 argument.get_long() == Some(name) || argument.get_all_aliases().unwrap_or_default().contains(&name)
             };
             assert!(run.get_arguments().any(declared), "{name}");
         }
-        assert_eq!(long_form("-device".into()), "-device");
+        assert_eq!(rewritten(&["-device"]), ["-device"]);
+    }
+
+    fn rewritten(arguments: &[&str]) -> Vec<OsString> {
+        long_forms(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn values_and_what_follows_two_dashes_are_not_rewritten() {
+        for kept in [
+            &["run", "--", "-sys"][..],
+            &["run", "-p", "-dev"],
+            &["run", "--stop", "-ub"],
+            &["run", "-qp", "-dev"],
+            &["run", "--reverse-prompt", "-sys"],
+            &["run", "-r", "-sys"],
+        ] {
+            assert_eq!(rewritten(kept), kept, "{kept:?}");
+        }
+        assert_eq!(rewritten(&["-sys", "-dev", "-dev"]), ["--system-prompt", "-dev", "--device"]);
+        // None of these takes the next argument.
+        for flag in ["-q", "--raw", "-pq", "--stop=x", "a"] {
+            assert_eq!(rewritten(&[flag, "-dev"]), [flag, "--device"], "{flag}");
+        }
     }
 }

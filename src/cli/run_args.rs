@@ -41,7 +41,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "FILE", help_heading = "Prompt")]
     pub file: Option<PathBuf>,
 
-    /// A system message before the prompt (-sys)
+    /// A system message before the prompt; `-sys TEXT` is the same
     #[arg(long, alias = "system-prompt", value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "raw")]
     #[arg(help_heading = "Prompt")]
     pub system: Option<String>,
@@ -57,11 +57,11 @@ pub struct RunArgs {
     pub predict: i64,
 
     /// Tokens that the KV cache holds, prompt included [default: the model's, 4096 at most]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = parse_tokens)]
     #[arg(help_heading = "Length")]
     pub ctx_size: Option<u32>,
 
-    /// Stop where the answer contains TEXT, which is not printed; repeat it for several
+    /// Stop where the answer contains TEXT, which is not printed; repeat it for several. `-r TEXT` is the same
     #[arg(long, visible_alias = "reverse-prompt", short_alias = 'r', value_name = "TEXT", allow_hyphen_values = true)]
     #[arg(help_heading = "Length")]
     pub stop: Vec<String>,
@@ -73,16 +73,16 @@ pub struct RunArgs {
     #[command(flatten)]
     pub sampling: SamplingArgs,
 
-    /// Prompt tokens that one step computes [default: chosen for the device] (-ub)
+    /// Prompt tokens that one step computes [default: chosen for the device]. `-ub N` is the same
     #[arg(short = 'b', long, visible_aliases = ["batch-size", "ubatch-size"], value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..), help_heading = "Device")]
+    #[arg(value_parser = parse_tokens, allow_negative_numbers = true, help_heading = "Device")]
     pub chunk_size: Option<u32>,
 
     /// Type of the KV cache: f16 takes half the memory of f32
     #[arg(long, visible_alias = "cache-type", value_name = "f32|f16", default_value = "f16", help_heading = "Device")]
     pub kv_type: KvType,
 
-    /// A device of `wgpt devices`, by its index or a part of its name (-dev)
+    /// A device of `wgpt devices`, by its index or a part of its name; `-dev DEVICE` is the same
     #[arg(long, value_name = "DEVICE", help_heading = "Device")]
     pub device: Option<String>,
 
@@ -112,7 +112,7 @@ pub struct SamplingArgs {
     pub temp: Option<f32>,
 
     /// Draw from the K most likely tokens; 0 for all [default: 40]
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = parse_top_k)]
     pub top_k: Option<usize>,
 
     /// Draw from the fewest tokens whose probabilities reach P; 1 for all [default: 0.95]
@@ -150,6 +150,15 @@ pub struct SamplingArgs {
 pub enum Seed {
     Random,
     Fixed(u64),
+}
+
+fn parse_tokens(text: &str) -> Result<u32, String> {
+    let tokens = text.parse().ok().filter(|&tokens| tokens > 0);
+    tokens.ok_or_else(|| "use a number of tokens, 1 or more, or leave the flag out".to_owned())
+}
+
+fn parse_top_k(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "use how many tokens to draw from, or 0 for all".to_owned())
 }
 
 fn parse_seed(text: &str) -> Result<Seed, String> {

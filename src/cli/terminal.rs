@@ -8,7 +8,24 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Prints a line on stderr. Unlike `eprintln!` it does not panic when stderr is closed.
 pub fn note(line: &str) {
     // Nobody is left to tell when stderr itself fails.
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", escaped(line, &['\n']));
+}
+
+/// A name from a file or from the hub, with its control characters spelled out: they could command the terminal.
+pub fn printable(name: &str) -> String {
+    escaped(name, &[])
+}
+
+fn escaped(text: &str, kept: &[char]) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && !kept.contains(&c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// An error and its causes as one line: `what: why: why`, where a cause that the line already quotes is left out.
@@ -39,14 +56,29 @@ pub fn byte_bar(bytes: u64, message: &str, quiet: bool) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(layout) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.set_message(message.to_owned());
+    bar.set_message(printable(message));
     bar
+}
+
+/// A line that counts cases on stderr; it draws nothing if stderr is no terminal.
+pub fn case_bar(prefix: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{prefix} {pos}/{len} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar.with_prefix(prefix.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use anyhow::anyhow;
+
+    #[test]
+    fn control_characters_of_names_are_spelled_out() {
+        assert_eq!(printable("a\u{1b}[31m\r\n\u{9b}é"), "a\\u{1b}[31m\\r\\n\\u{9b}é");
+        assert_eq!(escaped("a\nb\u{7}", &['\n']), "a\nb\\u{7}");
+    }
 
     #[test]
     fn causes_follow_on_one_line_without_repeats() {

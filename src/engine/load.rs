@@ -111,9 +111,12 @@ impl Engine {
             selection: executor.selection(),
             available_memory: capacity::available_memory(executor.info()),
         };
-        let model = Model::load(&mut executor, &checkpoint, config, model_options, &mut |bytes| {
+        let mut model = Model::load(&mut executor, &checkpoint, config, model_options, &mut |bytes| {
             progress(LoadProgress::Uploaded { bytes });
         })?;
+        for (tokens, greedy) in [(1, true), (1, false), (chunk, true)] {
+            model.warm_up(&mut executor, tokens, greedy)?;
+        }
         let scheduler = Scheduler::new(Limits {
             token_budget: step_tokens,
             max_tokens_per_request: chunk,

@@ -136,7 +136,7 @@ impl Checkpoint {
         for entry in std::fs::read_dir(folder).map_err(FormatError::io(folder))? {
             let path = entry.map_err(FormatError::io(folder))?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if !name.ends_with(".gguf") || gguf::is_later_part(name) || !path.is_file() {
+            if gguf::model_stem(name).is_none() || gguf::is_later_part(name) || !path.is_file() {
                 continue;
             }
             if found.replace(path).is_some() {

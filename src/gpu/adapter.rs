@@ -48,7 +48,7 @@ impl FromStr for Backend {
 /// What the user asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceSelector {
-    /// A position in the list of [`devices`], or a part of an adapter's name.
+    /// A position in the list of [`devices`], whatever the backend, or a part of an adapter's name.
     pub device: Option<String>,
     pub backend: Option<Backend>,
 }
@@ -125,6 +125,20 @@ pub fn devices() -> Vec<DeviceInfo> {
     candidates(wgpu::Backends::all()).into_iter().map(|c| c.info).collect()
 }
 
+/// Every adapter that the selector lets through, in the order of [`devices`].
+///
+/// # Errors
+/// When there is none.
+pub fn matching(selector: &DeviceSelector) -> Result<Vec<DeviceInfo>, AdapterError> {
+    let mut found = candidates(wgpu::Backends::all());
+    restrict(&mut found, selector.backend)?;
+    if let Some(wanted) = &selector.device {
+        let positions = positions_of(wanted, &found)?;
+        return Ok(positions.into_iter().map(|position| found[position].info.clone()).collect());
+    }
+    Ok(found.into_iter().map(|c| c.info).collect())
+}
+
 /// The adapter that the selector names, or the best one.
 ///
 /// GL is looked at only when it is asked for or nothing else is there: its libraries are slow to start and print to stderr.
@@ -137,15 +151,9 @@ pub(super) fn select(selector: &DeviceSelector) -> Result<Candidate, AdapterErro
     } else {
         candidates(wgpu::Backends::all())
     };
-    if let Some(backend) = selector.backend {
-        // Positions count over all backends.
-        found.retain(|c| c.info.backend == backend.name());
-    }
-    if found.is_empty() {
-        return Err(selector.backend.map_or(AdapterError::None, AdapterError::NoBackend));
-    }
+    restrict(&mut found, selector.backend)?;
     let position = match &selector.device {
-        Some(wanted) => position_of(wanted, &found)?,
+        Some(wanted) => positions_of(wanted, &found)?[0],
         None => best(&found).unwrap_or(0),
     };
     let chosen = found.swap_remove(position);
@@ -156,16 +164,28 @@ pub(super) fn select(selector: &DeviceSelector) -> Result<Candidate, AdapterErro
     Ok(chosen)
 }
 
-fn position_of(wanted: &str, found: &[Candidate]) -> Result<usize, AdapterError> {
+/// Keeps the adapters of a backend; at least one, or it is an error.
+fn restrict(found: &mut Vec<Candidate>, backend: Option<Backend>) -> Result<(), AdapterError> {
+    if let Some(backend) = backend {
+        // Positions count over all backends.
+        found.retain(|c| c.info.backend == backend.name());
+    }
+    if found.is_empty() { Err(backend.map_or(AdapterError::None, AdapterError::NoBackend)) } else { Ok(()) }
+}
+
+/// Positions in `found`, at least one: of the adapter with that index, or of those with that in their name.
+fn positions_of(wanted: &str, found: &[Candidate]) -> Result<Vec<usize>, AdapterError> {
     let lower = wanted.to_lowercase();
     let matches = |info: &DeviceInfo| match wanted.parse::<usize>() {
         Ok(index) => info.index == index,
         Err(_) => !lower.is_empty() && info.name.to_lowercase().contains(&lower),
     };
-    found.iter().position(|c| matches(&c.info)).ok_or_else(|| AdapterError::NoMatch {
-        wanted: wanted.to_owned(),
-        available: found.iter().map(|c| c.info.label()).collect(),
-    })
+    let positions: Vec<usize> = (0..found.len()).filter(|position| matches(&found[*position].info)).collect();
+    if positions.is_empty() {
+        let available = found.iter().map(|c| c.info.label()).collect();
+        return Err(AdapterError::NoMatch { wanted: wanted.to_owned(), available });
+    }
+    Ok(positions)
 }
 
 fn candidates(backends: wgpu::Backends) -> Vec<Candidate> {

@@ -5,5 +5,5 @@ mod device;
 mod executor;
 mod pipelines;
 
-pub use adapter::{AdapterError, Backend, DeviceInfo, DeviceLimits, DeviceSelector, devices};
+pub use adapter::{AdapterError, Backend, DeviceInfo, DeviceLimits, DeviceSelector, devices, matching};
 pub use executor::GpuExecutor;

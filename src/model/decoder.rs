@@ -170,8 +170,30 @@ impl Model {
     /// Starts a step. Its logits, and with `greedy` each row's best token, can be read when this returns.
     pub fn step(&mut self, executor: &mut dyn Executor, batch: &Batch, greedy: bool) -> Result<(), ModelError> {
         let shape = self.write_inputs(executor, batch, greedy)?;
-        let prepared = match self.prepared.get(&shape) {
-            Some(prepared) => *prepared,
+        let prepared = self.prepare(executor, shape)?;
+        executor.run(prepared)?;
+        Ok(())
+    }
+
+    /// Makes ready what steps of one sequence with this many tokens need, so that the first such step need not.
+    pub fn warm_up(&mut self, executor: &mut dyn Executor, tokens: usize, greedy: bool) -> Result<(), ModelError> {
+        let rows = (tokens * self.config.heads_per_kv_head()) as u32;
+        let mut tiles = Vec::new();
+        self.limits.attention.push_tiles(self.config.head_dim as u32, 0, rows, &mut tiles);
+        let shape = StepShape {
+            tokens: tokens as u32,
+            tiles: tiles.len() as u32,
+            logits_rows: 1,
+            page_stride: self.limits.page_stride as u32,
+            greedy,
+        };
+        self.prepare(executor, shape).map(drop)
+    }
+
+    /// The recording of a shape, made once.
+    fn prepare(&mut self, executor: &mut dyn Executor, shape: StepShape) -> Result<Prepared, ModelError> {
+        match self.prepared.get(&shape) {
+            Some(prepared) => Ok(*prepared),
             None => {
                 if self.prepared.len() >= MAX_PREPARED {
                     // The decode steps' are few and come again.
@@ -181,11 +203,9 @@ impl Model {
                 }
                 let prepared = executor.prepare(&self.record(shape))?;
                 self.prepared.insert(shape, prepared);
-                prepared
+                Ok(prepared)
             }
-        };
-        executor.run(prepared)?;
-        Ok(())
+        }
     }
 
     /// Writes a batch's arrays to the device and returns the shape whose recording computes it.

@@ -11,7 +11,7 @@ use minijinja::{Environment, Error, ErrorKind, Value, context};
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 
-use super::TextError;
+use super::{TextError, template_bounds};
 
 /// Template instructions of one rendering: a long conversation takes tens of thousands, a second about 20 million.
 const FUEL: u64 = 10_000_000;
@@ -59,7 +59,7 @@ impl ChatTemplate {
         environment.set_syntax(syntax);
         environment.set_fuel(Some(FUEL));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        template_bounds::install(&mut environment);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", tojson);
@@ -220,6 +220,42 @@ mod tests {
         let error = render("{{ raise_exception('roles must alternate') }}").unwrap_err();
         assert!(matches!(&error, TextError::ChatTemplate(text) if text.contains("roles must alternate")), "{error}");
         for source in ["{% if %}", "{{ messages[0].content.nosuch() }}", "{{ strftime_now('%') }}", "{{ missing.a }}"] {
+            assert!(matches!(render(source), Err(TextError::ChatTemplate(_))), "{source}");
+        }
+    }
+
+    #[test]
+    fn filters_and_methods_that_are_bounded_do_what_they_did() {
+        for (source, expected) in [
+            ("{{ 'a\nb'|indent(2) }}", "a\n  b"),
+            ("{{ 'a\nb'|indent(width=3, first=true) }}", "   a\n   b"),
+            ("{{ '%05d %s'|format(42, 'x') }}", "00042 x"),
+            ("{{ '{:>4}{}'.format('a', 100000) }}", "   a100000"),
+            ("{{ ['a', 1]|join(', ') }}{{ ['b', 'c']|join(d='-') }}{{ '+'.join(['d', 'e']) }}", "a, 1b-cd+e"),
+            ("{{ 'aba'|replace('a', 'xy') }}{{ 'aba'.replace('a', 'z', 1) }}", "xybxyzba"),
+            ("{{ [1, 2, 3]|batch(2, 0)|list }}{{ [1, 2, 3]|slice(2)|list }}", "[[1, 2], [3, 0]][[1, 2], [3]]"),
+        ] {
+            assert_eq!(render(source).unwrap(), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_template_cannot_ask_for_a_text_without_bound() {
+        for source in [
+            "{{ 'a\nb'|indent(4611686018427387904) }}",
+            "{{ 'a\nb'|indent(width=4611686018427387904) }}",
+            "{{ '%099999999999d'|format(1) }}",
+            "{{ '%.99999999999f'|format(1.5) }}",
+            "{{ '%*d'|format(99999999999, 1) }}",
+            "{{ '{:>99999999999}'.format('a') }}",
+            "{{ '{:{}}'.format('a', 99999999999) }}",
+            "{{ ('a' * 50000000)|replace('a', 'aaaaaaaaaaaaaaaa') }}",
+            "{{ ('a' * 5000000).replace('', 'aaaaaaaaaaaaaaaa') }}",
+            "{{ range(99999)|join('a' * 5000000) }}",
+            "{{ ('a' * 5000000).join(range(99999)) }}",
+            "{{ [1]|batch(4611686018427387904, 0)|list }}",
+            "{{ [1]|slice(4611686018427387904)|list }}",
+        ] {
             assert!(matches!(render(source), Err(TextError::ChatTemplate(_))), "{source}");
         }
     }

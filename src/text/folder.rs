@@ -109,7 +109,14 @@ impl Tokenizer {
 fn read_tokenizer(path: &Path) -> Result<tokenizers::Tokenizer, TextError> {
     let bytes = read(path)?.ok_or_else(|| TextError::Read { path: path.into(), source: ErrorKind::NotFound.into() })?;
     tokenizer_json::check(&bytes).map_err(|reason| file_error(path, reason))?;
-    tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| file_error(path, error))
+    // The check finds the one kind of file that is known to make the crate panic; this is for the others.
+    let loaded = std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes))
+        .map_err(|_| file_error(path, "it makes the tokenizers crate panic"))?;
+    let mut tokenizer = loaded.map_err(|error| file_error(path, error))?;
+    // Made for batches in training: a prompt is neither filled up nor cut, and the file must not size a buffer.
+    tokenizer.with_padding(None);
+    tokenizer.with_truncation(None)?;
+    Ok(tokenizer)
 }
 
 /// The file's bytes, or `None` where there is no such file.

@@ -10,6 +10,7 @@ mod gguf;
 mod pre_tokenizer;
 mod sentence_piece;
 mod stop;
+mod template_bounds;
 mod token_table;
 mod tokenizer;
 mod tokenizer_json;

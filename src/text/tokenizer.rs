@@ -57,20 +57,26 @@ impl Tokenizer {
     /// # Errors
     /// [`TextError::Tokenizers`] where the vocabulary cannot express the text.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TextError> {
-        let ids = self.ids(self.inner.get_added_vocabulary(), text)?;
-        let SpecialTokens { prefix, suffix, .. } = &self.special;
-        if !add_special || (prefix.is_empty() && suffix.is_empty()) {
-            return Ok(ids);
+        let mut ids = self.encode_prompt(text, add_special)?;
+        let suffix = &self.special.suffix;
+        if add_special && !ids.ends_with(suffix) {
+            ids.extend_from_slice(suffix);
         }
-        let mut all = Vec::with_capacity(prefix.len() + ids.len() + suffix.len());
-        if !ids.starts_with(prefix) {
-            all.extend_from_slice(prefix);
+        Ok(ids)
+    }
+
+    /// The token ids of a text that the model is to continue: as [`Self::encode`], but nothing is put after the text,
+    /// since a model that has read its end-of-sequence token has nothing to continue.
+    ///
+    /// # Errors
+    /// [`TextError::Tokenizers`] where the vocabulary cannot express the text.
+    pub fn encode_prompt(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TextError> {
+        let mut ids = self.ids(self.inner.get_added_vocabulary(), text)?;
+        let prefix = &self.special.prefix;
+        if add_special && !ids.starts_with(prefix) {
+            ids.splice(..0, prefix.iter().copied());
         }
-        all.extend_from_slice(&ids);
-        if !ids.ends_with(suffix) {
-            all.extend_from_slice(suffix);
-        }
-        Ok(all)
+        Ok(ids)
     }
 
     /// The token ids of `text` read as nothing but text: special tokens written in it are spelled out.

@@ -91,6 +91,11 @@ impl Case {
         self
     }
 
+    /// What tells it from every other case: the program and the shape.
+    pub fn name(&self) -> String {
+        format!("{} [{}]", self.program, self.shape)
+    }
+
     /// What the bindings hold before the run.
     pub fn tensors(&self) -> Vec<Tensor> {
         (self.tensors)(&mut Random::new(self.seed))
@@ -104,7 +109,7 @@ impl Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}] seed {:#x}", self.program, self.shape, self.seed)
+        write!(f, "{} seed {:#x}", self.name(), self.seed)
     }
 }
 

@@ -2,19 +2,24 @@
 //!
 //! [`cases`] names every kernel, variant and storage type with awkward shapes; a [`Runner`] runs one on an executor and on
 //! the [CPU reference](crate::reference), and compares within the bounds of [`tolerances`]. Around every output lie
-//! sentinels: an element that the kernel must not write is checked to the bit.
+//! sentinels: an element that the kernel must not write is checked to the bit. [`device`] checks a whole device and returns
+//! a [`Report`].
 
 mod case;
 mod cases;
+mod check;
 mod compare;
+mod plan;
 mod random;
+mod report;
 mod runner;
-mod summary;
 pub mod tolerances;
 
 pub use case::{Case, Elements, Tensor, UNTOUCHED};
 pub use cases::cases;
+pub use check::{Progress, check, device};
 pub use compare::{Fault, Outcome};
+pub use plan::{Filter, Plan, kernels};
 pub use random::Random;
+pub use report::{Failure, Report, Skipped, VariantReport};
 pub use runner::Runner;
-pub use summary::Summary;

@@ -29,7 +29,7 @@ impl<'e> Runner<'e> {
     /// Runs a case on both sides and compares.
     ///
     /// # Errors
-    /// When one side cannot run it at all. A wrong result is no error but an [`Outcome`] with faults.
+    /// When one side cannot run it at all, such as for buffers that its device does not allow. A wrong result is no error but an [`Outcome`] with faults.
     pub fn run(&mut self, case: &Case) -> Result<Outcome, ExecutionError> {
         let tensors = case.tensors();
         let actual = execute(self.executor, &mut self.pool, case, &tensors)?;
@@ -58,6 +58,11 @@ impl<'e> Runner<'e> {
         }
         Ok(outcome)
     }
+
+    /// Whether the device can still be used after an error.
+    pub(super) fn device_answers(&mut self) -> bool {
+        self.executor.flush().is_ok()
+    }
 }
 
 /// Runs a case on one executor; returns every tensor with its guards.
@@ -74,6 +79,10 @@ fn execute(
         let guard = [UNTOUCHED; GUARD_WORDS];
         let words = [&guard, tensor.words.as_slice(), &guard].concat();
         let size = words.len() as u64 * 4;
+        let limit = executor.memory_limits().max_binding;
+        if size > limit {
+            return Err(ExecutionError::BufferTooLarge { what: tensor.name.to_owned(), size, limit });
+        }
         let whole = Slice { buffer: pool.take(executor, size)?, offset: 0, size };
         executor.write(whole, bytemuck::cast_slice(&words))?;
         contents.push(words);

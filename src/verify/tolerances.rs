@@ -3,7 +3,7 @@
 use crate::recording::Program;
 
 /// How far an output may be from the reference's.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, serde::Serialize)]
 pub struct Tolerance {
     /// The largest normalised mean squared error: `sum (a - b)^2 / sum b^2`.
     pub nmse: f64,

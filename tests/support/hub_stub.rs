@@ -17,6 +17,8 @@ pub struct Repository {
     pub files: BTreeMap<String, Vec<u8>>,
     /// Every request is answered with this.
     pub status: Option<u16>,
+    /// No request is answered.
+    pub silent: bool,
     /// The next transfer of this file ends after so many bytes.
     pub cut_once: HashMap<String, usize>,
     /// A transfer of this file stands still after so many bytes.
@@ -107,6 +109,10 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, origin: &str) -> std::io::Res
         state.requests.push(request.clone());
         state.repository.clone()
     };
+    if repository.silent {
+        thread::sleep(Duration::from_secs(60));
+        return Ok(());
+    }
     let path = request.path.as_str();
     if let Some(status) = repository.status {
         return reply(stream, status, "", b"{\"error\": \"no\"}");

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use wgpt::formats::gguf;
 
 use super::download::is_safe_path;
 use super::error::HubError;
 use crate::cli::model_path::{HubModel, Selection};
 
 /// What a Hugging Face folder is read for besides its weights; only the first two are in all of them.
-const FOLDER_FILES: [&str; 6] = [
+const FOLDER_FILES: [&str; 7] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
+    "chat_template.json",
     "generation_config.json",
 ];
 const INDEX: &str = "model.safetensors.index.json";
@@ -137,12 +139,7 @@ struct Gguf {
 fn gguf_models(names: &[String]) -> Vec<Gguf> {
     let mut models: BTreeMap<(&str, usize), Vec<String>> = BTreeMap::new();
     for name in names {
-        let Some(stem) = name.strip_suffix(".gguf") else { continue };
-        let file = stem.rsplit('/').next().unwrap_or(stem).to_ascii_lowercase();
-        // Vision adapters and calibration data are GGUF files, but no models.
-        if file.contains("mmproj") || file.contains("imatrix") {
-            continue;
-        }
+        let Some(stem) = gguf::model_stem(name) else { continue };
         models.entry(part_of(stem).unwrap_or((stem, 1))).or_default().push(name.clone());
     }
     let model = |((stem, total), mut names): ((&str, usize), Vec<String>)| {
@@ -171,9 +168,10 @@ impl Gguf {
 
     fn parts(&self, model: &HubModel) -> Result<Choice, HubError> {
         for part in 1..=self.total {
-            let suffix = format!("-{part:05}-of-{:05}.gguf", self.total);
-            if self.total > 1 && !self.names.iter().any(|name| name.ends_with(&suffix)) {
-                let missing = format!("{}{suffix}", self.stem);
+            let number = format!("-{part:05}-of-{:05}", self.total);
+            let is_part = |name: &String| gguf::model_stem(name).is_some_and(|stem| stem.ends_with(&number));
+            if self.total > 1 && !self.names.iter().any(is_part) {
+                let missing = format!("{}{number}.gguf", self.stem);
                 return Err(HubError::MissingPart { model: model.repository.clone(), missing });
             }
         }
@@ -229,6 +227,22 @@ mod tests {
             Ok(["config.json", "tokenizer.json", "model.safetensors"].map(Into::into).into())
         );
         assert_eq!(chosen(&names, Selection::File("m.gguf".into())), Ok(vec!["m.gguf".into()]));
+    }
+
+    #[test]
+    fn every_file_that_a_tokenizer_is_read_from_comes_along() {
+        for name in ["tokenizer_config.json", "chat_template.jinja", "chat_template.json", "generation_config.json"] {
+            let names = ["config.json", "model.safetensors", name];
+            let files = chosen(&names, Selection::Any).expect("a folder");
+            assert!(files.iter().any(|file| file == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_extension_may_be_in_capitals() {
+        assert_eq!(chosen(&["A-Q8_0.GGUF", "MMPROJ-A.GGUF"], Selection::Any), Ok(vec!["A-Q8_0.GGUF".into()]));
+        let parts = ["a-00001-of-00002.GGUF", "a-00002-of-00002.GGUF"];
+        assert_eq!(chosen(&parts, Selection::Any), Ok(parts.map(Into::into).into()));
     }
 
     #[test]

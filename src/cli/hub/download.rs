@@ -6,14 +6,15 @@ use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use hf_hub::CacheRepo;
 use hf_hub::api::Progress;
 use hf_hub::api::sync::{Api, ApiRepo, Metadata};
+use hf_hub::{CacheRepo, Repo};
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
 
 use super::error::HubError;
 use super::settings::Settings;
+use super::watchdog::{Pulse, watched};
 use crate::cli::figures::size;
 use crate::cli::model_path::HubModel;
 use crate::cli::terminal::{byte_bar, note};
@@ -28,7 +29,7 @@ const WORTH_A_LINE: usize = 1 << 20;
 pub struct Downloader<'a> {
     pub api: &'a Api,
     /// The repository at the commit.
-    pub files: ApiRepo,
+    pub repo: Repo,
     pub cached: CacheRepo,
     /// The folder of the commit in the cache.
     pub snapshot: PathBuf,
@@ -72,9 +73,15 @@ impl Downloader<'_> {
         Ok(path)
     }
 
+    fn files(&self) -> ApiRepo {
+        self.api.repo(self.repo.clone())
+    }
+
     fn metadata(&self, file: &str) -> Result<Metadata, HubError> {
-        let url = self.files.url(file);
-        let metadata = self.api.metadata(&url);
+        let url = self.files().url(file);
+        let api = self.api.clone();
+        let metadata = watched(self.settings.patience, move |_| api.metadata(&url))
+            .ok_or_else(|| HubError::no_answer(self.settings, self.model))?;
         let metadata = metadata.map_err(|error| HubError::of_request(error, self.settings, self.model))?;
         // Both become names of files; a weak ETag has a slash in it.
         if !is_safe_path(metadata.etag()) || !is_plain_name(metadata.commit_hash()) {
@@ -92,7 +99,16 @@ impl Downloader<'_> {
         let mut waits = RETRY_WAITS.iter();
         let outcome = loop {
             self.in_cache(make_resumable(&blob.with_extension("part"), bytes as u64))?;
-            let outcome = self.files.download_with_progress(file, Bar(bar.clone()));
+            let (files, name, shown) = (self.files(), file.to_owned(), bar.clone());
+            let outcome = watched(self.settings.patience, move |pulse| {
+                files.download_with_progress(&name, Bar { shown, pulse: pulse.clone() })
+            });
+            // No second attempt: the first still holds the file's lock, and ends with this process.
+            let Some(outcome) = outcome else {
+                bar.finish_and_clear();
+                let seconds = self.settings.patience.as_secs();
+                return Err(HubError::StoodStill { file: file.to_owned(), seconds });
+            };
             match outcome.map_err(|error| HubError::of_transfer(error, file, self.settings, self.model)) {
                 Err(HubError::BrokeOff { reason, .. }) if waits.len() > 0 => {
                     tracing::info!(file, reason, "the transfer broke off");
@@ -205,16 +221,21 @@ pub fn is_safe_path(text: &str) -> bool {
 }
 
 /// hf-hub's progress on our bar; it announces the length anew at each attempt.
-struct Bar(ProgressBar);
+struct Bar {
+    shown: ProgressBar,
+    pulse: Pulse,
+}
 
 impl Progress for Bar {
     fn init(&mut self, size: usize, _: &str) {
-        self.0.set_length(size as u64);
-        self.0.set_position(0);
+        self.pulse.beat();
+        self.shown.set_length(size as u64);
+        self.shown.set_position(0);
     }
 
     fn update(&mut self, size: usize) {
-        self.0.inc(size as u64);
+        self.pulse.beat();
+        self.shown.inc(size as u64);
     }
 
     fn finish(&mut self) {}

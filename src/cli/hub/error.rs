@@ -21,14 +21,22 @@ pub enum HubError {
     Gated { model: String, page: String },
     #[error("{host} answered with HTTP status {status}; try again later")]
     Server { host: String, status: u16 },
-    #[error("cannot reach {host} ({reason}); check the network, or use a model that is on this machine")]
-    Offline { host: String, reason: String },
-    #[error("{model} is not in the cache and HF_HUB_OFFLINE is set; unset it to download the model")]
+    #[error(
+        "no file or folder {model} is here, and {host} cannot be reached to look for a model of that name ({reason}); check the path or the network"
+    )]
+    Offline { model: String, host: String, reason: String },
+    #[error(
+        "no file or folder {model} is here, the cache has no model of that name, and HF_HUB_OFFLINE is set; check the path, or unset HF_HUB_OFFLINE to download the model"
+    )]
     NotCached { model: String },
     #[error("{host} sent {what}; check HF_ENDPOINT")]
     BadReply { host: String, what: String },
     #[error("the download of {file} broke off ({reason}); run the command again to go on where it stopped")]
     BrokeOff { file: String, reason: String },
+    #[error(
+        "the download of {file} stood still for {seconds} s; check the network and run the command again to go on where it stopped, or set HF_HUB_DOWNLOAD_TIMEOUT to more seconds"
+    )]
+    StoodStill { file: String, seconds: u64 },
     #[error("{file} arrived damaged ({reason}), so it was deleted; run the command again to download it anew")]
     Corrupt { file: String, reason: String },
     #[error("another process is downloading {file}; wait for it to end")]
@@ -74,8 +82,14 @@ impl HubError {
             ureq::Error::StatusCode(status) => Self::Server { host, status },
             ureq::Error::Json(error) => Self::BadReply { host, what: format!("no model description ({error})") },
             ureq::Error::BadUri(error) => Self::BadReply { host, what: format!("nothing, for no address ({error})") },
-            other => Self::Offline { host, reason: other.to_string() },
+            other => Self::Offline { model: model.to_string(), host, reason: other.to_string() },
         }
+    }
+
+    /// The meaning of a request that nobody answered in time.
+    pub fn no_answer(settings: &Settings, model: &HubModel) -> Self {
+        let reason = format!("no answer within {} s", settings.patience.as_secs());
+        Self::Offline { model: model.to_string(), host: settings.host(), reason }
     }
 
     /// The meaning of a failed access to the cache.
@@ -122,6 +136,7 @@ mod tests {
             cache: "/cache".into(),
             token: token.map(Into::into),
             offline: false,
+            patience: std::time::Duration::from_secs(1),
         }
     }
 

@@ -1,11 +1,14 @@
 //! The environment variables that all Hugging Face tools share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use etcetera::BaseStrategy;
 
 use super::error::HubError;
 
+/// Longer than the Python library's 10 s, which slow proxies exceed.
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 
 /// Where the hub and its cache are, and who asks.
@@ -19,6 +22,8 @@ pub struct Settings {
     pub token: Option<String>,
     /// `HF_HUB_OFFLINE`: use the cache alone.
     pub offline: bool,
+    /// `HF_HUB_DOWNLOAD_TIMEOUT` in seconds: how long the hub may stay silent.
+    pub patience: Duration,
 }
 
 impl Settings {
@@ -43,11 +48,13 @@ impl Settings {
         let token = text("HF_TOKEN").or_else(|| std::fs::read_to_string(home.join("token")).ok());
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
         let is_true = |value: String| matches!(value.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
+        let seconds = text("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|seconds| seconds.trim().parse().ok());
         Ok(Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             cache,
             token: token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()),
             offline: text("HF_HUB_OFFLINE").is_some_and(is_true),
+            patience: seconds.filter(|&seconds| seconds > 0).map_or(DEFAULT_PATIENCE, Duration::from_secs),
         })
     }
 
@@ -73,12 +80,14 @@ mod tests {
             ("HF_ENDPOINT", "http://localhost:1/"),
             ("HF_TOKEN", " secret\n"),
             ("HF_HUB_OFFLINE", "1"),
+            ("HF_HUB_DOWNLOAD_TIMEOUT", "7"),
         ]);
         assert_eq!(settings.endpoint, "http://localhost:1");
         assert_eq!(settings.host(), "localhost:1");
         assert_eq!(settings.cache, PathBuf::from("/h/hub"));
         assert_eq!(settings.token.as_deref(), Some("secret"));
         assert!(settings.offline);
+        assert_eq!(settings.patience, Duration::from_secs(7));
     }
 
     #[test]
@@ -88,6 +97,7 @@ mod tests {
         assert_eq!(settings.cache, PathBuf::from("/x/huggingface/hub"));
         assert_eq!(settings.endpoint, DEFAULT_ENDPOINT);
         assert!(!settings.offline);
+        assert_eq!(settings.patience, DEFAULT_PATIENCE);
     }
 
     #[test]

@@ -26,10 +26,14 @@ pub enum SampleError {
     #[error("the row of logits is empty; ask for the logits of this token's row when the batch is built")]
     EmptyRow,
     /// A logit is NaN.
-    #[error("the logit of token {token} is not a number; check the model file, or run with f32 activations and cache")]
+    #[error(
+        "the logit of token {token} is not a number; the model file may be damaged, or try --kv-type f32 or another --device"
+    )]
     NotANumber { token: usize },
     /// A logit is +infinity.
-    #[error("the logit of token {token} is infinite; check the model file, or run with f32 activations and cache")]
+    #[error(
+        "the logit of token {token} is infinite; the model file may be damaged, or try --kv-type f32 or another --device"
+    )]
     Infinite { token: usize },
     /// All logits are -infinity.
     #[error("all logits are -infinity, so no token is possible; loosen the mask that was applied to them")]

@@ -5,6 +5,7 @@
 mod cursor;
 mod error;
 mod metadata;
+mod names;
 mod open;
 mod parse;
 mod split;
@@ -13,6 +14,7 @@ mod value;
 
 pub use error::GgufError;
 pub use metadata::{Array, Metadata, Value};
+pub use names::model_stem;
 pub(super) use open::open;
 pub(super) use parse::has_magic;
 pub(super) use split::is_later_part;

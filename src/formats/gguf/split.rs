@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{GgufError, Metadata};
+use super::{GgufError, Metadata, model_stem};
 
 /// The place of one file in a split model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(super) fn others(path: &Path, part: Part) -> Result<impl Iterator<Item = (Pa
 
 /// Whether a file of this name is a later part of a split model, by the naming scheme alone.
 pub(in crate::formats) fn is_later_part(name: &str) -> bool {
-    let numbers = name.strip_suffix(".gguf").and_then(|stem| {
+    let numbers = model_stem(name).and_then(|stem| {
         let (rest, count) = stem.rsplit_once("-of-")?;
         let (_, number) = rest.rsplit_once('-')?;
         let five_digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
