@@ -386,7 +386,7 @@ mod stopping {
     #[test]
     fn what_was_held_back_for_a_stop_string_is_not_shown_after_a_break() {
         let Some(mut engine) = wide() else { return };
-        // " GPU" may begin the stop string from its second character on.
+        // The second token, " GPU", shows its space and holds back what may begin the stop string.
         let stop = vec!["GPUs".to_owned()];
         let request = GenerationRequest { stop, ..greedy(&gpu_question().rendered) };
         let mut pieces = Vec::new();
@@ -596,6 +596,33 @@ mod loading {
             })
             .collect();
         assert!(uploaded.is_sorted() && uploaded.last() == Some(bytes), "{bytes}: {uploaded:?}");
+    }
+
+    #[test]
+    fn a_token_that_the_model_has_no_row_for_is_a_warning_and_an_error_only_in_a_prompt() {
+        if !has_device() {
+            return;
+        }
+        let folder = tempfile::tempdir().expect("folder");
+        for name in ["config.json", "generation_config.json", "model.safetensors", "tokenizer_config.json"] {
+            std::fs::copy(chat_model().join(name), folder.path().join(name)).expect("copied");
+        }
+        let text = std::fs::read(chat_model().join("tokenizer.json")).expect("a tokenizer");
+        let mut tokenizer: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let image = serde_json::json!({
+            "id": 400, "content": "<image>", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true
+        });
+        tokenizer["added_tokens"].as_array_mut().expect("a list").push(image);
+        std::fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).expect("written");
+
+        let mut engine = load(folder.path(), EngineOptions { max_sequences: 2, ..EngineOptions::default() });
+        let warnings = &engine.info().warnings;
+        assert!(warnings.iter().any(|w| w.contains("401") && w.contains("400")), "{warnings:?}");
+        let question = gpu_question();
+        let error = fails(&mut engine, &[greedy(&question.rendered), greedy("What is in <image>?")]);
+        assert!(error.to_string().contains("400"), "{error}");
+        assert_is(&run(&mut engine, &greedy(&question.rendered)), &question);
     }
 
     #[test]

@@ -36,7 +36,8 @@ const NO_LIMITS: MemoryLimits = MemoryLimits { max_buffer: 1 << 40, max_binding:
 /// Loads a model on the reference: what `Engine::load` does, without a device.
 fn load_with(path: &Path, options: ModelOptions, limits: MemoryLimits) -> Result<Model, ModelError> {
     let checkpoint = Checkpoint::open(path)?;
-    Model::load(&mut ReferenceExecutor::with_limits(limits), &checkpoint, options, &mut |_| {})
+    let config = Config::from_checkpoint(&checkpoint)?;
+    Model::load(&mut ReferenceExecutor::with_limits(limits), &checkpoint, config, options, &mut |_| {})
 }
 
 fn load(path: &Path) -> Result<Model, ModelError> {
@@ -236,6 +237,7 @@ mod gguf {
             ("2^64 - 1 layers", tiny().set(BLOCKS, Value::U64(u64::MAX)), BLOCKS),
             ("-1 layers", tiny().set(BLOCKS, Value::I32(-1)), BLOCKS),
             ("a layer too many", tiny().u32(BLOCKS, 3), "blk.2."),
+            ("a layer too few", tiny().u32(BLOCKS, 1), "blk.1."),
             ("layers in words", tiny().str(BLOCKS, "2"), BLOCKS),
             ("layers missing", tiny().without(BLOCKS), BLOCKS),
             ("half a width", tiny().f32("llama.embedding_length", 64.5), "llama.embedding_length"),
@@ -296,6 +298,9 @@ mod gguf {
             let culprit = if name == "token_embd.weight" { "output.weight" } else { name.as_str() };
             check_error("longer", tiny().reshaped(&name, &longer, dtype).load(), culprit);
         }
+        let mut more = tiny();
+        more.add("blk.1.attn_q_norm.weight", &[8], DType::F32);
+        check_error("of no use", more.load(), "blk.1.attn_q_norm.weight");
         let turned = tiny().reshaped("blk.1.attn_v.weight", &[64, 32], DType::BF16);
         let error = check_error("turned", turned.load(), "blk.1.attn_v.weight");
         assert!(
@@ -501,6 +506,8 @@ mod huggingface {
             ("layer_types", json!([]), "layer_types"),
             ("layer_types", json!(["full_attention", "linear_attention"]), "linear_attention"),
             ("layer_types", json!(["full_attention", 3]), "layer type"),
+            ("tie_word_embeddings", json!(false), "lm_head.weight"),
+            ("mlp_bias", json!(true), "mlp_bias"),
             ("sliding_window", json!("4096"), "sliding_window"),
             ("sliding_window", json!(-1), "sliding_window"),
         ];
@@ -511,6 +518,34 @@ mod huggingface {
         );
         for key in ["model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "vocab_size"] {
             check_error("missing", load(llama().without(key).path()), key);
+        }
+    }
+
+    #[test]
+    fn what_only_gemma_has_is_checked_too() {
+        let gemma = || Folder::tiny("gemma3");
+        assert_loads("unchanged", load(gemma().path()));
+        let cases = [
+            ("rope_local_base_freq", json!(0), "RoPE"),
+            ("rope_local_base_freq", json!("10000"), "rope_local_base_freq"),
+            ("query_pre_attn_scalar", json!(0), "attention scale"),
+            ("query_pre_attn_scalar", json!(-256), "attention scale"),
+            ("query_pre_attn_scalar", json!("256"), "query_pre_attn_scalar"),
+            ("use_bidirectional_attention", json!(true), "use_bidirectional_attention"),
+            ("num_key_value_heads", json!(null), "k_proj"),
+        ];
+        check_errors(
+            cases.into_iter().map(|(key, value, culprit)| {
+                (format!("{key} = {value}"), load(gemma().set(key, value).path()), culprit)
+            }),
+        );
+        let pattern = gemma().without("layer_types").set("sliding_window_pattern", json!("6"));
+        check_error("a pattern in words", load(pattern.path()), "sliding_window_pattern");
+        // 1 is every layer, 0 would divide by zero.
+        for pattern in [0, 1] {
+            let every = gemma().without("layer_types").set("sliding_window_pattern", json!(pattern));
+            let config = every.config().unwrap_or_else(|e| panic!("{e}"));
+            assert!(config.layers.iter().all(|layer| layer.window.is_none()), "{pattern}");
         }
     }
 
