@@ -66,8 +66,9 @@ pub struct Generation {
 }
 
 impl Generation {
+    /// 0 where the run ended before the prompt did.
     pub fn prompt_tokens_per_second(&self) -> f64 {
-        rate(self.prompt_tokens, self.timings.prefill)
+        if self.token_ids.is_empty() { 0.0 } else { rate(self.prompt_tokens, self.timings.prefill) }
     }
 
     /// Of the tokens after the first, which belongs to the prefill.

@@ -441,15 +441,17 @@ impl ScratchSizes {
             logits_rows,
         ];
         let sizes = elements.map(|n| 4 * n as u64);
-        if let Some(bytes) = sizes.into_iter().find(|bytes| *bytes > memory.max_binding) {
-            let possible = (u128::from(memory.max_binding) * tokens as u128 / u128::from(bytes)) as usize;
-            return Err(ModelError::StepTooLarge {
-                what: "the activations",
-                tokens,
-                bytes,
-                limit: memory.max_binding,
-                possible,
-            });
+        let limit = memory.max_binding;
+        let logits = 4 * (logits_rows * config.vocabulary) as u64;
+        if logits > limit {
+            return Err(ModelError::Unsupported(format!(
+                "a step with {logits_rows} rows of {} logits, {logits} bytes, on a device that binds {limit} at once,",
+                config.vocabulary
+            )));
+        }
+        if let Some(bytes) = sizes.into_iter().find(|bytes| *bytes > limit) {
+            let possible = (u128::from(limit) * tokens as u128 / u128::from(bytes)) as usize;
+            return Err(ModelError::StepTooLarge { what: "the activations", tokens, bytes, limit, possible });
         }
         Ok(ScratchSizes(sizes))
     }
