@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs every test: scripts/test.sh [ARGUMENTS OF cargo test]
 # WGPT_TEST_MODEL names the default model, if not the cache's; WGPT_TEST_MODELS a folder that holds the
-# other real models, whose tests are skipped otherwise.
+# other real models, whose tests are skipped otherwise. WGPT_TEST_ALL= (empty) leaves out the kernel cases whose
+# shaders a software adapter compiles for seconds: minutes less while the driver's shader cache is cold.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -10,4 +11,5 @@ if [ -z "${WGPT_TEST_MODEL:-}" ]; then
     WGPT_TEST_MODEL=$(env -u WGPT_MODEL scripts/fetch-model.sh)
 fi
 export WGPT_TEST_MODEL
+export WGPT_TEST_ALL=${WGPT_TEST_ALL-1}
 exec cargo test --locked --release "$@"
