@@ -26,11 +26,11 @@ use super::terminal::{byte_bar, note};
 /// The prompt or the model cannot be read, the device cannot run it, or stdout cannot be written.
 pub fn execute(args: RunArgs) -> anyhow::Result<ExitCode> {
     let options = RunOptions::resolve(args).unwrap_or_else(|error| wrong_usage(&error));
+    let interrupt = Interrupt::install().context("cannot listen for Ctrl-C")?;
     let prompt = match options.prompt.clone().read() {
         Err(error @ PromptError::Missing) => wrong_usage(&error),
         read => read?,
     };
-    let interrupt = Interrupt::install().context("cannot listen for Ctrl-C")?;
     let path = find_model(&options)?;
     let mut engine = load(&path, &options)?;
     let request = GenerationRequest { interrupt: Some(interrupt.stop_flag()), ..request(&engine, &options, prompt)? };
