@@ -194,11 +194,6 @@ impl Dispatch {
         &self.bindings[..self.binding_count]
     }
 
-    /// The slice at a binding number, if the dispatch binds it.
-    pub fn slice(&self, index: u32) -> Option<Slice> {
-        self.bindings().iter().find(|b| b.index == index).map(|b| b.slice)
-    }
-
     /// The parameters as the shader's `var<immediate>` sees them.
     pub fn param_bytes(&self) -> &[u8] {
         bytemuck::cast_slice(&self.params[..self.param_words])
@@ -240,11 +235,6 @@ impl Recording {
         let starts = std::iter::once(0).chain(self.cuts.iter().copied());
         let ends = self.cuts.iter().copied().chain([self.dispatches.len()]);
         starts.zip(ends).map(|(start, end)| &self.dispatches[start..end]).filter(|part| !part.is_empty())
-    }
-
-    /// The first dispatches, in one submit.
-    pub fn prefix(&self, dispatches: usize) -> Recording {
-        Recording { dispatches: self.dispatches[..dispatches].to_vec(), cuts: Vec::new() }
     }
 }
 

@@ -96,15 +96,11 @@ impl Config {
     /// # Errors
     /// For architectures that are not supported and for numbers that make no model.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Config, ModelError> {
-        let mut config = match checkpoint.description() {
+        let config = match checkpoint.description() {
             Description::HuggingFace { config, .. } => super::config_huggingface::read(config)?,
             Description::Gguf(metadata) => super::config_gguf::read(metadata, checkpoint)?,
         };
         config.validate()?;
-        if config.tied.is_none() {
-            let names = super::names::Names::new(checkpoint, &config);
-            config.tied = Some(names.find(&names.global_name(super::names::Global::Output)).is_none());
-        }
         Ok(config)
     }
 

@@ -86,8 +86,9 @@ pub(super) fn items<'a>(config: &Config, names: &Names<'a>) -> Result<Vec<Item<'
         }
     }
     need(names.global_name(Global::OutputNorm), Role::Vector, &[dim])?;
-    if config.tied != Some(true) {
-        need(names.global_name(Global::Output), Role::Matrix, &[config.vocabulary, dim])?;
+    let output = names.global_name(Global::Output);
+    if !config.tied.unwrap_or_else(|| names.find(&output).is_none()) {
+        need(output, Role::Matrix, &[config.vocabulary, dim])?;
     }
     let used: HashSet<&str> = items.iter().map(|item| item.tensor.name.as_str()).collect();
     match names.of_layers().find(|tensor| !used.contains(tensor.name.as_str())) {
