@@ -17,5 +17,6 @@ mod models_tiny;
 mod parity;
 mod sampler;
 mod scheduler;
+mod shaders;
 mod text;
 mod verify;

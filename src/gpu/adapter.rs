@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::kernels::{AdapterFacts, Selection};
+use crate::recording::Requirement;
 
 /// A graphics API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,15 @@ impl Backend {
             Backend::Metal => "metal",
             Backend::Dx12 => "dx12",
             Backend::Gl => "gl",
+        }
+    }
+
+    /// Whether the backend's shading language can say what a program with the requirement says.
+    pub fn offers(self, requirement: Requirement) -> bool {
+        match requirement {
+            Requirement::Nothing => true,
+            // wgpu has none on GL; on DX12 it has them from shader model 6.0 on, with DXC and not with FXC.
+            Requirement::Subgroups | Requirement::EightLanes => self != Backend::Gl,
         }
     }
 }
