@@ -68,3 +68,17 @@ fn every_variant_and_storage_type_is_in_the_case_list() {
         }
     }
 }
+
+#[test]
+fn every_variant_has_cases_near_the_start_of_a_buffer_and_far_into_it() {
+    let mut offsets = std::collections::BTreeMap::new();
+    for case in cases(&everything()) {
+        let key = (case.program.kernel, case.program.variant);
+        offsets.entry(key).or_insert_with(BTreeSet::new).insert(case.offset());
+    }
+    for (variant, offsets) in offsets {
+        assert!(offsets.iter().all(|offset| *offset > 0 && offset.is_multiple_of(256)), "{variant:?}: {offsets:?}");
+        let far = offsets.iter().any(|offset| *offset > 1 << 16);
+        assert!(far && offsets.len() == 2, "{variant:?} has cases at {offsets:?} only");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod adapters;
 mod cli;
 mod engine;
 mod formats_blocks;

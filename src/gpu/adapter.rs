@@ -227,8 +227,9 @@ fn best(found: &[Candidate]) -> Option<usize> {
     usable.min_by_key(|(_, c)| preference(c)).map(|(position, _)| position)
 }
 
-/// Real GPUs before software ones, the native APIs before GL.
-fn preference(candidate: &Candidate) -> (u32, bool) {
+/// Real GPUs before software ones, the native APIs before GL, and any other software driver before SwiftShader, which is
+/// several times slower than Mesa's.
+fn preference(candidate: &Candidate) -> (u32, bool, bool) {
     let info = candidate.adapter.get_info();
     let kind = match info.device_type {
         _ if candidate.info.is_software() => 4,
@@ -238,7 +239,7 @@ fn preference(candidate: &Candidate) -> (u32, bool) {
         wgpu::DeviceType::Other => 3,
         wgpu::DeviceType::Cpu => 4,
     };
-    (kind, info.backend == wgpu::Backend::Gl)
+    (kind, info.backend == wgpu::Backend::Gl, info.name.contains("SwiftShader"))
 }
 
 fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
