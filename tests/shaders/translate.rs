@@ -46,8 +46,7 @@ impl Shader {
         let source = shader::wgsl(&program).unwrap_or_else(|e| panic!("{e}"));
         let module = naga::front::wgsl::parse_str(&source)
             .unwrap_or_else(|e| panic!("{program}: {}", e.emit_to_string(&source)));
-        let info = validate(&module, program.requirement)
-            .unwrap_or_else(|e| panic!("{program}: {}", e.emit_to_string(&source)));
+        let info = validate(&module, program.requirement).unwrap_or_else(|e| panic!("{program}: {e}"));
         Shader { program, module, info }
     }
 
@@ -223,13 +222,10 @@ impl Shader {
 }
 
 /// Validates with what wgpu offers everywhere (immediates for the parameters, and pack2x16float) and what is required.
-pub fn validate(
-    module: &Module,
-    requirement: Requirement,
-) -> Result<ModuleInfo, naga::WithSpan<naga::valid::ValidationError>> {
+pub fn validate(module: &Module, requirement: Requirement) -> Result<ModuleInfo, String> {
     let mut capabilities = Capabilities::IMMEDIATES | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     if requirement != Requirement::Nothing {
         capabilities |= Capabilities::SUBGROUP;
     }
-    Validator::new(ValidationFlags::all(), capabilities).validate(module)
+    Validator::new(ValidationFlags::all(), capabilities).validate(module).map_err(|e| format!("{e:?}"))
 }
