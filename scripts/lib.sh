@@ -48,3 +48,10 @@ apt_install() {
 apt_update() {
     as_root apt-get update -q >&2 </dev/null
 }
+
+# Debian's python3 comes without pip. False where there is none to be had.
+need_pip() {
+    if python3 -m pip --version >/dev/null 2>&1; then return; fi
+    command -v apt-get >/dev/null || return 1
+    apt_update && apt_install python3-pip
+}

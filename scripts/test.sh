@@ -3,6 +3,8 @@
 # WGPT_TEST_MODEL names the default model, if not the cache's; WGPT_TEST_MODELS a folder that holds the
 # other real models, whose tests are skipped otherwise. WGPT_TEST_ALL= (empty) leaves out the kernel cases whose
 # shaders a software adapter compiles for seconds: minutes less while the driver's shader cache is cold.
+# WGPT_TEST_DXC names DXC's library and WGPT_TEST_SWIFTSHADER the ICD file of SwiftShader, if not the cache's; empty
+# leaves their tests out.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -12,4 +14,7 @@ if [ -z "${WGPT_TEST_MODEL:-}" ]; then
 fi
 export WGPT_TEST_MODEL
 export WGPT_TEST_ALL=${WGPT_TEST_ALL-1}
+while IFS='=' read -r name path; do
+    export "$name=${!name-$path}"
+done < <(scripts/setup-test-tools.sh)
 exec cargo test --locked --release "$@"

@@ -42,6 +42,16 @@ pub const MAX_CONSTANTS: usize = 8;
 /// The most 32-bit words of parameters: half of the 128 bytes that every backend offers.
 pub const MAX_PARAM_WORDS: usize = 16;
 
+/// What a program needs of an adapter beyond what every adapter of ours offers: wgpu's default limits, and immediates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Requirement {
+    Nothing,
+    /// Subgroup operations, in subgroups of at least four lanes.
+    Subgroups,
+    /// Subgroups of just eight lanes, on a CPU that emulates a GPU.
+    EightLanes,
+}
+
 /// What a pipeline is made from: a kernel and everything that is fixed when its shader is compiled.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Program {
@@ -51,6 +61,7 @@ pub struct Program {
     pub variant: &'static str,
     /// The storage type whose `shaders/weights/NAME.wgsl` the kernel imports, or `""`.
     pub weights: &'static str,
+    pub requirement: Requirement,
     /// Conditional-compilation flags that are on.
     flags: [&'static str; 4],
     /// `const NAME: u32 = VALUE;` lines of the shader's `constants` module.
@@ -59,7 +70,20 @@ pub struct Program {
 
 impl Program {
     pub const fn new(kernel: &'static str, variant: &'static str) -> Self {
-        Self { kernel, variant, weights: "", flags: [""; 4], constants: [("", 0); MAX_CONSTANTS] }
+        Self {
+            kernel,
+            variant,
+            weights: "",
+            requirement: Requirement::Nothing,
+            flags: [""; 4],
+            constants: [("", 0); MAX_CONSTANTS],
+        }
+    }
+
+    /// The same program for adapters that meet the requirement only.
+    pub const fn requires(mut self, requirement: Requirement) -> Self {
+        self.requirement = requirement;
+        self
     }
 
     /// The same program reading weights of the named storage type.

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use crate::support::notice::notice;
 use wgpt::gpu::{DeviceSelector, GpuExecutor, devices};
 use wgpt::kernels::Selection;
 use wgpt::recording::{Access, BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
@@ -20,24 +21,29 @@ fn kernels_agree_with_the_reference_on_every_adapter() {
     for device in devices() {
         let name = format!("{} ({}, {} {})", device.name, device.backend, device.driver, device.driver_info);
         if !device.usable {
-            println!("skipped {name}: {}", device.notice.as_deref().unwrap_or("it is marked unusable"));
+            notice(&format!("skipped {name}: {}", device.notice.as_deref().unwrap_or("it is marked unusable")));
             continue;
         }
         let selector = DeviceSelector { device: Some(device.index.to_string()), backend: None };
         let mut executor = match GpuExecutor::open(&selector) {
             Ok(executor) => executor,
             Err(e) => {
-                println!("skipped {name}: {e}");
+                notice(&format!("skipped {name}: {e}"));
                 continue;
             }
         };
         checked += 1;
         let report = verify::device(&mut executor, &filter, &mut |_| {});
         println!("{name}\n{report}(here {ALL_CASES}=1 stands for --all)");
+        notice(&format!(
+            "{name}: {} of {} kernel cases agree with the reference",
+            report.cases() - report.failures.len(),
+            report.cases()
+        ));
         failures.extend(report.failures.iter().map(|f| format!("{name}: {f} (allowed: {})", f.tolerance)));
     }
     if checked == 0 {
-        println!("skipped: this machine has no adapter that can be used");
+        notice("skipped: this machine has no adapter that can be used");
     }
     assert!(failures.is_empty(), "{} cases failed:\n{}", failures.len(), failures.join("\n"));
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod adapters;
 mod cli;
 mod engine;
 mod formats_blocks;
@@ -17,5 +18,6 @@ mod models_tiny;
 mod parity;
 mod sampler;
 mod scheduler;
+mod shaders;
 mod text;
 mod verify;

@@ -47,7 +47,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "TEXT")]
     case: Option<String>,
 
-    /// Run also the cases that a software device takes seconds to compile
+    /// Run also the cases that take a software device seconds each
     #[arg(long)]
     all: bool,
 

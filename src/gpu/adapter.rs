@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::kernels::{AdapterFacts, Selection};
+use crate::recording::Requirement;
 
 /// A graphics API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,15 @@ impl Backend {
             Backend::Metal => "metal",
             Backend::Dx12 => "dx12",
             Backend::Gl => "gl",
+        }
+    }
+
+    /// Whether the backend's shading language can say what a program with the requirement says.
+    pub fn offers(self, requirement: Requirement) -> bool {
+        match requirement {
+            Requirement::Nothing => true,
+            // wgpu has none on GL; on DX12 it has them from shader model 6.0 on, with DXC and not with FXC.
+            Requirement::Subgroups | Requirement::EightLanes => self != Backend::Gl,
         }
     }
 }
@@ -217,8 +227,9 @@ fn best(found: &[Candidate]) -> Option<usize> {
     usable.min_by_key(|(_, c)| preference(c)).map(|(position, _)| position)
 }
 
-/// Real GPUs before software ones, the native APIs before GL.
-fn preference(candidate: &Candidate) -> (u32, bool) {
+/// Real GPUs before software ones, the native APIs before GL, and any other software driver before SwiftShader, which is
+/// several times slower than Mesa's.
+fn preference(candidate: &Candidate) -> (u32, bool, bool) {
     let info = candidate.adapter.get_info();
     let kind = match info.device_type {
         _ if candidate.info.is_software() => 4,
@@ -228,7 +239,7 @@ fn preference(candidate: &Candidate) -> (u32, bool) {
         wgpu::DeviceType::Other => 3,
         wgpu::DeviceType::Cpu => 4,
     };
-    (kind, info.backend == wgpu::Backend::Gl)
+    (kind, info.backend == wgpu::Backend::Gl, info.name.contains("SwiftShader"))
 }
 
 fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::attention_lanes;
 use super::kv_append::{KvType, PAGE_SIZE};
-use crate::recording::{Dispatch, Program, Slice};
+use crate::recording::{Dispatch, Program, Requirement, Slice};
 
 /// Mirrors `Params` of `shaders/shared/attention_io.wgsl`.
 #[repr(C)]
@@ -87,6 +87,15 @@ pub enum AttentionPath {
 }
 
 impl AttentionPath {
+    pub(super) const ALL: [AttentionPath; 2] = [AttentionPath::Tile, AttentionPath::Lanes];
+
+    pub fn requirement(self) -> Requirement {
+        match self {
+            AttentionPath::Tile => Requirement::Nothing,
+            AttentionPath::Lanes => Requirement::EightLanes,
+        }
+    }
+
     /// Query rows of a workgroup.
     fn rows(self, head_dim: u32) -> u32 {
         match self {
@@ -146,7 +155,8 @@ pub fn dispatch(path: AttentionPath, heads: Heads, tiles: u32, page_stride: u32,
         }
         AttentionPath::Lanes => (attention_lanes::program(head_dim), attention_lanes::KEYS),
     };
-    let program = program.constant("PAGE", PAGE_SIZE).flag("kv_f16", kv_type == KvType::F16);
+    let program =
+        program.constant("PAGE", PAGE_SIZE).flag("kv_f16", kv_type == KvType::F16).requires(path.requirement());
     let params = Params { heads, kv_heads, page_stride, window, scale, dim4: head_dim / 4, keys };
     Dispatch::new(program, &params, [tiles, kv_heads, 1])
         .read(0, slices.q)

@@ -47,7 +47,7 @@ pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32
         LinearPath::Matvec { subgroups } => matvec::program(subgroups, &params),
         LinearPath::MatvecLanes => matvec_lanes::program(&params),
     };
-    finish(program, grid, weight, slices, &params)
+    finish(program.requires(path.requirement()), grid, weight, slices, &params)
 }
 
 fn finish(program: Program, grid: [u32; 3], weight: &WeightSlices, slices: Slices, params: &Params) -> Dispatch {

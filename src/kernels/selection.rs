@@ -2,6 +2,7 @@
 
 use super::attention::AttentionPath;
 use super::matvec;
+use crate::recording::Requirement;
 
 /// What the choice of variants depends on. The GPU room fills it in; nothing here names wgpu.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,17 @@ pub struct AdapterFacts {
     pub subgroup_sizes: (u32, u32),
 }
 
+impl AdapterFacts {
+    /// Whether the adapter runs programs with the requirement.
+    pub fn meet(&self, requirement: Requirement) -> bool {
+        match requirement {
+            Requirement::Nothing => true,
+            Requirement::Subgroups => self.subgroups && self.subgroup_sizes.0 >= 4,
+            Requirement::EightLanes => self.software && self.subgroups && self.subgroup_sizes == (8, 8),
+        }
+    }
+}
+
 /// The kernels that compute `y = x W^T`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinearPath {
@@ -23,11 +35,39 @@ pub enum LinearPath {
     MatvecLanes,
 }
 
+impl LinearPath {
+    const ALL: [LinearPath; 6] = [
+        LinearPath::Matmul { tm: 4, tn: 4 },
+        LinearPath::Matmul { tm: 2, tn: 2 },
+        LinearPath::Matvec { subgroups: false },
+        LinearPath::Matvec { subgroups: true },
+        LinearPath::MatmulLanes,
+        LinearPath::MatvecLanes,
+    ];
+
+    pub fn requirement(self) -> Requirement {
+        match self {
+            LinearPath::Matmul { .. } | LinearPath::Matvec { subgroups: false } => Requirement::Nothing,
+            LinearPath::Matvec { subgroups: true } => Requirement::Subgroups,
+            LinearPath::MatmulLanes | LinearPath::MatvecLanes => Requirement::EightLanes,
+        }
+    }
+
+    /// The most rows that the kernel takes at once.
+    fn max_m(self) -> u32 {
+        match self {
+            LinearPath::Matmul { .. } | LinearPath::MatmulLanes => u32::MAX,
+            LinearPath::Matvec { .. } | LinearPath::MatvecLanes => matvec::MAX_M,
+        }
+    }
+}
+
 /// The variants that an adapter uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selection {
-    /// The emulated adapter's subgroups have just the eight lanes that the `_lanes` kernels need.
+    /// The adapter meets [`Requirement::EightLanes`].
     lanes: bool,
+    /// The adapter meets [`Requirement::Subgroups`].
     subgroups: bool,
 }
 
@@ -36,9 +76,15 @@ impl Selection {
     pub const BASELINE: Selection = Selection { lanes: false, subgroups: false };
 
     pub fn for_adapter(facts: &AdapterFacts) -> Selection {
-        // The smallest subgroup that any adapter of ours has is 4: the partial sums' array is sized for it.
-        let subgroups = facts.subgroups && facts.subgroup_sizes.0 >= 4;
-        Selection { lanes: facts.software && subgroups && facts.subgroup_sizes == (8, 8), subgroups }
+        Selection { lanes: facts.meet(Requirement::EightLanes), subgroups: facts.meet(Requirement::Subgroups) }
+    }
+
+    fn offers(&self, requirement: Requirement) -> bool {
+        match requirement {
+            Requirement::Nothing => true,
+            Requirement::Subgroups => self.subgroups,
+            Requirement::EightLanes => self.lanes,
+        }
     }
 
     /// The kernel for `m` rows.
@@ -80,28 +126,12 @@ impl Selection {
 
     /// The attention kernels that the adapter can run, for the case list.
     pub fn attention_paths(&self) -> Vec<AttentionPath> {
-        let mut paths = vec![AttentionPath::Tile];
-        if self.lanes {
-            paths.push(AttentionPath::Lanes);
-        }
-        paths
+        AttentionPath::ALL.into_iter().filter(|path| self.offers(path.requirement())).collect()
     }
 
     /// The paths that an adapter can run, for the case list.
     pub fn linear_paths(&self, m: u32) -> Vec<LinearPath> {
-        let mut paths = vec![LinearPath::Matmul { tm: 4, tn: 4 }, LinearPath::Matmul { tm: 2, tn: 2 }];
-        if m <= matvec::MAX_M {
-            paths.push(LinearPath::Matvec { subgroups: false });
-            if self.subgroups {
-                paths.push(LinearPath::Matvec { subgroups: true });
-            }
-        }
-        if self.lanes {
-            paths.push(LinearPath::MatmulLanes);
-            if m <= matvec::MAX_M {
-                paths.push(LinearPath::MatvecLanes);
-            }
-        }
-        paths
+        let runs = |path: &LinearPath| m <= path.max_m() && self.offers(path.requirement());
+        LinearPath::ALL.into_iter().filter(runs).collect()
     }
 }

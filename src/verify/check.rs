@@ -9,7 +9,7 @@ use crate::gpu::GpuExecutor;
 use crate::recording::{ExecutionError, Executor};
 
 const SLOW: &str =
-    "a software device takes seconds to compile each, and the others cover the same code; --all runs them";
+    "a software device takes seconds for each, and the others cover nearly all of the same code; --all runs them";
 const TOO_LARGE: &str = "the device does not allow buffers of that size";
 const UNREACHED: &str = "the device had failed before";
 

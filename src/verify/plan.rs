@@ -1,5 +1,6 @@
 //! Which cases a check runs, and which it leaves out.
 
+use super::case::NOWHERE;
 use super::{Case, cases};
 use crate::kernels::{Selection, shader};
 
@@ -10,7 +11,7 @@ pub struct Filter {
     pub kernel: Option<String>,
     /// Only cases that contain this as they are displayed: name and seed. None of them is left out.
     pub case: Option<String>,
-    /// Leave out no case that a software adapter compiles for seconds.
+    /// Leave out no case that takes a software adapter seconds.
     pub all: bool,
 }
 
@@ -29,7 +30,7 @@ pub fn kernels() -> impl Iterator<Item = &'static str> {
 /// The cases of one check.
 pub struct Plan {
     pub cases: Vec<Case>,
-    /// Admitted by the filter, but too slow to compile.
+    /// Admitted by the filter, but too slow.
     pub left_out: Vec<Case>,
 }
 
@@ -38,14 +39,15 @@ impl Plan {
     pub fn new(selection: &Selection, software: bool, filter: &Filter) -> Plan {
         let everything = !software || filter.all || filter.case.is_some();
         let admitted = cases(selection).into_iter().filter(|case| filter.admits(case));
-        let (cases, left_out) = admitted.partition(|case| everything || !compiles_for_seconds(case));
+        let (cases, left_out) = admitted.partition(|case| everything || !takes_seconds(case));
         Plan { cases, left_out }
     }
 }
 
-/// Whether a case's pipeline takes a software adapter seconds to compile, and others cover what it does: large register
-/// tiles with each storage type (which the matvec and embedding cases read as well), and further head sizes.
-fn compiles_for_seconds(case: &Case) -> bool {
+/// Whether a case takes a software adapter seconds, and others cover nearly all that it does: large register tiles with
+/// each storage type (which the matvec and embedding cases read as well) and further head sizes, to compile; and argmax's
+/// workgroups of 256 threads with nine barriers, in tens of thousands.
+fn takes_seconds(case: &Case) -> bool {
     let program = &case.program;
     match program.kernel {
         "matmul" => !(program.weights == "f32" || program.has_flag("bias")),
@@ -54,6 +56,7 @@ fn compiles_for_seconds(case: &Case) -> bool {
             64 => false,
             _ => true,
         },
+        "argmax" => case.dispatch(&NOWHERE).grid[1] > 1,
         _ => false,
     }
 }

@@ -5,8 +5,8 @@ use super::compare::{Fault, Outcome};
 use crate::recording::{BufferId, ExecutionError, Executor, Label, Recording, Slice};
 use crate::reference::ReferenceExecutor;
 
-/// Sentinel words in front of each tensor, outside of its binding (a multiple of the binding alignment), and behind it,
-/// within: bounds checks of the backend do not save a kernel from those.
+/// Sentinel words behind each tensor, within its binding: bounds checks of the backend do not save a kernel from those.
+/// What lies in front of it, outside of the binding, is full of them too.
 const GUARD_WORDS: usize = 64;
 
 /// The smallest buffer of the pool, in bytes.
@@ -36,7 +36,8 @@ impl<'e> Runner<'e> {
         let expected = execute(&mut self.reference, &mut self.reference_pool, case, &tensors)?;
         let mut outcome = Outcome::default();
         for ((tensor, actual), expected) in tensors.iter().zip(&actual).zip(&expected) {
-            let body = GUARD_WORDS..GUARD_WORDS + tensor.words.len();
+            let front = case.offset() as usize / 4;
+            let body = front..front + tensor.words.len();
             match tensor.output {
                 Some(elements) => outcome.compare(
                     tensor.name,
@@ -53,7 +54,7 @@ impl<'e> Runner<'e> {
             let guards = (0..body.start).chain(body.end..actual.len());
             let overwritten = guards.into_iter().find(|word| actual[*word] != UNTOUCHED);
             outcome.faults.extend(
-                overwritten.map(|word| Fault::Sentinel { tensor: tensor.name, word: word as i64 - GUARD_WORDS as i64 }),
+                overwritten.map(|word| Fault::Sentinel { tensor: tensor.name, word: word as i64 - body.start as i64 }),
             );
         }
         Ok(outcome)
@@ -72,12 +73,14 @@ fn execute(
     case: &Case,
     tensors: &[Tensor],
 ) -> Result<Vec<Vec<u32>>, ExecutionError> {
+    let front = case.offset();
     let mut contents = Vec::with_capacity(tensors.len());
     let mut wholes = Vec::with_capacity(tensors.len());
     pool.release();
     for tensor in tensors {
-        let guard = [UNTOUCHED; GUARD_WORDS];
-        let words = [&guard, tensor.words.as_slice(), &guard].concat();
+        let mut words = vec![UNTOUCHED; front as usize / 4];
+        words.extend_from_slice(&tensor.words);
+        words.extend([UNTOUCHED; GUARD_WORDS]);
         let size = words.len() as u64 * 4;
         let limit = executor.memory_limits().max_binding;
         if size > limit {
@@ -89,7 +92,6 @@ fn execute(
         wholes.push(whole);
     }
     executor.flush()?;
-    let front = GUARD_WORDS as u64 * 4;
     let slices: Vec<Slice> = wholes.iter().map(|w| Slice { offset: front, size: w.size - front, ..*w }).collect();
     let mut recording = Recording::default();
     recording.push(Label { layer: None, what: "a case" }, case.dispatch(&slices));

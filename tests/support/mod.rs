@@ -4,3 +4,4 @@ pub mod command;
 pub mod gguf_writer;
 pub mod hub_stub;
 pub mod models;
+pub mod notice;

@@ -4,7 +4,7 @@ use super::{Case, FOLDED_WORKGROUPS};
 use crate::kernels::argmax::{Params, dispatch};
 use crate::verify::{Elements, Random, Tensor};
 
-/// A row whose threads pass 65,535 iterations each, where old Mesa drivers stop a loop without a word.
+/// A row whose threads take more than 65,535 turns of one loop each.
 const LONG_ROW: usize = 256 * 66_000;
 
 pub(super) fn push(cases: &mut Vec<Case>) {

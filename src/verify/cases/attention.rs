@@ -23,6 +23,8 @@ struct Batch {
     window: u32,
     /// Multiplies the queries: large ones make the softmax choose a single key.
     sharpness: f32,
+    /// The largest cached element.
+    cached: f32,
     sequences: &'static [(u32, u32)],
 }
 
@@ -34,6 +36,7 @@ const PLAIN: Batch = Batch {
     kv_type: KvType::F32,
     window: 0,
     sharpness: 2.0,
+    cached: 1.0,
     sequences: DECODE_AND_CHUNKS,
 };
 
@@ -72,11 +75,21 @@ fn push_path(cases: &mut Vec<Case>, plain: Batch) {
     push_case(cases, Batch { window: 7, head_dim: 128, kv_type: F16, ..plain });
     push_case(cases, Batch { window: 5, head_dim: 256, kv_heads: 1, ..plain });
     push_case(cases, Batch { sharpness: 200.0, ..plain });
+    // Scores that are no normal numbers, that no exp can hold, and next to none.
+    push_case(cases, Batch { sharpness: 1e-39, ..plain });
+    push_case(cases, Batch { sharpness: 1e15, cached: 1e15, ..plain });
+    push_case(cases, Batch { cached: 1e-20, ..plain });
     push_case(cases, Batch { sequences: &[(0, 1)], ..plain });
     push_case(cases, Batch { sequences: &[(0, 16), (16, 16), (15, 17), (31, 2)], ..plain });
     push_case(cases, Batch { sequences: &[(0, 130)], heads: 3, kv_heads: 1, ..plain });
     push_case(cases, Batch { sequences: &[(1500, 1), (2047, 1), (700, 9)], kv_type: F16, ..plain });
     push_case(cases, Batch { sequences: &[(1500, 3), (2047, 1)], window: 512, ..plain });
+    // Nested loops of more than 65,535 turns in all: over the keys, a tile or 32 at a time, and over the head.
+    let sequences: &[(u32, u32)] = match plain.path {
+        AttentionPath::Tile => &[(11_999, 1)],
+        AttentionPath::Lanes => &[(69_999, 1)],
+    };
+    push_case(cases, Batch { sequences, heads: 1, kv_heads: 1, ..plain });
 }
 
 fn push_case(cases: &mut Vec<Case>, batch: Batch) {
@@ -84,9 +97,10 @@ fn push_case(cases: &mut Vec<Case>, batch: Batch) {
         KvType::F32 => "f32",
         KvType::F16 => "f16",
     };
+    let cached = if batch.cached == 1.0 { String::new() } else { format!(", cached {:e}", batch.cached) };
     let sequences: Vec<String> = batch.sequences.iter().map(|(p, t)| format!("{p}+{t}")).collect();
     let shape = format!(
-        "{}/{} heads of {}, {kv}, window {}, sharpness {}, sequences {}",
+        "{}/{} heads of {}, {kv}, window {}, sharpness {}{cached}, sequences {}",
         batch.heads,
         batch.kv_heads,
         batch.head_dim,
@@ -130,7 +144,7 @@ impl Batch {
             for position in 0..context {
                 let slot = (row[(position / PAGE_SIZE) as usize] * PAGE_SIZE + position % PAGE_SIZE) as usize;
                 for cache in &mut caches {
-                    cache[slot * width..][..width].copy_from_slice(&random.floats(width, 1.0));
+                    cache[slot * width..][..width].copy_from_slice(&random.floats(width, self.cached));
                 }
             }
             // Entries behind the context's name a page of NaN.

@@ -1,11 +1,13 @@
 //! Cases of `gather_rows`.
 
-use super::Case;
+use super::{Case, ELEMENT_THREADS, FOLDED_WORKGROUPS};
 use crate::kernels::gather_rows::dispatch;
 use crate::verify::{Elements, Random, Tensor};
 
 pub(super) fn push(cases: &mut Vec<Case>) {
-    for (count, dim, rows) in [(1, 4, 1), (3, 576, 40), (65, 12, 7), (130, 2048, 130)] {
+    // A thread four elements.
+    let folded = (ELEMENT_THREADS * FOLDED_WORKGROUPS).div_ceil(2048 / 4);
+    for (count, dim, rows) in [(1, 4, 1), (3, 576, 40), (65, 12, 7), (130, 2048, 130), (folded, 2048, 5)] {
         let tensors = move |random: &mut Random| {
             vec![
                 Tensor::f32("x", random.floats(rows * dim, 8.0)),

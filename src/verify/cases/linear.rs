@@ -6,6 +6,7 @@ use crate::formats::DType;
 use crate::kernels::linear::{Slices, with_path};
 use crate::kernels::{LinearPath, Selection, WeightSlices};
 use crate::recording::{Dispatch, Slice};
+use crate::verify::tolerances::SUMMED_LONG;
 use crate::verify::{Elements, Random, Tensor};
 
 /// One product.
@@ -41,6 +42,7 @@ pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
             LinearPath::Matvec { .. } => push_vector(cases, path, 4),
             LinearPath::MatvecLanes => push_vector(cases, path, 32),
         }
+        push_long(cases, path);
     }
 }
 
@@ -81,14 +83,29 @@ fn push_vector(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
     push_case(cases, Linear { row0: 32, total: columns + 41, bias: true, ..odd });
 }
 
+/// Nested loops of more than 65,535 turns in all: over k, and over what a thread makes of each part of it.
+fn push_long(cases: &mut Vec<Case>, path: LinearPath) {
+    let (dtype, m, k) = match path {
+        LinearPath::Matmul { .. } => (DType::F32, 2, 1 << 16),
+        LinearPath::MatmulLanes => (DType::F32, 2, 1 << 19),
+        LinearPath::Matvec { .. } => (DType::Q4_0, 8, 1 << 20),
+        LinearPath::MatvecLanes => (DType::Q4_0, 2, 1 << 19),
+    };
+    cases.push(case(whole(path, dtype, m, 6, k)).within(&SUMMED_LONG));
+}
+
 fn whole(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Linear {
     Linear { path, dtype, m, n, k, row0: 0, total: n, bias: false }
 }
 
 fn push_case(cases: &mut Vec<Case>, linear: Linear) {
+    cases.push(case(linear));
+}
+
+fn case(linear: Linear) -> Case {
     let Linear { m, n, k, row0, total, .. } = linear;
     let shape = format!("m {m}, n {n}, k {k}, rows {row0}..{} of {total}", row0 + n);
-    cases.push(Case::new(shape, move |random| linear.tensors(random), move |s| linear.dispatch(s)));
+    Case::new(shape, move |random| linear.tensors(random), move |s| linear.dispatch(s))
 }
 
 impl Linear {

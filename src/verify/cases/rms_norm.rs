@@ -18,6 +18,8 @@ pub(super) fn push(cases: &mut Vec<Case>) {
         (3, 576, 1e-4, 0.0),
         (3, 640, 1e4, 1.0),
         (FOLDED_WORKGROUPS, 16, 1.0, 0.0),
+        // Two loops of 33,000 turns each, one after the other, in each of 128 threads.
+        (1, 128 * 4 * 33_000, 1.0, 0.0),
     ] {
         let tensors = move |random: &mut Random| {
             vec![
