@@ -36,7 +36,7 @@ async function measure({prompt, generate, depth}) {
     return 1000 * (prompt > 0 ? prompt : generate) / (performance.now() - start);
 }
 
-console.log(JSON.stringify({devices: await llama.getGpuDeviceNames(), release: llama.llamaCppRelease}));
+console.log(JSON.stringify({devices: await llama.getGpuDeviceNames(), release: llama.llamaCppRelease.release}));
 for await (const line of readline.createInterface({input: process.stdin}))
     console.log(JSON.stringify({tokens_per_second: await measure(JSON.parse(line))}));
 process.exit(0);
