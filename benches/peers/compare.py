@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Measures wgpt beside llama.cpp's Vulkan backend: the same adapter, the same GGUF files, in turn.
+
+    cargo build --release && python3 benches/peers/compare.py MODEL.gguf [MODEL.gguf ...] [-r RUNS]
+
+llama.cpp comes prebuilt in the npm package node-llama-cpp, which is installed into the user's cache folder at the first run
+(needs node and npm, takes 130 MB). Tests have llama-bench's names: pp512 is a prompt of 512 tokens, tg64 are 64 tokens
+generated one by one, "@ d512" is behind 512 tokens of context. Each run of one is followed by a run of the other; the tables
+print medians, with the lowest and the highest, and the ratio of the medians.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+
+PACKAGE = "node-llama-cpp"
+VERSION = "3.22.1"
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+# What llama-bench calls them, and the figures of a request.
+TESTS = [
+    ("pp512", {"prompt": 512, "generate": 0, "depth": 0}),
+    ("pp512 @ d512", {"prompt": 512, "generate": 0, "depth": 512}),
+    ("tg64", {"prompt": 0, "generate": 64, "depth": 0}),
+    ("tg64 @ d512", {"prompt": 0, "generate": 64, "depth": 512}),
+]
+
+
+def install():
+    """The folder that holds node-llama-cpp, installed there if need be."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    folder = cache / "wgpt" / "peers" / f"{PACKAGE}-{VERSION}"
+    done = folder / "installed"
+    if not done.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"installing {PACKAGE} {VERSION} into {folder}", file=sys.stderr)
+        machine = {"x86_64": "linux-x64-vulkan"}.get(os.uname().machine)
+        if machine is None:
+            raise SystemExit(f"{PACKAGE} has no prebuilt Vulkan binary for {os.uname().machine}")
+        # Its optional packages are builds for CUDA, 600 MB, and nothing has to be compiled.
+        subprocess.run(
+            ["npm", "install", "--no-audit", "--no-fund", "--omit=optional", "--ignore-scripts", "--prefix", folder,
+             f"{PACKAGE}@{VERSION}", f"@{PACKAGE}/{machine}@{VERSION}"],
+            check=True, stdout=sys.stderr)
+        done.touch()
+    # node looks for packages beside the script that imports them.
+    script = folder / "llama_cpp.mjs"
+    script.write_text((HERE / "llama_cpp.mjs").read_text())
+    return script
+
+
+class LlamaCpp:
+    """A process that holds the model and measures on request."""
+
+    def __init__(self, script, model, device):
+        # llama.cpp leaves out CPU-type devices unless they are named.
+        environment = dict(os.environ, GGML_VK_VISIBLE_DEVICES=str(device))
+        self.process = subprocess.Popen(
+            ["node", script, str(pathlib.Path(model).resolve()), "1280"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+        self.about = self.answer()
+
+    def answer(self):
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise SystemExit("llama.cpp ended without an answer; is there a Vulkan device?")
+
+    def measure(self, request):
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return self.answer()["tokens_per_second"]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure_wgpt(binary, model, device, request):
+    """One run of `wgpt bench model` with one test."""
+    command = [binary, "bench", "model", "-m", model, "-p", str(request["prompt"]), "-n", str(request["generate"]),
+               "-d", str(request["depth"]), "-r", "1", "--backend", "vulkan", "-o", "json"]
+    if device:
+        command += ["--device", device]
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    [record] = json.loads(result.stdout)
+    return record["avg_ts"]
+
+
+def spread(values):
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="+", help="GGUF files")
+    parser.add_argument("-r", "--runs", type=int, default=3)
+    parser.add_argument("-t", "--tests", help="only tests whose name matches this regular expression")
+    parser.add_argument("--device", help="wgpt's device, an index of `wgpt devices` or a part of a name")
+    parser.add_argument("--llama-device", type=int, default=0, help="llama.cpp's device: its number among Vulkan's")
+    target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
+    parser.add_argument("--binary", default=os.path.join(target, "release", "wgpt"))
+    arguments = parser.parse_args()
+    script = install()
+    tests = [test for test in TESTS if re.search(arguments.tests or "", test[0])]
+    for model in arguments.models:
+        llama = LlamaCpp(script, model, arguments.llama_device)
+        print(f"\n{os.path.basename(model)}, llama.cpp {llama.about['release']} on {', '.join(llama.about['devices'])}\n")
+        print("| test | wgpt, t/s | llama.cpp Vulkan, t/s | ratio |\n|---|---|---|---|", flush=True)
+        for name, request in tests:
+            ours, theirs = [], []
+            # The first run of each compiles shaders.
+            llama.measure(request)
+            for _ in range(arguments.runs):
+                ours.append(measure_wgpt(arguments.binary, model, arguments.device, request))
+                theirs.append(llama.measure(request))
+            ratio = statistics.median(ours) / statistics.median(theirs)
+            print(f"| {name} | {spread(ours)} | {spread(theirs)} | {ratio:.1f} |", flush=True)
+        llama.close()
+
+
+if __name__ == "__main__":
+    main()
