@@ -90,6 +90,13 @@ impl Device {
         }
     }
 
+    /// Frees what the device holds once its work has ended, and loses it.
+    pub fn destroy(&self) {
+        self.device.destroy();
+        // wgpu tells when it is polled, and takes errors that follow from the loss for others until then.
+        let _ = catching(|| self.device.poll(wgpu::PollType::Poll));
+    }
+
     /// Does something that allocates `size` bytes for `what`, and turns wgpu's report of too little memory into an error.
     ///
     /// The device stays as it was where a buffer could not be made; where staging memory could not, wgpu gives it up, and
@@ -127,6 +134,13 @@ impl Device {
         self.check("a step")
     }
 
+    /// Waits for what is still running, unless it has been given up; whether it has ended.
+    pub fn comes_to_rest(&self) -> bool {
+        let given_up = lock(&self.failures).stalled.is_some();
+        let limit = if given_up { Duration::ZERO } else { self.stall_limit };
+        self.in_flight.iter().all(|submission| self.ends_within(submission, limit))
+    }
+
     /// Waits for a submit and all before it. A lost device's have ended.
     fn ends_within(&self, submission: &wgpu::SubmissionIndex, limit: Duration) -> bool {
         let started = Instant::now();
@@ -148,18 +162,6 @@ impl Device {
                     return true;
                 }
             }
-        }
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        let given_up = lock(&self.failures).stalled.is_some();
-        let limit = if given_up { Duration::ZERO } else { self.stall_limit };
-        if !self.in_flight.iter().all(|submission| self.ends_within(submission, limit)) {
-            // The last handle of a queue waits, without a limit, until the queue is idle. One more handle that is never
-            // dropped leaks the device and the buffers that the submit uses, and lets this thread go on.
-            std::mem::forget(self.queue.clone());
         }
     }
 }

@@ -61,7 +61,7 @@ impl GpuExecutor {
     /// Frees what the device holds, once it has ended what it is doing; all that is asked of it later fails with
     /// [`ExecutionError::DeviceLost`], as after a reset.
     pub fn destroy(&mut self) {
-        self.device.device.destroy();
+        self.device.destroy();
     }
 
     /// The kernel variants that suit this adapter.
@@ -118,6 +118,24 @@ impl GpuExecutor {
                 mapped_at_creation: false,
             })
         })
+    }
+}
+
+impl Drop for GpuExecutor {
+    fn drop(&mut self) {
+        if self.device.comes_to_rest() {
+            return;
+        }
+        // wgpu waits for the queue when it destroys it, and some drivers (lavapipe) when they destroy a pipeline, both
+        // without a limit. What the submit may use is leaked instead, so that this thread can go on.
+        std::mem::forget((
+            self.device.queue.clone(),
+            std::mem::take(&mut self.buffers),
+            std::mem::take(&mut self.pipelines),
+            std::mem::take(&mut self.bind_groups),
+            std::mem::take(&mut self.prepared),
+            self.readback.take(),
+        ));
     }
 }
 
