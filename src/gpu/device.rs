@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_a_wait_is_caught_and_known_to_be() {
-        assert_eq!(catching(|| catches_panics()), Some(true));
+        assert_eq!(catching(catches_panics), Some(true));
         let panicked: Option<()> = catching(|| std::panic::resume_unwind(Box::new("lost")));
         assert_eq!(panicked, None);
         assert!(!catches_panics());
