@@ -262,7 +262,8 @@ impl Recording {
     }
 }
 
-/// What an executor can fail at.
+/// What an executor can fail at. After [`DeviceLost`](Self::DeviceLost) and [`Stalled`](Self::Stalled) it fails at everything
+/// and a new one has to be opened; so it does where there was no memory for a write, which costs a GPU its device.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutionError {
     #[error(
@@ -277,6 +278,10 @@ pub enum ExecutionError {
         "the device was lost ({0}); try a smaller --chunk-size, update the driver, or choose another device (--device)"
     )]
     DeviceLost(String),
+    #[error(
+        "the device did not finish its work within {seconds} s and seems to hang; try a smaller --chunk-size, update the driver, or choose another device (--device)"
+    )]
+    Stalled { seconds: f64 },
     #[error("the device rejected {what}: {message}")]
     Rejected { what: String, message: String },
     #[error("the device has no buffer {0}, or the slice lies outside of it")]

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use wgpt::kernels::Selection;
 use wgpt::kernels::kv_append::KvType;
 
-use wgpt::recording::{BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
+use wgpt::recording::{ExecutionError, Executor, MemoryLimits};
 
+use crate::support::instrumented::{Call, Instrumented, Probe};
 use crate::support::models::{Expected, Room, Runner, gpu, largest_difference, oracle, reference};
 
 /// Logits have a standard deviation of 1 to 2.3 and float32 itself stands within 2e-5 of float64 on these models.
@@ -120,36 +121,24 @@ fn the_reference_agrees_with_transformers() {
 /// Limits that cut the embedding and the widest matrices of the tiny models into several shards.
 const NARROW: u64 = 68 * 256;
 
-/// The same GPU, as if it could bind less at once.
-struct NarrowGpu<'g>(&'g mut dyn Executor);
+/// The GPU is as if it could bind less at once.
+struct Narrow;
 
-impl Executor for NarrowGpu<'_> {
-    fn memory_limits(&self) -> MemoryLimits {
+impl<E: Executor> Probe<E> for Narrow {
+    fn limits(&self, _: MemoryLimits) -> MemoryLimits {
         MemoryLimits { max_buffer: NARROW, max_binding: NARROW }
     }
-    fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
-        assert!(size <= NARROW, "{what} takes {size} bytes at once");
-        self.0.allocate(what, size)
-    }
-    fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError> {
-        self.0.write(slice, bytes)
-    }
-    fn flush(&mut self) -> Result<(), ExecutionError> {
-        self.0.flush()
-    }
-    fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
-        let embeds = recording.dispatches.iter().filter(|d| d.label.what == "embed").count();
-        assert!(embeds > 1, "the embedding is in one shard");
-        self.0.prepare(recording)
-    }
-    fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
-        self.0.run(prepared)
-    }
-    fn discard(&mut self, prepared: Prepared) {
-        self.0.discard(prepared);
-    }
-    fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError> {
-        self.0.read(slice, out)
+
+    fn before(&mut self, call: Call<'_>, _inner: &mut E) -> Result<(), ExecutionError> {
+        match call {
+            Call::Allocate { what, size } => assert!(size <= NARROW, "{what} takes {size} bytes at once"),
+            Call::Prepare(recording) => {
+                let embeds = recording.dispatches.iter().filter(|d| d.label.what == "embed").count();
+                assert!(embeds > 1, "the embedding is in one shard");
+            }
+            Call::Write | Call::Flush | Call::Run | Call::Read => {}
+        }
+        Ok(())
     }
 }
 
@@ -163,7 +152,7 @@ fn weights_that_exceed_a_binding_are_sharded() {
         let expected = Expected::open(&folder.join("expected.safetensors"));
         let ids = expected.ids("input_ids.2");
         let want = expected.floats("logits.2");
-        let mut narrow = NarrowGpu(&mut *gpu);
+        let mut narrow = Instrumented { inner: &mut *gpu, probe: Narrow };
         let room = Room { context: 48, sequences: 1, step_tokens: ids.len(), logits_rows: 1 };
         let mut runner = Runner::load_with(&mut narrow, selection, &folder, KvType::F32, room);
         let got = runner.last_row(&ids);

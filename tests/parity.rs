@@ -6,9 +6,11 @@ use std::collections::HashSet;
 use crate::support::notice::notice;
 use wgpt::gpu::{DeviceSelector, GpuExecutor, devices};
 use wgpt::kernels::Selection;
-use wgpt::recording::{Access, BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
+use wgpt::recording::{Access, ExecutionError, Executor, Recording, Slice};
 use wgpt::reference::ReferenceExecutor;
 use wgpt::verify::{self, Case, Elements, Fault, Filter, Runner, UNTOUCHED, cases};
+
+use crate::support::instrumented::{Call, Instrumented, Probe};
 
 /// Set to run every case on software adapters too.
 const ALL_CASES: &str = "WGPT_TEST_ALL";
@@ -64,9 +66,8 @@ enum Sabotage {
     Input,
 }
 
-/// The reference, with one fault in every run.
+/// Plants one fault in every run.
 struct Saboteur {
-    inner: ReferenceExecutor,
     sabotage: Sabotage,
     /// What the case's first output holds, and how many words.
     output: (Elements, u64),
@@ -74,17 +75,10 @@ struct Saboteur {
 }
 
 impl Saboteur {
-    fn change(&mut self, slice: Slice, word: i64, change: impl Fn(u32) -> u32) -> Result<(), ExecutionError> {
-        let slice = Slice { offset: slice.offset.strict_add_signed(4 * word), size: 4, ..slice };
-        let mut bytes = [0; 4];
-        self.inner.read(slice, &mut bytes)?;
-        self.inner.write(slice, &change(u32::from_le_bytes(bytes)).to_le_bytes())
-    }
-
     /// A word of the output that the kernel wrote: of numbers the largest, since a thousandth of a small one is no fault.
-    fn written(&mut self, slice: Slice) -> Result<i64, ExecutionError> {
+    fn written(&self, inner: &mut dyn Executor, slice: Slice) -> Result<i64, ExecutionError> {
         let mut words = vec![0u32; self.output.1 as usize];
-        self.inner.read(slice, bytemuck::cast_slice_mut(&mut words))?;
+        inner.read(slice, bytemuck::cast_slice_mut(&mut words))?;
         let magnitude = |word: u32| match self.output.0 {
             Elements::F32 => f32::from_bits(word).abs(),
             Elements::F16 | Elements::U32 => 1.0,
@@ -93,58 +87,49 @@ impl Saboteur {
         let largest = written.max_by(|a, b| magnitude(*a.1).total_cmp(&magnitude(*b.1)));
         Ok(largest.map_or(0, |(index, _)| index as i64))
     }
-}
 
-impl Executor for Saboteur {
-    fn memory_limits(&self) -> MemoryLimits {
-        self.inner.memory_limits()
-    }
-
-    fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
-        self.inner.allocate(what, size)
-    }
-
-    fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError> {
-        self.inner.write(slice, bytes)
-    }
-
-    fn flush(&mut self) -> Result<(), ExecutionError> {
-        self.inner.flush()
-    }
-
-    fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
-        self.last = recording.clone();
-        self.inner.prepare(recording)
-    }
-
-    fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
-        self.inner.run(prepared)?;
-        let bindings = self.last.dispatches[0].bindings().to_vec();
+    fn plant(&self, inner: &mut dyn Executor) -> Result<(), ExecutionError> {
+        let bindings = self.last.dispatches[0].bindings();
         let first = |access| bindings.iter().find(|b| b.access == access).expect("a kernel reads and writes").slice;
         let (output, input) = (first(Access::ReadWrite), first(Access::Read));
         let (elements, words) = self.output;
-        let written = self.written(output)?;
+        let written = self.written(inner, output)?;
         match self.sabotage {
             Sabotage::None => Ok(()),
-            Sabotage::WrongElement => self.change(output, written, |word| match elements {
+            Sabotage::WrongElement => change(inner, output, written, |word| match elements {
                 Elements::F32 => (f32::from_bits(word) * 1.001).to_bits(),
                 // A f16 is only so precise: the fourth bit from the end.
                 Elements::F16 => word ^ 8,
                 Elements::U32 => word ^ 1,
             }),
-            Sabotage::MissingElement => self.change(output, written, |_| UNTOUCHED),
-            Sabotage::Before => self.change(output, -1, |_| 0),
-            Sabotage::Behind => self.change(output, words as i64, |_| 0),
-            Sabotage::Input => self.change(input, 0, |word| !word),
+            Sabotage::MissingElement => change(inner, output, written, |_| UNTOUCHED),
+            Sabotage::Before => change(inner, output, -1, |_| 0),
+            Sabotage::Behind => change(inner, output, words as i64, |_| 0),
+            Sabotage::Input => change(inner, input, 0, |word| !word),
         }
     }
+}
 
-    fn discard(&mut self, prepared: Prepared) {
-        self.inner.discard(prepared);
-    }
+fn change(
+    inner: &mut dyn Executor,
+    slice: Slice,
+    word: i64,
+    change: impl Fn(u32) -> u32,
+) -> Result<(), ExecutionError> {
+    let slice = Slice { offset: slice.offset.strict_add_signed(4 * word), size: 4, ..slice };
+    let mut bytes = [0; 4];
+    inner.read(slice, &mut bytes)?;
+    inner.write(slice, &change(u32::from_le_bytes(bytes)).to_le_bytes())
+}
 
-    fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError> {
-        self.inner.read(slice, out)
+impl Probe<ReferenceExecutor> for Saboteur {
+    fn after(&mut self, call: Call<'_>, inner: &mut ReferenceExecutor) -> Result<(), ExecutionError> {
+        match call {
+            Call::Prepare(recording) => self.last = recording.clone(),
+            Call::Run => self.plant(inner)?,
+            Call::Allocate { .. } | Call::Write | Call::Flush | Call::Read => {}
+        }
+        Ok(())
     }
 }
 
@@ -153,8 +138,9 @@ fn faults(case: &Case, sabotage: Sabotage) -> Vec<Fault> {
     let tensors = case.tensors();
     let output = tensors.iter().find(|t| t.output.is_some()).expect("a case has an output");
     let output = (output.output.unwrap_or(Elements::U32), output.words.len() as u64);
-    let mut saboteur = Saboteur { inner: ReferenceExecutor::new(), sabotage, output, last: Recording::default() };
-    Runner::new(&mut saboteur).run(case).unwrap_or_else(|e| panic!("{case}: {e}")).faults
+    let probe = Saboteur { sabotage, output, last: Recording::default() };
+    let mut executor = Instrumented { inner: Box::new(ReferenceExecutor::new()), probe };
+    Runner::new(&mut executor).run(case).unwrap_or_else(|e| panic!("{case}: {e}")).faults
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod support;
 mod adapters;
 mod cli;
 mod engine;
+mod faults;
 mod formats_blocks;
 mod formats_gguf;
 mod formats_gguf_split;

@@ -58,6 +58,12 @@ const SINGLE_DASH_FLAGS: [(&str, &str); 3] =
 ///
 /// An error becomes one line on stderr; wrong usage is reported by clap, which exits with 2.
 pub fn main() -> ExitCode {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !wgpt::gpu::catches_panics() {
+            report(panic);
+        }
+    }));
     let cli = Cli::parse_from(long_forms(std::env::args_os()));
     let outcome = logging::init().and_then(|()| match cli.command {
         Command::Run(args) => run::execute(*args),

@@ -127,6 +127,7 @@ impl Engine {
     ) -> Result<Vec<Generation>, EngineError> {
         let started = Instant::now();
         let Engine { executor, model, tokenizer, scheduler, batch, info, .. } = self;
+        let executor = executor.as_mut();
         let mut active = Vec::with_capacity(requests.len());
         for request in requests {
             request.sampling.validate()?;

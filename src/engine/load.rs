@@ -1,12 +1,12 @@
 //! From a path to an engine.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::sampler::SamplingOptions;
-use super::{Engine, EngineError, ModelInfo, capacity, info};
+use super::{Engine, EngineDevice, EngineError, ModelInfo, capacity, info};
 use crate::formats::{Checkpoint, Description};
-use crate::gpu::{DeviceSelector, GpuExecutor};
+use crate::gpu::{AdapterError, DeviceSelector};
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
 use crate::model::{Config, Model, ModelOptions};
 use crate::schedule::{Batch, Limits, Scheduler};
@@ -23,6 +23,9 @@ pub struct EngineOptions {
     pub kv_type: KvType,
     /// Sequences that run at a time.
     pub max_sequences: u32,
+    /// How long the device may take for one submit before it counts as hung; `None`: a minute, or twenty on a software
+    /// device.
+    pub stall_limit: Option<Duration>,
 }
 
 impl Default for EngineOptions {
@@ -33,6 +36,7 @@ impl Default for EngineOptions {
             chunk_size: None,
             kv_type: KvType::F16,
             max_sequences: 1,
+            stall_limit: None,
         }
     }
 }
@@ -55,10 +59,24 @@ impl Engine {
     /// Loads a model: a GGUF file or a Hugging Face folder.
     ///
     /// # Errors
-    /// [`EngineError`]: nothing is allocated before all sizes are known to fit the device's limits.
+    /// [`EngineError`]: nothing is allocated before all sizes are known to fit the device's limits, and whatever was
+    /// allocated until an error is freed again.
     pub fn load(
         model: &Path,
         options: &EngineOptions,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Engine, EngineError> {
+        Engine::load_on(model, options, EngineDevice::open, progress)
+    }
+
+    /// Loads a model as [`Engine::load`] does, on the device that `open` gives: such as one whose executor watches another.
+    ///
+    /// # Errors
+    /// As for [`Engine::load`].
+    pub fn load_on(
+        model: &Path,
+        options: &EngineOptions,
+        open: impl FnOnce(&EngineOptions) -> Result<EngineDevice, AdapterError>,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Engine, EngineError> {
         let started = Instant::now();
@@ -94,11 +112,11 @@ impl Engine {
             ));
         }
 
-        let mut executor = GpuExecutor::open(&options.device)?;
+        let EngineDevice { mut executor, info: device, selection } = open(options)?;
         progress(LoadProgress::Opened { bytes: checkpoint.size_bytes() });
         let chunk = match options.chunk_size {
             Some(chunk) => (chunk as usize).min(context),
-            None => capacity::chunk(&config, executor.info()).min(context),
+            None => capacity::chunk(&config, &device).min(context),
         };
         let sequences = options.max_sequences as usize;
         let step_tokens = chunk + sequences - 1;
@@ -108,14 +126,14 @@ impl Engine {
             step_tokens,
             logits_rows: sequences,
             kv_type: options.kv_type,
-            selection: executor.selection(),
-            available_memory: capacity::available_memory(executor.info()),
+            selection,
+            available_memory: capacity::available_memory(&device),
         };
-        let mut model = Model::load(&mut executor, &checkpoint, config, model_options, &mut |bytes| {
+        let mut model = Model::load(executor.as_mut(), &checkpoint, config, model_options, &mut |bytes| {
             progress(LoadProgress::Uploaded { bytes });
         })?;
         for (tokens, greedy) in [(1, true), (1, false), (chunk, true)] {
-            model.warm_up(&mut executor, tokens, greedy)?;
+            model.warm_up(executor.as_mut(), tokens, greedy)?;
         }
         let scheduler = Scheduler::new(Limits {
             token_budget: step_tokens,
@@ -132,7 +150,7 @@ impl Engine {
             quantisation: info::quantisation(&checkpoint),
             context: context as u32,
             chunk_size: chunk as u32,
-            device: executor.info().clone(),
+            device,
             load: started.elapsed(),
             memory: model.memory(),
             warnings,

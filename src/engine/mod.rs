@@ -1,12 +1,14 @@
 //! The loop around the model: schedule, record, execute, sample, detokenise, stop. The library's public face.
 
 mod capacity;
+mod device;
 mod error;
 mod generation;
 mod info;
 mod load;
 pub mod sampler;
 
+pub use device::EngineDevice;
 pub use error::EngineError;
 pub use generation::{FinishReason, Generation, GenerationRequest, Timings};
 pub use info::ModelInfo;
@@ -16,14 +18,18 @@ pub use crate::gpu::{DeviceInfo, DeviceSelector, devices};
 pub use crate::kernels::kv_append::KvType;
 pub use crate::model::Memory;
 
-use crate::gpu::GpuExecutor;
 use crate::model::Model;
+use crate::recording::Executor;
 use crate::schedule::{Batch, Scheduler};
 use crate::text::{Message, Tokenizer};
 
 /// A loaded model on a device, with its scheduler.
+///
+/// An error ends the requests that were running. If it was about memory, the engine can be used for smaller ones; once the
+/// device is lost or hangs ([`ExecutionError`](crate::recording::ExecutionError)), every request fails. Dropping the engine
+/// then frees what the driver gives back, and another one can be loaded.
 pub struct Engine {
-    executor: GpuExecutor,
+    executor: Box<dyn Executor + Send>,
     model: Model,
     tokenizer: Tokenizer,
     scheduler: Scheduler,

@@ -1,6 +1,10 @@
-//! An open device, with the errors that wgpu reports out of band collected where a step can find them.
+//! An open device: what wgpu reports out of band is collected where a step can find it, and no wait is without end.
 
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::adapter::{AdapterError, Candidate, DeviceInfo};
 use crate::recording::ExecutionError;
@@ -8,16 +12,30 @@ use crate::recording::ExecutionError;
 /// What the engine asks for beyond the baseline, where the adapter has it.
 const OPTIONAL: wgpu::Features = wgpu::Features::SUBGROUP;
 
+/// How long a GPU may take for one submit. Most drivers give up after seconds, and the work of a submit is bounded to that.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
+/// A CPU that emulates a GPU has no watchdog, and takes minutes for a submit of a large model.
+const SOFTWARE_STALL_LIMIT: Duration = Duration::from_secs(20 * 60);
+
 pub(super) struct Device {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub info: DeviceInfo,
-    failure: Arc<Mutex<Option<Failure>>>,
+    pub stall_limit: Duration,
+    failures: Arc<Mutex<Failures>>,
+    /// Submits that may still be running, the oldest first.
+    in_flight: VecDeque<wgpu::SubmissionIndex>,
 }
 
-enum Failure {
-    Lost(String),
-    Rejected(String),
+/// What has gone wrong so far.
+#[derive(Default)]
+struct Failures {
+    /// For good.
+    lost: Option<String>,
+    /// For good, too: a submit did not end within this time.
+    stalled: Option<Duration>,
+    /// Since the last check.
+    rejected: Option<String>,
 }
 
 impl Device {
@@ -39,49 +57,147 @@ impl Device {
         let (device, queue) =
             pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| refused(e.to_string()))?;
 
-        let failure = Arc::new(Mutex::new(None));
-        let on_error = Arc::clone(&failure);
+        let failures = Arc::new(Mutex::new(Failures::default()));
+        // The first of a kind is kept: the others follow from it.
+        let on_error = Arc::clone(&failures);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            note(&on_error, Failure::Rejected(error.to_string()));
+            lock(&on_error).rejected.get_or_insert(error.to_string());
         }));
-        let on_loss = Arc::clone(&failure);
+        let on_loss = Arc::clone(&failures);
         device.set_device_lost_callback(move |reason, message| {
-            // Dropping the device is reported as a loss, too.
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                note(&on_loss, Failure::Lost(message));
-            }
+            let message = match reason {
+                wgpu::DeviceLostReason::Destroyed => "it was destroyed".to_owned(),
+                _ => message,
+            };
+            lock(&on_loss).lost.get_or_insert(message);
         });
-        Ok(Device { device, queue, info, failure })
+        let stall_limit = if info.is_software() { SOFTWARE_STALL_LIMIT } else { STALL_LIMIT };
+        Ok(Device { device, queue, info, stall_limit, failures, in_flight: VecDeque::new() })
     }
 
-    /// Fails if the device has been lost or has rejected something since the last call.
+    /// Fails if the device has been lost or did not end a submit in time, or has rejected something since the last call.
     pub fn check(&self, what: &str) -> Result<(), ExecutionError> {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        match failure.take() {
+        let mut failures = lock(&self.failures);
+        if let Some(message) = &failures.lost {
+            return Err(ExecutionError::DeviceLost(message.clone()));
+        }
+        if let Some(limit) = failures.stalled {
+            return Err(ExecutionError::Stalled { seconds: limit.as_secs_f64() });
+        }
+        match failures.rejected.take() {
+            Some(message) => Err(ExecutionError::Rejected { what: what.to_owned(), message }),
             None => Ok(()),
-            Some(Failure::Rejected(message)) => Err(ExecutionError::Rejected { what: what.to_owned(), message }),
-            Some(Failure::Lost(message)) => {
-                // For good.
-                *failure = Some(Failure::Lost(message.clone()));
-                Err(ExecutionError::DeviceLost(message))
-            }
         }
     }
 
-    /// Waits until the device has done all that was submitted.
-    pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), ExecutionError> {
+    /// Frees what the device holds once its work has ended, and loses it.
+    pub fn destroy(&self) {
+        self.device.destroy();
+        // wgpu tells when it is polled, and takes errors that follow from the loss for others until then.
+        let _ = catching(|| self.device.poll(wgpu::PollType::Poll));
+    }
+
+    /// Does something that allocates `size` bytes for `what`, and turns wgpu's report of too little memory into an error.
+    ///
+    /// The device stays as it was where a buffer could not be made; where staging memory could not, wgpu gives it up, and
+    /// the next call finds it lost.
+    pub fn allocating<T>(&self, what: &str, size: u64, act: impl FnOnce() -> T) -> Result<T, ExecutionError> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let done = act();
+        if pollster::block_on(scope.pop()).is_some() {
+            return Err(ExecutionError::OutOfMemory { what: what.to_owned(), size });
+        }
+        self.check(what)?;
+        Ok(done)
+    }
+
+    /// Hands work over, after all that was written.
+    pub fn submit(&mut self, commands: Option<wgpu::CommandBuffer>) -> Result<(), ExecutionError> {
+        // Lavapipe takes a submit only when the one before has ended, and waits for that without a limit.
+        if self.info.is_software() {
+            self.wait(0)?;
+        }
+        self.in_flight.push_back(self.queue.submit(commands));
+        Ok(())
+    }
+
+    /// Waits until at most `ahead` submits have not ended. Each may take as long as the stall limit.
+    pub fn wait(&mut self, ahead: usize) -> Result<(), ExecutionError> {
+        while self.in_flight.len() > ahead {
+            self.check("a step")?;
+            if !self.ends_within(&self.in_flight[0], self.stall_limit) {
+                lock(&self.failures).stalled = Some(self.stall_limit);
+                break;
+            }
+            self.in_flight.pop_front();
+        }
+        self.check("a step")
+    }
+
+    /// Waits for what is still running, unless it has been given up; whether it has ended.
+    pub fn comes_to_rest(&self) -> bool {
+        let given_up = lock(&self.failures).stalled.is_some();
+        let limit = if given_up { Duration::ZERO } else { self.stall_limit };
+        self.in_flight.iter().all(|submission| self.ends_within(submission, limit))
+    }
+
+    /// Waits for a submit and all before it. A lost device's have ended.
+    fn ends_within(&self, submission: &wgpu::SubmissionIndex, limit: Duration) -> bool {
+        let started = Instant::now();
         loop {
-            match self.device.poll(wgpu::PollType::Wait { submission_index: submission.clone(), timeout: None }) {
-                Ok(_) => return self.check("a step"),
+            let timeout = Some(limit.saturating_sub(started.elapsed()));
+            let wait = wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout };
+            match catching(|| self.device.poll(wait)) {
+                Some(Ok(_)) => return true,
                 // GL gives up after about two seconds; the work goes on.
-                Err(wgpu::PollError::Timeout) => self.check("a step")?,
-                Err(error) => return Err(ExecutionError::DeviceLost(error.to_string())),
+                Some(Err(wgpu::PollError::Timeout)) if started.elapsed() < limit => {}
+                Some(Err(wgpu::PollError::Timeout)) => return false,
+                Some(Err(wgpu::PollError::WrongSubmissionIndex(..))) => {
+                    lock(&self.failures).lost.get_or_insert("it takes no more work".to_owned());
+                    return true;
+                }
+                // wgpu calls the lost callback before it panics.
+                None => {
+                    lock(&self.failures).lost.get_or_insert("its driver failed in a wait".to_owned());
+                    return true;
+                }
             }
         }
     }
 }
 
-/// Keeps the first failure: the others follow from it.
-fn note(failure: &Mutex<Option<Failure>>, new: Failure) {
-    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(new);
+fn lock(failures: &Mutex<Failures>) -> std::sync::MutexGuard<'_, Failures> {
+    failures.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+thread_local! {
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread now would become an [`ExecutionError`]: wgpu panics when a driver loses its device while
+/// it is waited for. A panic hook that asks need not report those.
+pub fn catches_panics() -> bool {
+    CATCHING.get()
+}
+
+/// What `act` gives, or nothing if it panics.
+fn catching<T>(act: impl FnOnce() -> T) -> Option<T> {
+    CATCHING.set(true);
+    // The panic is wgpu's outermost layer's, which has nothing of its own to leave half done.
+    let result = catch_unwind(AssertUnwindSafe(act));
+    CATCHING.set(false);
+    result.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_wait_is_caught_and_known_to_be() {
+        assert_eq!(catching(catches_panics), Some(true));
+        let panicked: Option<()> = catching(|| std::panic::resume_unwind(Box::new("lost")));
+        assert_eq!(panicked, None);
+        assert!(!catches_panics());
+    }
 }

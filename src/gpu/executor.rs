@@ -1,6 +1,7 @@
 //! Runs recordings on a GPU: one compute pass a step, with pipelines and bind groups made once.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, facts, select};
 use super::device::Device;
@@ -27,8 +28,6 @@ pub struct GpuExecutor {
     prepared: HashMap<Prepared, Vec<Vec<Step>>>,
     next_prepared: u64,
     readback: Option<wgpu::Buffer>,
-    /// The last recording that was started.
-    running: Option<wgpu::SubmissionIndex>,
 }
 
 impl GpuExecutor {
@@ -46,12 +45,23 @@ impl GpuExecutor {
             prepared: HashMap::new(),
             next_prepared: 0,
             readback: None,
-            running: None,
         })
     }
 
     pub fn info(&self) -> &DeviceInfo {
         &self.device.info
+    }
+
+    /// Sets how long the device may take for one submit, after which it counts as hung ([`ExecutionError::Stalled`]). Unless
+    /// set, a minute, or twenty on a software device, which is slow and has no watchdog.
+    pub fn set_stall_limit(&mut self, limit: Duration) {
+        self.device.stall_limit = limit;
+    }
+
+    /// Frees what the device holds, once it has ended what it is doing; all that is asked of it later fails with
+    /// [`ExecutionError::DeviceLost`], as after a reset.
+    pub fn destroy(&mut self) {
+        self.device.destroy();
     }
 
     /// The kernel variants that suit this adapter.
@@ -100,18 +110,32 @@ impl GpuExecutor {
         if size > limit {
             return Err(ExecutionError::BufferTooLarge { what: what.to_owned(), size, limit });
         }
-        let scope = self.device.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let buffer = self.device.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(what),
-            size,
-            usage,
-            mapped_at_creation: false,
-        });
-        if pollster::block_on(scope.pop()).is_some() {
-            return Err(ExecutionError::OutOfMemory { what: what.to_owned(), size });
+        self.device.allocating(what, size, || {
+            self.device.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(what),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        })
+    }
+}
+
+impl Drop for GpuExecutor {
+    fn drop(&mut self) {
+        if self.device.comes_to_rest() {
+            return;
         }
-        self.device.check(what)?;
-        Ok(buffer)
+        // wgpu waits for the queue when it destroys it, and some drivers (lavapipe) when they destroy a pipeline, both
+        // without a limit. What the submit may use is leaked instead, so that this thread can go on.
+        std::mem::forget((
+            self.device.queue.clone(),
+            std::mem::take(&mut self.buffers),
+            std::mem::take(&mut self.pipelines),
+            std::mem::take(&mut self.bind_groups),
+            std::mem::take(&mut self.prepared),
+            self.readback.take(),
+        ));
     }
 }
 
@@ -135,13 +159,14 @@ impl Executor for GpuExecutor {
             return Err(ExecutionError::BadSlice(slice.buffer.0));
         }
         let buffer = self.buffer(slice)?;
-        self.device.queue.write_buffer(buffer, slice.offset, bytes);
-        self.device.check("a write")
+        self.device.allocating("a write", bytes.len() as u64, || {
+            self.device.queue.write_buffer(buffer, slice.offset, bytes);
+        })
     }
 
     fn flush(&mut self) -> Result<(), ExecutionError> {
-        let submission = self.device.queue.submit([]);
-        self.device.wait(Some(submission))
+        self.device.submit(None)?;
+        self.device.wait(0)
     }
 
     fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
@@ -169,7 +194,6 @@ impl Executor for GpuExecutor {
             let what = "a step".to_owned();
             return Err(ExecutionError::Rejected { what, message: "its recording was discarded".to_owned() });
         };
-        let mut last = None;
         for steps in submits {
             let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
@@ -182,13 +206,10 @@ impl Executor for GpuExecutor {
                     pass.dispatch_workgroups(x, y, z);
                 }
             }
-            last = Some(self.device.queue.submit([encoder.finish()]));
+            self.device.submit(Some(encoder.finish()))?;
         }
         // The host may be one recording ahead and no more: a stop should not wait for a queue of them.
-        if let Some(before) = std::mem::replace(&mut self.running, last) {
-            self.device.wait(Some(before))?;
-        }
-        self.device.check("a step")
+        self.device.wait(submits.len())
     }
 
     fn discard(&mut self, prepared: Prepared) {
@@ -200,23 +221,27 @@ impl Executor for GpuExecutor {
         if size > slice.size || !size.is_multiple_of(4) {
             return Err(ExecutionError::BadSlice(slice.buffer.0));
         }
-        if self.readback.as_ref().is_none_or(|buffer| buffer.size() < size) {
-            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-            self.readback = Some(self.make_buffer("reading back", size, usage)?);
-        }
+        // Put back only when it is free again: one that a failure left mapped is of no use.
+        let readback = match self.readback.take().filter(|buffer| buffer.size() >= size) {
+            Some(buffer) => buffer,
+            None => {
+                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+                self.make_buffer("reading back", size, usage)?
+            }
+        };
         let source = self.buffer(slice)?;
-        let Some(readback) = &self.readback else { return Err(ExecutionError::BadSlice(slice.buffer.0)) };
         let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(source, slice.offset, readback, 0, size);
-        encoder.map_buffer_on_submit(readback, wgpu::MapMode::Read, ..size, |_| {});
-        let submission = self.device.queue.submit([encoder.finish()]);
-        self.device.wait(Some(submission))?;
+        encoder.copy_buffer_to_buffer(source, slice.offset, &readback, 0, size);
+        encoder.map_buffer_on_submit(&readback, wgpu::MapMode::Read, ..size, |_| {});
+        self.device.submit(Some(encoder.finish()))?;
+        self.device.wait(0)?;
         let mapped = readback
             .get_mapped_range(..size)
             .map_err(|e| ExecutionError::DeviceLost(format!("its memory could not be read: {e}")))?;
         out.copy_from_slice(&mapped);
         drop(mapped);
         readback.unmap();
+        self.readback = Some(readback);
         Ok(())
     }
 }

@@ -6,4 +6,5 @@ mod executor;
 mod pipelines;
 
 pub use adapter::{AdapterError, Backend, DeviceInfo, DeviceLimits, DeviceSelector, devices, matching};
+pub use device::catches_panics;
 pub use executor::GpuExecutor;

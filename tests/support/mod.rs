@@ -3,5 +3,7 @@
 pub mod command;
 pub mod gguf_writer;
 pub mod hub_stub;
+pub mod instrumented;
 pub mod models;
 pub mod notice;
+pub mod own_process;

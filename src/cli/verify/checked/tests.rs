@@ -1,9 +1,15 @@
 use super::*;
+use instrumented::{Call, Instrumented, Probe};
 use wgpt::gpu::DeviceLimits;
 use wgpt::kernels::Selection;
-use wgpt::recording::{BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
+use wgpt::recording::ExecutionError;
 use wgpt::reference::ReferenceExecutor;
 use wgpt::verify::{Filter, Plan, check};
+
+// Other tests look at more of each call.
+#[allow(dead_code)]
+#[path = "../../../../tests/support/instrumented.rs"]
+mod instrumented;
 
 /// What goes wrong in the second case.
 #[derive(Clone, Copy)]
@@ -15,9 +21,8 @@ enum Accident {
     Lost,
 }
 
-/// The reference with an accident.
+/// Lets the accident happen.
 struct Planted {
-    inner: ReferenceExecutor,
     accident: Accident,
     runs: usize,
 }
@@ -26,49 +31,26 @@ impl Planted {
     const AT: usize = 2;
 }
 
-impl Executor for Planted {
-    fn memory_limits(&self) -> MemoryLimits {
-        self.inner.memory_limits()
-    }
-
-    fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
-        self.inner.allocate(what, size)
-    }
-
-    fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError> {
-        self.inner.write(slice, bytes)
-    }
-
-    fn flush(&mut self) -> Result<(), ExecutionError> {
-        self.inner.flush()
-    }
-
-    fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
-        self.inner.prepare(recording)
-    }
-
-    fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
+impl Probe<ReferenceExecutor> for Planted {
+    fn before(&mut self, call: Call<'_>, _inner: &mut ReferenceExecutor) -> Result<(), ExecutionError> {
+        if !matches!(call, Call::Run) {
+            return Ok(());
+        }
         self.runs += 1;
         match self.accident {
             Accident::Lost if self.runs == Self::AT => Err(ExecutionError::DeviceLost("it fell off the bus".into())),
             Accident::Rejected if self.runs == Self::AT => {
                 Err(ExecutionError::Rejected { what: "add/base".into(), message: "too\n  clever".into() })
             }
-            _ => self.inner.run(prepared),
+            _ => Ok(()),
         }
     }
 
-    fn discard(&mut self, prepared: Prepared) {
-        self.inner.discard(prepared);
-    }
-
-    fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError> {
-        self.inner.read(slice, out)?;
+    fn has_read(&mut self, out: &mut [u8]) {
         if matches!(self.accident, Accident::WrongWord) && self.runs == Self::AT {
             // A bit of an exponent, in mid-tensor.
             out[out.len() / 8 * 4 + 3] ^= 1;
         }
-        Ok(())
     }
 }
 
@@ -107,7 +89,8 @@ fn plan() -> Plan {
 }
 
 fn planted(accident: Accident) -> Checked {
-    let mut executor = Planted { inner: ReferenceExecutor::new(), accident, runs: 0 };
+    let probe = Planted { accident, runs: 0 };
+    let mut executor = Instrumented { inner: Box::new(ReferenceExecutor::new()), probe };
     Checked { device: device(), outcome: Outcome::Ran(check(&mut executor, &plan(), &mut |_| {})) }
 }
 
