@@ -511,7 +511,7 @@ impl World {
         let mut sampled = Vec::new();
         for (id, position, token) in self.model.run(&self.batch) {
             let request = self.scheduler.request(id).unwrap();
-            if request.all_logits() {
+            if request.logits_from().is_some() {
                 self.scored.entry(id).or_default().push(position);
             }
             if position as usize + 1 == request.tokens().len() && self.scheduler.awaits_token(id) {
@@ -549,7 +549,7 @@ impl World {
             assert_eq!(request.tokens(), expected, "chunks, pages or preemption changed the text");
             let full = request.state() == RequestState::Finished(FinishReason::ContextFull);
             assert!(full || request.generated().len() == request.max_new_tokens());
-            if request.all_logits() {
+            if request.logits_from().is_some() {
                 let computed = request.tokens().len() - usize::from(request.max_new_tokens() > 0);
                 assert_eq!(self.scored[&id], (0..computed as u32).collect::<Vec<_>>());
             }

@@ -9,6 +9,7 @@ use crate::formats::{Checkpoint, Description};
 use crate::gpu::{DeviceSelector, GpuExecutor};
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
 use crate::model::{Config, Model, ModelOptions};
+use crate::recording::Executor;
 use crate::schedule::{Batch, Limits, Scheduler};
 use crate::text::{TextError, Tokenizer};
 
@@ -23,6 +24,9 @@ pub struct EngineOptions {
     pub kv_type: KvType,
     /// Sequences that run at a time.
     pub max_sequences: u32,
+    /// Makes room for the logits of every token of a step, so that [`Engine::score`] takes whole chunks. Chunks are made
+    /// smaller where their logits would be too large.
+    pub scoring: bool,
 }
 
 impl Default for EngineOptions {
@@ -33,6 +37,7 @@ impl Default for EngineOptions {
             chunk_size: None,
             kv_type: KvType::F16,
             max_sequences: 1,
+            scoring: false,
         }
     }
 }
@@ -100,13 +105,17 @@ impl Engine {
             Some(chunk) => (chunk as usize).min(context),
             None => capacity::chunk(&config, executor.info()).min(context),
         };
+        let chunk = match options.scoring {
+            true => chunk.min(capacity::scoring_rows(&config, executor.memory_limits())),
+            false => chunk,
+        };
         let sequences = options.max_sequences as usize;
         let step_tokens = chunk + sequences - 1;
         let model_options = ModelOptions {
             context,
             sequences,
             step_tokens,
-            logits_rows: sequences,
+            logits_rows: if options.scoring { sequences.max(chunk) } else { sequences },
             kv_type: options.kv_type,
             selection: executor.selection(),
             available_memory: capacity::available_memory(executor.info()),
@@ -114,7 +123,8 @@ impl Engine {
         let mut model = Model::load(&mut executor, &checkpoint, config, model_options, &mut |bytes| {
             progress(LoadProgress::Uploaded { bytes });
         })?;
-        for (tokens, greedy) in [(1, true), (1, false), (chunk, true)] {
+        let shapes = [(1, true), (1, false), (chunk, true)];
+        for (tokens, greedy) in shapes.into_iter().filter(|_| !options.scoring) {
             model.warm_up(&mut executor, tokens, greedy)?;
         }
         let scheduler = Scheduler::new(Limits {
@@ -130,6 +140,7 @@ impl Engine {
             architecture: model.config().architecture.clone(),
             parameters: info::parameters(&checkpoint),
             quantisation: info::quantisation(&checkpoint),
+            vocabulary: model.config().vocabulary,
             context: context as u32,
             chunk_size: chunk as u32,
             device: executor.info().clone(),

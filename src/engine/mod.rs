@@ -6,6 +6,7 @@ mod generation;
 mod info;
 mod load;
 pub mod sampler;
+pub mod scoring;
 
 pub use error::EngineError;
 pub use generation::{FinishReason, Generation, GenerationRequest, Timings};
