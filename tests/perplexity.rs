@@ -160,7 +160,7 @@ mod oracles {
         let path = oracle("perplexity/llama_cpp.json");
         let all: serde_json::Value = serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("JSON");
         for (key, tolerance) in [(name.to_owned(), 0.03), (format!("{name}-f32"), 1e-3)] {
-            if all[&key].is_null() && tolerance < 0.01 {
+            if all[&key].is_null() {
                 continue;
             }
             let runs: Vec<LlamaCpp> = serde_json::from_value(all[&key].clone()).expect("a list of runs");
@@ -340,6 +340,9 @@ mod command {
     use std::io::Read;
     use std::process::Stdio;
 
+    /// By so much the file's rounding may move a log-probability, and so a divergence.
+    const HALF_A_STEP: f64 = 16.0 / 65535.0 / 2.0 + 1e-5;
+
     fn perplexity(arguments: &[&str]) -> assert_cmd::Command {
         let model = chat_model();
         wgpt(&[&["perplexity", "-m", model.to_str().expect("UTF-8")], arguments].concat())
@@ -402,8 +405,8 @@ mod command {
 
         let report = json(&["--kl-divergence", saved, "--kv-type", "f32"]);
         let divergence = &report["kl_divergence"];
-        near(&divergence["kld"]["value"], 0.0, 1e-6);
-        near(&divergence["kld_quantiles"]["1"], 0.0, 2e-5);
+        near(&divergence["kld"]["value"], 0.0, HALF_A_STEP);
+        near(&divergence["kld_quantiles"]["1"], 0.0, HALF_A_STEP);
         near(&divergence["ratio"]["value"], 1.0, 1e-4);
         near(&divergence["p_diff_rms"]["value"], 0.0, 1e-4);
         near(&divergence["same_top"]["value"], 1.0, 0.0);
@@ -411,7 +414,7 @@ mod command {
         // llama.cpp computed its file with this model's weights in float32.
         let report = json(&["--kl-divergence", LLAMA_CPP_BASE, "--kv-type", "f32", TEXT]);
         let divergence = &report["kl_divergence"];
-        near(&divergence["kld"]["value"], 0.0, 1e-6);
+        near(&divergence["kld"]["value"], 0.0, HALF_A_STEP);
         near(&divergence["ln_ratio"]["value"], 0.0, TOLERANCE);
         near(&divergence["same_top"]["value"], 1.0, 0.0);
 
@@ -420,7 +423,7 @@ mod command {
         let table = String::from_utf8(table.get_output().stdout.clone()).expect("UTF-8");
         let mean = table.split("Mean    KLD:").nth(1).and_then(|rest| rest.split_whitespace().next()).expect(&table);
         let mean: f64 = mean.parse().expect("a number");
-        assert!((0.0..1e-2).contains(&mean), "{table}");
+        assert!((-HALF_A_STEP..1e-2).contains(&mean), "{table}");
         for line in ["Mean PPL(Q)                   : ", "99.9%   KLD: ", "RMS Δp    : ", "Same top p: "] {
             assert!(table.lines().any(|shown| shown.starts_with(line)), "{line} in {table}");
         }
