@@ -387,9 +387,9 @@ mod answers {
 #[cfg(unix)]
 mod signals {
     use super::*;
-    use crate::support::command::std_wgpt;
+    use crate::support::command::{send, std_wgpt, wait};
     use std::io::Read;
-    use std::process::{Child, Command, ExitStatus, Stdio};
+    use std::process::{Child, Stdio};
     use std::time::{Duration, Instant};
 
     /// An answer without end, of which the first characters have come.
@@ -404,25 +404,6 @@ mod signals {
         let mut first = [0; 4];
         child.stdout.as_mut().expect("piped").read_exact(&mut first).expect("a first word");
         child
-    }
-
-    fn send(signal: &str, child: &Child) {
-        let status = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
-        assert!(status.success());
-    }
-
-    fn wait(child: &mut Child) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            match child.try_wait().expect("a child") {
-                Some(status) => return status,
-                None if Instant::now() > deadline => {
-                    child.kill().expect("killed");
-                    panic!("wgpt did not end");
-                }
-                None => std::thread::sleep(Duration::from_millis(10)),
-            }
-        }
     }
 
     #[test]

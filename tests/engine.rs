@@ -516,11 +516,11 @@ mod sampling {
     }
 }
 
-mod overflow {
+pub mod overflow {
     use super::*;
 
     /// The chat model with a last norm so large that the logits overflow, though every weight is a number.
-    fn overflowing_model() -> tempfile::TempDir {
+    pub fn overflowing_model() -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("folder");
         for name in ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"] {
             std::fs::copy(chat_model().join(name), folder.path().join(name)).expect("copied");

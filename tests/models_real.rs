@@ -89,7 +89,7 @@ fn check_logits(path: &Path, name: &str) {
 }
 
 /// A model in the folder of real models, or a word that it was skipped.
-fn real_model(relative: &str) -> Option<PathBuf> {
+pub fn real_model(relative: &str) -> Option<PathBuf> {
     let Some(folder) = std::env::var_os("WGPT_TEST_MODELS") else {
         eprintln!("skipped {relative}: WGPT_TEST_MODELS names no folder of models");
         return None;

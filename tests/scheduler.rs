@@ -162,6 +162,22 @@ fn scoring_yields_each_position_once() {
 }
 
 #[test]
+fn logits_are_computed_from_the_position_asked_for_and_for_the_last_in_any_case() {
+    for (first, rows) in [(0, [4, 4, 2]), (3, [1, 4, 2]), (4, [0, 4, 2]), (9, [0, 0, 1]), (50, [0, 0, 1])] {
+        let mut s = Scheduler::new(Limits { max_tokens_per_request: 4, ..LIMITS }).unwrap();
+        s.add(Request::new(prompt(10), 0).with_logits_from(first)).unwrap();
+        let mut batch = Batch::default();
+        for rows in rows {
+            assert!(s.schedule(&mut batch));
+            let last = batch.num_tokens() as u32;
+            assert_eq!(batch.logits_rows, (last - rows..last).collect::<Vec<_>>(), "from {first}");
+            s.complete(&batch, &[]).unwrap();
+        }
+        assert!(s.is_idle());
+    }
+}
+
+#[test]
 fn the_end_of_context_or_cache_ends_a_request() {
     for limits in [Limits { max_context: 20, ..LIMITS }, Limits { num_pages: 5, page_size: 4, ..LIMITS }] {
         let (mut s, ids) = scheduler_with(limits, &[15], 1000);
@@ -511,7 +527,7 @@ impl World {
         let mut sampled = Vec::new();
         for (id, position, token) in self.model.run(&self.batch) {
             let request = self.scheduler.request(id).unwrap();
-            if request.all_logits() {
+            if request.logits_from().is_some() {
                 self.scored.entry(id).or_default().push(position);
             }
             if position as usize + 1 == request.tokens().len() && self.scheduler.awaits_token(id) {
@@ -549,7 +565,7 @@ impl World {
             assert_eq!(request.tokens(), expected, "chunks, pages or preemption changed the text");
             let full = request.state() == RequestState::Finished(FinishReason::ContextFull);
             assert!(full || request.generated().len() == request.max_new_tokens());
-            if request.all_logits() {
+            if request.logits_from().is_some() {
                 let computed = request.tokens().len() - usize::from(request.max_new_tokens() > 0);
                 assert_eq!(self.scored[&id], (0..computed as u32).collect::<Vec<_>>());
             }

@@ -19,6 +19,19 @@ pub struct Figures<'a> {
     pub verbose: bool,
 }
 
+/// What `--json` says about the model.
+pub fn model_json(path: &Path, model: &ModelInfo) -> Value {
+    json!({
+        "path": path.to_string_lossy(),
+        "name": model.name,
+        "architecture": model.architecture,
+        "parameters": model.parameters,
+        "quantisation": model.quantisation,
+        "context": model.context,
+        "chunk_size": model.chunk_size,
+    })
+}
+
 /// What `--json` and the verbose report call a [`FinishReason`].
 fn finish_name(reason: &FinishReason) -> &'static str {
     match reason {
@@ -51,20 +64,8 @@ impl Figures<'_> {
             },
             "prompt_tokens_per_second": generation.prompt_tokens_per_second(),
             "decode_tokens_per_second": generation.decode_tokens_per_second(),
-            "memory": {
-                "weights": model.memory.weights,
-                "kv_cache": model.memory.kv_cache,
-                "scratch": model.memory.scratch,
-            },
-            "model": {
-                "path": self.path.to_string_lossy(),
-                "name": model.name,
-                "architecture": model.architecture,
-                "parameters": model.parameters,
-                "quantisation": model.quantisation,
-                "context": model.context,
-                "chunk_size": model.chunk_size,
-            },
+            "memory": model.memory,
+            "model": model_json(self.path, model),
             "device": model.device,
             "warnings": model.warnings,
         })

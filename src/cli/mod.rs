@@ -2,12 +2,15 @@
 //!
 //! The generated text, or one JSON object, goes to stdout; everything else goes to stderr.
 
+mod device_args;
 mod devices;
 mod figures;
 mod hub;
 mod interrupt;
+mod loading;
 mod logging;
 mod model_path;
+mod perplexity;
 mod prompt;
 mod run;
 mod run_args;
@@ -18,6 +21,7 @@ mod verify;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Runs language models on any GPU.
@@ -34,6 +38,8 @@ struct Cli {
 enum Command {
     /// Generate text with a model
     Run(Box<run_args::RunArgs>),
+    /// Score a text: how well a model predicts it, and how far it is from another run
+    Perplexity(Box<perplexity::PerplexityArgs>),
     /// List the GPUs, and say which one a run would take
     Devices(devices::DevicesArgs),
     /// Check that the GPUs compute what the CPU reference computes
@@ -44,6 +50,7 @@ const EXAMPLES: &str = "\
 Examples:
   wgpt run -m model.gguf \"Why is the sky blue?\"
   wgpt run -m Qwen/Qwen2.5-0.5B-Instruct \"Write a haiku about rain\"
+  wgpt perplexity -m model.gguf text.txt
   wgpt devices
   wgpt verify
 
@@ -67,6 +74,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse_from(long_forms(std::env::args_os()));
     let outcome = logging::init().and_then(|()| match cli.command {
         Command::Run(args) => run::execute(*args),
+        Command::Perplexity(args) => perplexity::execute(*args),
         Command::Devices(args) => devices::execute(&args),
         Command::Verify(args) => verify::execute(args),
     });
@@ -74,6 +82,16 @@ pub fn main() -> ExitCode {
         terminal::note(&format!("wgpt: {}", terminal::one_line(&error)));
         ExitCode::FAILURE
     })
+}
+
+/// Ends the process as clap does for the mistakes that it finds itself.
+fn wrong_usage(command: &str, error: &impl std::fmt::Display) -> ! {
+    let mut cli = Cli::command();
+    cli.build();
+    // Always found: it is the command that is running.
+    let command = cli.find_subcommand_mut(command);
+    let error = command.map(|command| command.error(ErrorKind::ValueValidation, error));
+    error.unwrap_or_else(|| clap::Error::new(ErrorKind::ValueValidation)).exit()
 }
 
 /// Writes out the flags of several letters. A value that looks like one stays as it is, and so does what follows `--`.

@@ -18,12 +18,12 @@ pub enum PromptSource {
 /// Why there is no prompt.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
-    #[error("cannot read the prompt from {from}: {source}")]
-    Read { from: String, source: io::Error },
-    #[error("the prompt from {from} is not UTF-8 text (byte {offset} is wrong); convert it, for example with iconv")]
-    NotUtf8 { from: String, offset: usize },
-    #[error("the prompt from {from} is empty; give it some text")]
-    Empty { from: String },
+    #[error("cannot read the {what} from {from}: {source}")]
+    Read { what: &'static str, from: String, source: io::Error },
+    #[error("the {what} from {from} is not UTF-8 text (byte {offset} is wrong); convert it, for example with iconv")]
+    NotUtf8 { what: &'static str, from: String, offset: usize },
+    #[error("the {what} from {from} is empty; give it some text")]
+    Empty { what: &'static str, from: String },
     #[error("a prompt is needed; give it as an argument, with -f FILE, or through a pipe")]
     Missing,
 }
@@ -40,25 +40,26 @@ impl PromptSource {
         }
     }
 
-    /// The prompt. A file and stdin lose one newline at their end, which an editor or `echo` put there.
+    /// The prompt, or `what` else it is called in errors. A file and stdin lose one newline at their end, which an
+    /// editor or `echo` put there.
     ///
     /// # Errors
     /// It cannot be read, is no UTF-8 or is empty, or [`PromptError::Missing`].
-    pub fn read(self) -> Result<String, PromptError> {
+    pub fn read(self, what: &'static str) -> Result<String, PromptError> {
         let (from, bytes) = match self {
-            Self::Argument(text) => return from_utf8("the command line", text.into_encoded_bytes()),
+            Self::Argument(text) => return from_utf8(what, "the command line", text.into_encoded_bytes()),
             Self::File(path) => (path.display().to_string(), std::fs::read(&path)),
             Self::Unsaid if io::stdin().is_terminal() => return Err(PromptError::Missing),
             Self::Stdin | Self::Unsaid => ("stdin".to_owned(), read_stdin()),
         };
-        let mut bytes = bytes.map_err(|source| PromptError::Read { from: from.clone(), source })?;
+        let mut bytes = bytes.map_err(|source| PromptError::Read { what, from: from.clone(), source })?;
         if bytes.ends_with(b"\n") {
             bytes.pop();
             if bytes.ends_with(b"\r") {
                 bytes.pop();
             }
         }
-        from_utf8(&from, bytes)
+        from_utf8(what, &from, bytes)
     }
 }
 
@@ -68,11 +69,13 @@ fn read_stdin() -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn from_utf8(from: &str, bytes: Vec<u8>) -> Result<String, PromptError> {
+fn from_utf8(what: &'static str, from: &str, bytes: Vec<u8>) -> Result<String, PromptError> {
     match String::from_utf8(bytes) {
-        Ok(text) if text.is_empty() => Err(PromptError::Empty { from: from.to_owned() }),
+        Ok(text) if text.is_empty() => Err(PromptError::Empty { what, from: from.to_owned() }),
         Ok(text) => Ok(text),
-        Err(error) => Err(PromptError::NotUtf8 { from: from.to_owned(), offset: error.utf8_error().valid_up_to() }),
+        Err(error) => {
+            Err(PromptError::NotUtf8 { what, from: from.to_owned(), offset: error.utf8_error().valid_up_to() })
+        }
     }
 }
 
@@ -94,13 +97,13 @@ mod tests {
         let file = folder.path().join("prompt.txt");
         for (content, prompt) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a")] {
             std::fs::write(&file, content).expect("written");
-            assert_eq!(PromptSource::File(file.clone()).read().expect("a prompt"), prompt);
+            assert_eq!(PromptSource::File(file.clone()).read("prompt").expect("a prompt"), prompt);
         }
     }
 
     #[test]
     fn wrong_utf8_is_located() {
-        let error = from_utf8("x", b"abc\xff".to_vec()).expect_err("not UTF-8");
+        let error = from_utf8("prompt", "x", b"abc\xff".to_vec()).expect_err("not UTF-8");
         assert!(matches!(error, PromptError::NotUtf8 { offset: 3, .. }), "{error}");
     }
 }

@@ -2,37 +2,36 @@
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use clap::CommandFactory;
-use clap::error::ErrorKind;
-use wgpt::engine::{Engine, Generation, GenerationRequest, LoadProgress};
+use wgpt::engine::{Engine, Generation, GenerationRequest};
 use wgpt::text::Message;
 
 use super::figures::Figures;
-use super::hub;
 use super::interrupt::Interrupt;
-use super::model_path::ModelSource;
+use super::loading;
 use super::prompt::PromptError;
 use super::run_args::RunArgs;
 use super::run_options::{OutputOptions, RunOptions, Verbosity};
-use super::terminal::{byte_bar, note};
+use super::terminal::{self, note};
+use super::wrong_usage;
 
 /// Runs the command to its end. The exit code is that of a signal if one ended the generation.
 ///
 /// # Errors
 /// The prompt or the model cannot be read, the device cannot run it, or stdout cannot be written.
 pub fn execute(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let options = RunOptions::resolve(args).unwrap_or_else(|error| wrong_usage(&error));
+    let options = RunOptions::resolve(args).unwrap_or_else(|error| wrong_usage("run", &error));
     let interrupt = Interrupt::install().context("cannot listen for Ctrl-C")?;
-    let prompt = match options.prompt.clone().read() {
-        Err(error @ PromptError::Missing) => wrong_usage(&error),
+    let prompt = match options.prompt.clone().read("prompt") {
+        Err(error @ PromptError::Missing) => wrong_usage("run", &error),
         read => read?,
     };
-    let path = find_model(&options)?;
-    let mut engine = load(&path, &options)?;
+    let quiet = options.output.is_quiet();
+    let path = loading::find_model(&options.model, quiet)?;
+    let mut engine = loading::load(&path, &options.engine, quiet)?;
     let request = GenerationRequest { interrupt: Some(interrupt.stop_flag()), ..request(&engine, &options, prompt)? };
 
     let mut output = TextOutput::new(options.output);
@@ -48,48 +47,6 @@ pub fn execute(args: RunArgs) -> anyhow::Result<ExitCode> {
     };
     report(&path, &engine, &generation, &options)?;
     Ok(interrupt.exit_code().unwrap_or(ExitCode::SUCCESS))
-}
-
-/// Ends the process as clap does for the mistakes that it finds itself.
-fn wrong_usage(error: &impl std::fmt::Display) -> ! {
-    let mut command = super::Cli::command();
-    command.build();
-    // Always found: it is the command that is running.
-    let run = command.find_subcommand_mut("run");
-    let error = run.map(|run| run.error(ErrorKind::ValueValidation, error));
-    error.unwrap_or_else(|| clap::Error::new(ErrorKind::ValueValidation)).exit()
-}
-
-fn find_model(options: &RunOptions) -> anyhow::Result<PathBuf> {
-    match ModelSource::parse(&options.model)? {
-        ModelSource::Local(path) => Ok(path),
-        ModelSource::Hub(model) => Ok(hub::fetch(&model, options.output.is_quiet())?),
-    }
-}
-
-fn load(path: &Path, options: &RunOptions) -> anyhow::Result<Engine> {
-    let quiet = options.output.is_quiet();
-    let mut bar = byte_bar(0, "loading", true);
-    let loaded = Engine::load(path, &options.engine, &mut |progress| match progress {
-        LoadProgress::Opened { bytes } => bar = byte_bar(bytes, "loading", quiet),
-        LoadProgress::Uploaded { bytes } => bar.set_position(bytes),
-        LoadProgress::Ready => bar.finish_and_clear(),
-    });
-    bar.finish_and_clear();
-    let engine = loaded?;
-    if !quiet {
-        let info = engine.info();
-        info.warnings.iter().for_each(|warning| note(&format!("wgpt: {warning}")));
-        if let Some(notice) = device_notice(&info.device) {
-            note(&format!("wgpt: {notice}"));
-        }
-    }
-    Ok(engine)
-}
-
-/// What the user should know about the device, such as that it is a CPU.
-fn device_notice(device: &wgpt::gpu::DeviceInfo) -> Option<String> {
-    device.notice.as_ref().map(|notice| format!("running on {}, {notice}", device.name))
 }
 
 /// The request with the prompt as the model expects it: in its chat template, unless it has none or `--raw` is given.
@@ -126,12 +83,7 @@ fn report(path: &Path, engine: &Engine, generation: &Generation, options: &RunOp
     let verbose = options.output.verbosity == Verbosity::Verbose;
     let figures = Figures { path, model: engine.info(), generation, seed: options.seed, verbose };
     if options.output.json {
-        let mut line = serde_json::to_string(&figures.to_json())?;
-        line.push('\n');
-        match io::stdout().lock().write_all(line.as_bytes()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            written => written.context("cannot write to stdout")?,
-        }
+        terminal::print_json(&figures.to_json())?;
     }
     if !options.output.is_quiet() {
         note(&format!("\n{}", figures.to_string().trim_end()));

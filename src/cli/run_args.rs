@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use wgpt::engine::KvType;
-use wgpt::gpu::Backend;
+
+use super::device_args::{DeviceArgs, parse_tokens};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,22 +73,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub sampling: SamplingArgs,
 
-    /// Prompt tokens that one step computes [default: chosen for the device]. `-ub N` is the same
-    #[arg(short = 'b', long, visible_aliases = ["batch-size", "ubatch-size"], value_name = "N")]
-    #[arg(value_parser = parse_tokens, allow_negative_numbers = true, help_heading = "Device")]
-    pub chunk_size: Option<u32>,
-
-    /// Type of the KV cache: f16 takes half the memory of f32
-    #[arg(long, visible_alias = "cache-type", value_name = "f32|f16", default_value = "f16", help_heading = "Device")]
-    pub kv_type: KvType,
-
-    /// A device of `wgpt devices`, by its index or a part of its name; `-dev DEVICE` is the same
-    #[arg(long, value_name = "DEVICE", help_heading = "Device")]
-    pub device: Option<String>,
-
-    /// Take only devices of this backend
-    #[arg(long, value_name = "vulkan|metal|dx12|gl", help_heading = "Device")]
-    pub backend: Option<Backend>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
 
     /// Print one JSON object at the end instead of the text as it comes
     #[arg(long, help_heading = "Output")]
@@ -150,11 +136,6 @@ pub struct SamplingArgs {
 pub enum Seed {
     Random,
     Fixed(u64),
-}
-
-fn parse_tokens(text: &str) -> Result<u32, String> {
-    let tokens = text.parse().ok().filter(|&tokens| tokens > 0);
-    tokens.ok_or_else(|| "use a number of tokens, 1 or more, or leave the flag out".to_owned())
 }
 
 fn parse_top_k(text: &str) -> Result<usize, String> {

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 
 use wgpt::engine::EngineOptions;
 use wgpt::engine::sampler::{OptionsError, SamplingOptions};
-use wgpt::gpu::DeviceSelector;
 
 use super::prompt::PromptSource;
 use super::run_args::{RunArgs, SamplingArgs, Seed};
@@ -77,13 +76,7 @@ impl RunOptions {
             prompt: PromptSource::resolve(args.prompt, args.prompt_flag, args.file),
             system: args.system,
             raw: args.raw,
-            engine: EngineOptions {
-                device: DeviceSelector { device: args.device, backend: args.backend },
-                context: args.ctx_size,
-                chunk_size: args.chunk_size,
-                kv_type: args.kv_type,
-                ..EngineOptions::default()
-            },
+            engine: EngineOptions { context: args.ctx_size, ..args.device.engine_options() },
             // -1, the only value that is no u32, is "no limit".
             max_new_tokens: u32::try_from(args.predict).ok(),
             stop: args.stop,

@@ -3,12 +3,38 @@
 use std::fmt::Display;
 use std::io::Write;
 
+use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Prints a line on stderr. Unlike `eprintln!` it does not panic when stderr is closed.
 pub fn note(line: &str) {
     // Nobody is left to tell when stderr itself fails.
     let _ = writeln!(std::io::stderr(), "{}", escaped(line, &['\n']));
+}
+
+/// Shows a part of a line on stderr at once.
+pub fn progress(text: &str) {
+    let mut stderr = std::io::stderr();
+    let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+}
+
+/// Prints a text on stdout; a reader who has seen enough of it is no error.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to stdout"),
+    }
+}
+
+/// Prints a JSON value as a line on stdout.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json(value: &serde_json::Value) -> anyhow::Result<()> {
+    print(&format!("{value}\n"))
 }
 
 /// A name from a file or from the hub, with its control characters spelled out: they could command the terminal.

@@ -2,6 +2,7 @@
 
 use crate::gpu::DeviceInfo;
 use crate::model::Config;
+use crate::recording::MemoryLimits;
 
 /// Tokens of context unless asked for more: what most prompts need, at a modest cost in memory.
 const DEFAULT_CONTEXT: usize = 4096;
@@ -12,6 +13,9 @@ const MAX_CHUNK: u64 = 512;
 const MIN_CHUNK: u64 = 32;
 /// On a CPU that emulates a GPU.
 const SOFTWARE_CHUNK: usize = 128;
+
+/// The most logits of a scoring step: they are there twice, on the device and where the host reads them.
+const MAX_LOGITS_BYTES: u64 = 256 << 20;
 
 /// Tokens of a sequence.
 pub(super) fn context(config: &Config) -> usize {
@@ -31,6 +35,12 @@ pub(super) fn chunk(config: &Config, device: &DeviceInfo) -> usize {
     let chunk = 2 * rate / flops_per_token(config).max(1);
     let power = if chunk == 0 { 1 } else { 1 << chunk.ilog2() };
     u64::clamp(power, MIN_CHUNK, MAX_CHUNK) as usize
+}
+
+/// Rows of logits of a step that scores a text.
+pub(super) fn scoring_rows(config: &Config, limits: MemoryLimits) -> usize {
+    let bytes = limits.max_binding.min(MAX_LOGITS_BYTES);
+    (bytes / (4 * config.vocabulary as u64).max(1)).max(1) as usize
 }
 
 /// Multiplications and additions of the linear layers for one token, without the LM head.

@@ -26,6 +26,11 @@ pub enum EngineError {
     Sample(#[from] SampleError),
     #[error(transparent)]
     Sampling(#[from] OptionsError),
+    #[error(
+        "a window to score has {tokens} tokens and is to be scored from token {first}; at least one token must stand before \
+         that one"
+    )]
+    Window { tokens: usize, first: usize },
     #[error("the prompt is empty; give it some text")]
     EmptyPrompt,
     #[error("{name} is 0; use 1 or more")]

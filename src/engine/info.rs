@@ -16,6 +16,8 @@ pub struct ModelInfo {
     pub parameters: u64,
     /// `Q4_K_M`, `BF16`, ...
     pub quantisation: String,
+    /// Tokens that the model knows: logits of a row.
+    pub vocabulary: usize,
     /// Tokens of a sequence.
     pub context: u32,
     /// Tokens of a prefill chunk.

@@ -26,6 +26,9 @@ pub struct EngineOptions {
     /// How long the device may take for one submit before it counts as hung; `None`: a minute, or twenty on a software
     /// device.
     pub stall_limit: Option<Duration>,
+    /// Makes room for the logits of every token of a step, so that [`Engine::score`] takes whole chunks. Chunks are made
+    /// smaller where their logits would be too large.
+    pub scoring: bool,
 }
 
 impl Default for EngineOptions {
@@ -37,6 +40,7 @@ impl Default for EngineOptions {
             kv_type: KvType::F16,
             max_sequences: 1,
             stall_limit: None,
+            scoring: false,
         }
     }
 }
@@ -118,13 +122,17 @@ impl Engine {
             Some(chunk) => (chunk as usize).min(context),
             None => capacity::chunk(&config, &device).min(context),
         };
+        let chunk = match options.scoring {
+            true => chunk.min(capacity::scoring_rows(&config, executor.memory_limits())),
+            false => chunk,
+        };
         let sequences = options.max_sequences as usize;
         let step_tokens = chunk + sequences - 1;
         let model_options = ModelOptions {
             context,
             sequences,
             step_tokens,
-            logits_rows: sequences,
+            logits_rows: if options.scoring { sequences.max(chunk) } else { sequences },
             kv_type: options.kv_type,
             selection,
             available_memory: capacity::available_memory(&device),
@@ -132,7 +140,8 @@ impl Engine {
         let mut model = Model::load(executor.as_mut(), &checkpoint, config, model_options, &mut |bytes| {
             progress(LoadProgress::Uploaded { bytes });
         })?;
-        for (tokens, greedy) in [(1, true), (1, false), (chunk, true)] {
+        let shapes = [(1, true), (1, false), (chunk, true)];
+        for (tokens, greedy) in shapes.into_iter().filter(|_| !options.scoring) {
             model.warm_up(executor.as_mut(), tokens, greedy)?;
         }
         let scheduler = Scheduler::new(Limits {
@@ -148,6 +157,7 @@ impl Engine {
             architecture: model.config().architecture.clone(),
             parameters: info::parameters(&checkpoint),
             quantisation: info::quantisation(&checkpoint),
+            vocabulary: model.config().vocabulary,
             context: context as u32,
             chunk_size: chunk as u32,
             device,

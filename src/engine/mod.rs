@@ -7,6 +7,7 @@ mod generation;
 mod info;
 mod load;
 pub mod sampler;
+pub mod scoring;
 
 pub use device::EngineDevice;
 pub use error::EngineError;

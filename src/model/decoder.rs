@@ -239,11 +239,16 @@ impl Model {
         Ok(executor.read(self.scratch.tokens, bytemuck::cast_slice_mut(tokens))?)
     }
 
-    /// One row of logits, `[vocabulary]`.
+    /// Rows of logits that a step can compute.
+    pub fn logits_rows(&self) -> usize {
+        self.options.logits_rows
+    }
+
+    /// As many rows of logits as fit in `logits`, `[rows][vocabulary]`, from row `row` on.
     pub fn read_logits(&self, executor: &mut dyn Executor, row: usize, logits: &mut [f32]) -> Result<(), ModelError> {
-        let bytes = 4 * self.config.vocabulary as u64;
+        let first = row as u64 * 4 * self.config.vocabulary as u64;
         let all = self.scratch.logits;
-        let slice = Slice { buffer: all.buffer, offset: all.offset + row as u64 * bytes, size: bytes };
+        let slice = Slice { buffer: all.buffer, offset: all.offset + first, size: all.size.saturating_sub(first) };
         Ok(executor.read(slice, bytemuck::cast_slice_mut(logits))?)
     }
 

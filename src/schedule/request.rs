@@ -39,7 +39,7 @@ pub struct Request {
     tokens: Vec<u32>,
     prompt_len: usize,
     max_new_tokens: usize,
-    all_logits: bool,
+    logits_from: Option<usize>,
     state: RequestState,
     num_computed: usize,
     num_in_flight: usize,
@@ -53,7 +53,7 @@ impl Request {
             prompt_len: prompt.len(),
             tokens: prompt,
             max_new_tokens,
-            all_logits: false,
+            logits_from: None,
             state: RequestState::Waiting,
             num_computed: 0,
             num_in_flight: 0,
@@ -62,8 +62,13 @@ impl Request {
     }
 
     /// Asks for the logits of every position, not only of the last one: this is how a text is scored.
-    pub fn with_all_logits(mut self) -> Self {
-        self.all_logits = true;
+    pub fn with_all_logits(self) -> Self {
+        self.with_logits_from(0)
+    }
+
+    /// Asks for the logits of position `first` and all after it; the last one's are computed in any case.
+    pub fn with_logits_from(mut self, first: usize) -> Self {
+        self.logits_from = Some(first);
         self
     }
 
@@ -87,9 +92,9 @@ impl Request {
         self.max_new_tokens
     }
 
-    /// Whether the logits of all positions are wanted.
-    pub fn all_logits(&self) -> bool {
-        self.all_logits
+    /// The position from which on all logits are wanted; `None` where only the last one's are.
+    pub fn logits_from(&self) -> Option<usize> {
+        self.logits_from
     }
 
     /// Where the request stands.

@@ -431,12 +431,14 @@ impl Sequence {
         let request = &mut self.request;
         let first = request.num_computed();
         let last = first + tokens;
-        let logits = if request.all_logits() {
-            LogitsWanted::From(request.num_scored().saturating_sub(first))
-        } else if last == request.tokens().len() {
-            LogitsWanted::Last
-        } else {
-            LogitsWanted::None
+        let ends = last == request.tokens().len();
+        let logits = match request.logits_from() {
+            Some(from) => {
+                let from = from.max(request.num_scored());
+                LogitsWanted::From(if ends { from.min(last - 1) } else { from }.saturating_sub(first))
+            }
+            None if ends => LogitsWanted::Last,
+            None => LogitsWanted::None,
         };
         let tokens_now = &request.tokens()[first..last];
         let pages = self.pages.as_slice();

@@ -120,6 +120,11 @@ impl Tokenizer {
         self.special.bos
     }
 
+    /// What `encode` puts before a text when asked to add special tokens: BOS, or nothing.
+    pub fn prefix(&self) -> &[u32] {
+        &self.special.prefix
+    }
+
     /// The end-of-sequence token.
     pub fn eos(&self) -> Option<u32> {
         self.special.eos

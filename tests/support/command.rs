@@ -1,7 +1,8 @@
 //! The `wgpt` binary as a process, free of what the tester's environment sets.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 
@@ -38,6 +39,28 @@ pub fn std_wgpt(arguments: &[&str]) -> std::process::Command {
     });
     command.args(arguments).stdin(std::process::Stdio::null());
     command
+}
+
+/// Sends a signal such as `-INT`.
+pub fn send(signal: &str, child: &Child) {
+    let status =
+        std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+    assert!(status.success());
+}
+
+/// Waits for the end of a process that should end soon.
+pub fn wait(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match child.try_wait().expect("a child") {
+            Some(status) => return status,
+            None if Instant::now() > deadline => {
+                child.kill().expect("killed");
+                panic!("wgpt did not end");
+            }
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
 }
 
 /// The folder of the tiny chat model, which knows a few questions and their answers by heart.

@@ -1,0 +1,44 @@
+//! The flags about the device and how it is used, which every command that runs a model has.
+
+use clap::Args;
+use wgpt::engine::{EngineOptions, KvType};
+use wgpt::gpu::{Backend, DeviceSelector};
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Device")]
+pub struct DeviceArgs {
+    /// Prompt tokens that one step computes [default: chosen for the device]. `-ub N` is the same
+    #[arg(short = 'b', long, visible_aliases = ["batch-size", "ubatch-size"], value_name = "N")]
+    #[arg(value_parser = parse_tokens, allow_negative_numbers = true)]
+    chunk_size: Option<u32>,
+
+    /// Type of the KV cache: f16 takes half the memory of f32
+    #[arg(long, visible_alias = "cache-type", value_name = "f32|f16", default_value = "f16")]
+    kv_type: KvType,
+
+    /// A device of `wgpt devices`, by its index or a part of its name; `-dev DEVICE` is the same
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+
+    /// Take only devices of this backend
+    #[arg(long, value_name = "vulkan|metal|dx12|gl")]
+    backend: Option<Backend>,
+}
+
+impl DeviceArgs {
+    /// What the flags ask for; the rest as the library has it.
+    pub fn engine_options(self) -> EngineOptions {
+        EngineOptions {
+            device: DeviceSelector { device: self.device, backend: self.backend },
+            chunk_size: self.chunk_size,
+            kv_type: self.kv_type,
+            ..EngineOptions::default()
+        }
+    }
+}
+
+/// A number of tokens.
+pub fn parse_tokens(text: &str) -> Result<u32, String> {
+    let tokens = text.parse().ok().filter(|&tokens| tokens > 0);
+    tokens.ok_or_else(|| "use a number of tokens, 1 or more, or leave the flag out".to_owned())
+}
