@@ -17,6 +17,7 @@ mod models_bad;
 mod models_real;
 mod models_tiny;
 mod parity;
+mod radv;
 mod sampler;
 mod scheduler;
 mod shaders;
