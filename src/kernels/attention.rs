@@ -130,7 +130,7 @@ struct TileShape {
 impl TileShape {
     fn for_head_dim(head_dim: u32) -> TileShape {
         match head_dim {
-            0..=64 => TileShape { rows: 16, keys: 16, workgroup: 64 },
+            0..=64 => TileShape { rows: 16, keys: 16, workgroup: 128 },
             65..=128 => TileShape { rows: 8, keys: 16, workgroup: 128 },
             _ => TileShape { rows: 8, keys: 4, workgroup: 64 },
         }
