@@ -2,18 +2,23 @@
 // A row is a (token, query head) of one KV head; a workgroup takes R rows and walks the keys C at a time with the online
 // softmax of Milakov & Gimelshein 2018, as FlashAttention does. R rows x WG / R threads. Mirrors kernels/attention.rs.
 import package::constants::{D, R, C, WG, PAGE};
-import package::shared::attention_io::{params, sequences, tiles, page_table, q, k_cache, v_cache, out, unpack};
+import package::shared::attention_io::{params, sequences, tiles, page_table, q, k_cache, v_cache, out, Cached, unpack};
 import package::shared::kv_cache::{kv_index, kv_slot};
 
+const_assert PAGE % C == 0u;                    // the keys of a step lie on one page
 const D4: u32 = D / 4u;
 const THREADS: u32 = WG / R;                    // threads a row
-const ACC: u32 = (D4 + THREADS - 1u) / THREADS; // vectors of the output a thread holds
-const KV_STRIDE: u32 = D4 + 1u;                 // padded, so that keys fall into different banks
+const LOADS: u32 = (C * D4 + WG - 1u) / WG;     // vectors of K, and of V, that a thread loads in a step
+const KEYS: u32 = (C + THREADS - 1u) / THREADS; // keys that a thread scores
+const ACC: u32 = (D4 + THREADS - 1u) / THREADS; // vectors of the output that a thread holds; those beyond D4 are for nothing
+const Q_STRIDE: u32 = D4 + 1u;                  // padded, so that rows fall into different banks
+const KV_STRIDE: u32 = ACC * THREADS + 1u;      // and keys
 const MASKED: f32 = -3.0e38;
 
-var<workgroup> q_tile: array<vec4<f32>, R * D4>;
+var<workgroup> q_tile: array<vec4<f32>, R * Q_STRIDE>;
 var<workgroup> kv_tile: array<vec4<f32>, C * KV_STRIDE>; // K, then V of the same keys
-var<workgroup> scores: array<f32, R * C>;
+var<workgroup> peaks: array<f32, WG>;                    // of each thread's scores
+var<workgroup> weights: array<f32, R * C>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -26,11 +31,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     for (var i = thread; i < R * params.dim4; i += WG) {
         let row = tile.y + min(i / D4, rows - 1u);
         let head = (sequence.row0 + row / ratio) * params.heads + kv_head * ratio + row % ratio;
-        q_tile[i] = params.scale * q[head * D4 + i % D4];
+        q_tile[(i / D4) * Q_STRIDE + i % D4] = params.scale * q[head * D4 + i % D4];
     }
 
     let row = thread / THREADS;
     let lane = thread % THREADS;
+    let own = lane % C; // first of the keys that it scores; where there are more threads than keys, some do so for nothing
     let position = sequence.position0 + (tile.y + min(row, rows - 1u)) / ratio;
     let first_position = sequence.position0 + tile.y / ratio;
     let last_position = sequence.position0 + (tile.y + rows - 1u) / ratio;
@@ -44,46 +50,72 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     var total = 0.0;
     var acc: array<vec4<f32>, ACC>;
     for (var key0 = first_key; key0 <= last_position; key0 += C) {
-        workgroupBarrier();
-        for (var i = thread; i < params.keys * D4; i += WG) {
-            let key = min(key0 + i / D4, last_position);
-            let slot = kv_slot(page_table[sequence.page_row * params.page_stride + key / PAGE], key);
-            kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(k_cache[kv_index(slot, params.kv_heads, kv_head, D4) + i % D4]);
+        // All loads first, so that they are under way together.
+        let page = page_table[sequence.page_row * params.page_stride + key0 / PAGE];
+        var keys: array<Cached, LOADS>;
+        var values: array<Cached, LOADS>;
+        for (var load = 0u; load < LOADS; load++) {
+            let i = load * WG + thread;
+            let slot = kv_slot(page, min(key0 + i / D4, last_position));
+            let at = kv_index(slot, params.kv_heads, kv_head, D4) + i % D4;
+            keys[load] = k_cache[at];
+            values[load] = v_cache[at];
         }
         workgroupBarrier();
-        for (var c = lane; c < params.keys; c += THREADS) {
-            var score = 0.0;
-            for (var d = 0u; d < params.dim4; d++) {
-                score += dot(q_tile[row * D4 + d], kv_tile[c * KV_STRIDE + d]);
+        for (var load = 0u; load < LOADS; load++) {
+            let i = load * WG + thread;
+            if C * D4 % WG == 0u || i < C * D4 {
+                kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(keys[load]);
             }
-            let key = key0 + c;
-            let hidden = key > position || (params.window > 0u && key + params.window <= position);
-            scores[row * C + c] = select(score, MASKED, hidden);
         }
         workgroupBarrier();
-        for (var i = thread; i < params.keys * D4; i += WG) {
-            let key = min(key0 + i / D4, last_position);
-            let slot = kv_slot(page_table[sequence.page_row * params.page_stride + key / PAGE], key);
-            kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(v_cache[kv_index(slot, params.kv_heads, kv_head, D4) + i % D4]);
+        var scores: array<f32, KEYS>;
+        for (var d = 0u; d < params.dim4; d++) {
+            let a = q_tile[row * Q_STRIDE + d];
+            for (var n = 0u; n < KEYS; n++) {
+                scores[n] += dot(a, kv_tile[(own + n * THREADS) * KV_STRIDE + d]);
+            }
         }
-        var new_peak = peak;
-        for (var c = 0u; c < params.keys; c++) {
-            new_peak = max(new_peak, scores[row * C + c]);
+        var new_peak = MASKED;
+        for (var n = 0u; n < KEYS; n++) {
+            let key = key0 + own + n * THREADS;
+            let hidden = key > position || (params.window > 0u && key + params.window <= position);
+            scores[n] = select(scores[n], MASKED, hidden);
+            new_peak = max(new_peak, scores[n]);
+        }
+        peaks[thread] = new_peak;
+        workgroupBarrier();
+        for (var load = 0u; load < LOADS; load++) {
+            let i = load * WG + thread;
+            if C * D4 % WG == 0u || i < C * D4 {
+                kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(values[load]);
+            }
+        }
+        new_peak = peak;
+        for (var t = 0u; t < THREADS; t++) {
+            new_peak = max(new_peak, peaks[row * THREADS + t]);
         }
         let shrink = exp(peak - new_peak);
         peak = new_peak;
+        for (var n = 0u; n < KEYS; n++) {
+            if lane < C {
+                // A tile may be masked for one row and not for its neighbour: its weights are 0 then, not exp(0).
+                weights[row * C + own + n * THREADS] = select(exp(scores[n] - peak), 0.0, scores[n] == MASKED);
+            }
+        }
         total *= shrink;
         for (var a = 0u; a < ACC; a++) {
             acc[a] *= shrink;
         }
         workgroupBarrier();
-        for (var c = 0u; c < params.keys; c++) {
-            let score = scores[row * C + c];
-            // A tile may be masked for one row and not for its neighbour: its weights are 0 then, not exp(0).
-            let p = select(exp(score - peak), 0.0, score == MASKED);
-            total += p;
-            for (var a = 0u; a < ACC; a++) {
-                acc[a] += p * kv_tile[c * KV_STRIDE + min(lane + a * THREADS, D4 - 1u)];
+        for (var c0 = 0u; c0 < params.keys; c0 += 2u) {
+            for (var i = 0u; i < 2u; i++) {
+                let c = c0 + i;
+                let p = weights[row * C + c];
+                total += p;
+                for (var a = 0u; a < ACC; a++) {
+                    acc[a] += p * kv_tile[c * KV_STRIDE + lane + a * THREADS];
+                }
             }
         }
     }

@@ -1,5 +1,5 @@
 // y = x W^T (+ bias): x [m, k], W [n, k], y [m, n] in a wider row. A workgroup of 16 x 16 threads makes a tile of
-// 16 TM rows by 16 TN columns, TM x TN outputs a thread, from BK elements of k at a time in workgroup memory.
+// 16 TM rows by 16 TN columns, TM x TN outputs a thread, from a group of 32 elements of k at a time in workgroup memory.
 // Mirrors kernels/matmul.rs.
 import package::weights::{load_group, dequantize};
 import package::shared::linear_io::{params, store};
@@ -10,25 +10,13 @@ import package::constants::{TM, TN};
 const WG: u32 = 256u;
 const BM: u32 = 16u * TM;
 const BN: u32 = 16u * TN;
-const BK: u32 = 16u;
-// k-major with a column of padding, so that threads of one row of the tile hit different banks.
-const XS: u32 = BM + 1u;
-const WS: u32 = BN + 1u;
-var<workgroup> x_tile: array<f32, BK * XS>;
-var<workgroup> w_tile: array<f32, BK * WS>;
+const BK4: u32 = 8u; // vectors of a group
+var<workgroup> x_tile: array<vec4<f32>, BM * BK4>;
+var<workgroup> w_tile: array<vec4<f32>, BN * BK4>;
 
-fn store_x(row: u32, k: u32, v: vec4<f32>) {
-    x_tile[k * XS + row] = v.x;
-    x_tile[(k + 1u) * XS + row] = v.y;
-    x_tile[(k + 2u) * XS + row] = v.z;
-    x_tile[(k + 3u) * XS + row] = v.w;
-}
-
-fn store_w(row: u32, k: u32, v: vec4<f32>) {
-    w_tile[k * WS + row] = v.x;
-    w_tile[(k + 1u) * WS + row] = v.y;
-    w_tile[(k + 2u) * WS + row] = v.z;
-    w_tile[(k + 3u) * WS + row] = v.w;
+// Where a tile has vector k4 of a row: turned by the row, so that threads of neighbouring rows hit different banks.
+fn place(row: u32, k4: u32) -> u32 {
+    return row * BK4 + (k4 ^ (row % BK4));
 }
 
 @compute @workgroup_size(16, 16)
@@ -40,32 +28,36 @@ fn main(
     let row0 = wg.x * BM;
     let column0 = wg.y * BN;
     let groups = params.k / 32u;
+    let depth = params.k / (4u * groups); // BK4, unseen by compilers: unrolled, the loop takes some drivers seconds to compile
     var sums: array<f32, TM * TN>;
-    for (var k0 = 0u; k0 < params.k; k0 += BK) {
-        for (var i = thread; i < BM * (BK / 4u); i += WG) {
-            let row = min(row0 + i / (BK / 4u), params.m - 1u);
-            let k = (i % (BK / 4u)) * 4u;
-            store_x(i / (BK / 4u), k, x[(row * params.k + k0 + k) / 4u]);
+    for (var group = 0u; group < groups; group++) {
+        for (var turn = 0u; turn < BM * BK4 / WG; turn++) {
+            let i = turn * WG + thread;
+            let row = min(row0 + i / BK4, params.m - 1u);
+            x_tile[place(i / BK4, i % BK4)] = x[(row * groups + group) * BK4 + i % BK4];
         }
-        for (var i = thread; i < BN * (BK / 8u); i += WG) {
-            let column = min(column0 + i / (BK / 8u), params.n - 1u);
-            let part = k0 / 8u + i % (BK / 8u);
-            let w = dequantize(load_group(column, part / 4u, groups), part % 4u);
-            store_w(i / (BK / 8u), (i % (BK / 8u)) * 8u, w.lo);
-            store_w(i / (BK / 8u), (i % (BK / 8u)) * 8u + 4u, w.hi);
+        // A group's weights are four parts of eight: in a tile of 64 columns a part for each thread.
+        if BN * 4u >= WG || thread < BN * 4u {
+            let part = thread % 4u;
+            let column = thread / 4u;
+            let w = dequantize(load_group(min(column0 + column, params.n - 1u), group, groups), part);
+            w_tile[place(column, 2u * part)] = w.lo;
+            w_tile[place(column, 2u * part + 1u)] = w.hi;
         }
         workgroupBarrier();
-        // A trip count that compilers cannot see: unrolled, this takes some drivers seconds to compile.
-        let depth = min(BK, params.k - k0);
-        for (var k = 0u; k < depth; k++) {
-            var a: array<f32, TM>;
+        for (var k4 = 0u; k4 < depth; k4++) {
+            // Rows 16 apart are turned alike.
+            let a0 = place(local.y, k4);
+            let b0 = place(local.x, k4);
+            var a: array<vec4<f32>, TM>;
             for (var i = 0u; i < TM; i++) {
-                a[i] = x_tile[k * XS + local.y + 16u * i];
+                a[i] = x_tile[a0 + 16u * BK4 * i];
             }
             for (var j = 0u; j < TN; j++) {
-                let b = w_tile[k * WS + local.x + 16u * j];
+                let b = w_tile[b0 + 16u * BK4 * j];
                 for (var i = 0u; i < TM; i++) {
-                    sums[i * TN + j] = fma(a[i], b, sums[i * TN + j]);
+                    let sum = sums[i * TN + j];
+                    sums[i * TN + j] = fma(a[i].w, b.w, fma(a[i].z, b.z, fma(a[i].y, b.y, fma(a[i].x, b.x, sum))));
                 }
             }
         }

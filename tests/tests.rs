@@ -18,6 +18,7 @@ mod models_real;
 mod models_tiny;
 mod parity;
 mod perplexity;
+mod radv;
 mod sampler;
 mod scheduler;
 mod shaders;

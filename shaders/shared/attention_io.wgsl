@@ -19,11 +19,13 @@ struct Sequence {
     page_row: u32, // its row of the page table
 }
 
+// Four elements as the cache holds them.
+@if(kv_f16) alias Cached = vec2<u32>;
+@if(!kv_f16) alias Cached = vec4<f32>;
+
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
-@if(kv_f16) @group(0) @binding(1) var<storage, read> k_cache: array<vec2<u32>>;
-@if(kv_f16) @group(0) @binding(2) var<storage, read> v_cache: array<vec2<u32>>;
-@if(!kv_f16) @group(0) @binding(1) var<storage, read> k_cache: array<vec4<f32>>;
-@if(!kv_f16) @group(0) @binding(2) var<storage, read> v_cache: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> k_cache: array<Cached>;
+@group(0) @binding(2) var<storage, read> v_cache: array<Cached>;
 @group(0) @binding(3) var<storage, read> page_table: array<u32>;
 @group(0) @binding(4) var<storage, read> sequences: array<Sequence>;
 @group(0) @binding(5) var<storage, read> tiles: array<vec2<u32>>; // (sequence, first row within it)

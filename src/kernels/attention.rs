@@ -122,7 +122,7 @@ impl AttentionPath {
 struct TileShape {
     /// Query rows of a workgroup.
     rows: u32,
-    /// Keys of a step.
+    /// Keys of a step: a divisor of [`PAGE_SIZE`], so that they lie on one page.
     keys: u32,
     workgroup: u32,
 }
@@ -130,8 +130,8 @@ struct TileShape {
 impl TileShape {
     fn for_head_dim(head_dim: u32) -> TileShape {
         match head_dim {
-            0..=64 => TileShape { rows: 16, keys: 16, workgroup: 64 },
-            65..=128 => TileShape { rows: 8, keys: 16, workgroup: 64 },
+            0..=64 => TileShape { rows: 16, keys: 16, workgroup: 128 },
+            65..=128 => TileShape { rows: 8, keys: 16, workgroup: 128 },
             _ => TileShape { rows: 8, keys: 4, workgroup: 64 },
         }
     }
