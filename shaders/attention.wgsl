@@ -1,6 +1,7 @@
 // Causal softmax attention of a tile of query rows over the cached keys and values, read through the page table.
 // A row is a (token, query head) of one KV head; a workgroup takes R rows and walks the keys C at a time with the online
-// softmax of Milakov & Gimelshein 2018, as FlashAttention does. R rows x WG / R threads. Mirrors kernels/attention.rs.
+// softmax of Milakov & Gimelshein 2018, as FlashAttention does. R rows x WG / R threads. Keys are cut at multiples of C, and a
+// row touches only those that it sees, so that its sums do not depend on the other rows. Mirrors kernels/attention.rs.
 import package::constants::{D, R, C, WG, PAGE};
 import package::shared::attention_io::{params, sequences, tiles, page_table, q, k_cache, v_cache, out, unpack};
 import package::shared::kv_cache::{kv_index, kv_slot};
@@ -9,7 +10,7 @@ const D4: u32 = D / 4u;
 const THREADS: u32 = WG / R;                    // threads a row
 const ACC: u32 = (D4 + THREADS - 1u) / THREADS; // vectors of the output a thread holds
 const KV_STRIDE: u32 = D4 + 1u;                 // padded, so that keys fall into different banks
-const MASKED: f32 = -3.0e38;
+const LOWEST: f32 = -3.0e38;
 
 var<workgroup> q_tile: array<vec4<f32>, R * D4>;
 var<workgroup> kv_tile: array<vec4<f32>, C * KV_STRIDE>; // K, then V of the same keys
@@ -39,8 +40,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         first_key = first_position + 1u - params.window;
     }
     first_key -= first_key % C;
+    let first_seen = select(0u, position + 1u - min(params.window, position + 1u), params.window > 0u);
 
-    var peak = MASKED;
+    var peak = LOWEST;
     var total = 0.0;
     var acc: array<vec4<f32>, ACC>;
     for (var key0 = first_key; key0 <= last_position; key0 += C) {
@@ -51,14 +53,15 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
             kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(k_cache[kv_index(slot, params.kv_heads, kv_head, D4) + i % D4]);
         }
         workgroupBarrier();
+        // The keys that the row sees, which may be none: it starts or ends where its neighbours do not.
+        let seen = max(key0, first_seen) - key0;
+        let seen_end = min(key0 + params.keys, max(key0, position + 1u)) - key0;
         for (var c = lane; c < params.keys; c += THREADS) {
             var score = 0.0;
             for (var d = 0u; d < params.dim4; d++) {
                 score += dot(q_tile[row * D4 + d], kv_tile[c * KV_STRIDE + d]);
             }
-            let key = key0 + c;
-            let hidden = key > position || (params.window > 0u && key + params.window <= position);
-            scores[row * C + c] = select(score, MASKED, hidden);
+            scores[row * C + c] = score;
         }
         workgroupBarrier();
         for (var i = thread; i < params.keys * D4; i += WG) {
@@ -67,20 +70,19 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
             kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(v_cache[kv_index(slot, params.kv_heads, kv_head, D4) + i % D4]);
         }
         var new_peak = peak;
-        for (var c = 0u; c < params.keys; c++) {
+        for (var c = seen; c < seen_end; c++) {
             new_peak = max(new_peak, scores[row * C + c]);
         }
-        let shrink = exp(peak - new_peak);
+        // exp(0) need not be 1 exactly.
+        let shrink = select(exp(peak - new_peak), 1.0, peak == new_peak);
         peak = new_peak;
         total *= shrink;
         for (var a = 0u; a < ACC; a++) {
             acc[a] *= shrink;
         }
         workgroupBarrier();
-        for (var c = 0u; c < params.keys; c++) {
-            let score = scores[row * C + c];
-            // A tile may be masked for one row and not for its neighbour: its weights are 0 then, not exp(0).
-            let p = select(exp(score - peak), 0.0, score == MASKED);
+        for (var c = seen; c < seen_end; c++) {
+            let p = exp(scores[row * C + c] - peak);
             total += p;
             for (var a = 0u; a < ACC; a++) {
                 acc[a] += p * kv_tile[c * KV_STRIDE + min(lane + a * THREADS, D4 - 1u)];
