@@ -82,6 +82,15 @@ pub struct RunArgs {
     #[arg(long, visible_alias = "cache-type", value_name = "f32|f16", default_value = "f16", help_heading = "Device")]
     pub kv_type: KvType,
 
+    /// Make logits the same to the bit for any chunk size; slower
+    ///
+    /// On one device and driver, the logits of a text are then the same to the bit whatever the chunk size, and in the library
+    /// also beside whatever other texts, in whatever pages of the cache, and whether their prefixes were cached or not. Each matrix is
+    /// multiplied by one kernel, for one token as for many, which costs speed: see `wgpt devices -v` for which it is. Another
+    /// device, driver or version may still give other bits.
+    #[arg(long, help_heading = "Device")]
+    pub deterministic: bool,
+
     /// A device of `wgpt devices`, by its index or a part of its name; `-dev DEVICE` is the same
     #[arg(long, value_name = "DEVICE", help_heading = "Device")]
     pub device: Option<String>,

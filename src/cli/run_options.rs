@@ -82,7 +82,8 @@ impl RunOptions {
                 context: args.ctx_size,
                 chunk_size: args.chunk_size,
                 kv_type: args.kv_type,
-                max_sequences: 1,
+                deterministic: args.deterministic,
+                ..EngineOptions::default()
             },
             // -1, the only value that is no u32, is "no limit".
             max_new_tokens: u32::try_from(args.predict).ok(),

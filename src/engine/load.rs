@@ -23,6 +23,12 @@ pub struct EngineOptions {
     pub kv_type: KvType,
     /// Sequences that run at a time.
     pub max_sequences: u32,
+    /// Makes a sequence's logits the same to the bit, on one adapter, whatever the chunk size, the other sequences, the pages
+    /// and the prefixes that it shares. Costs speed: each linear layer has one kernel for one token and for many.
+    pub deterministic: bool,
+    /// Lets a prompt start behind its longest prefix, in whole pages of 16 tokens, whose keys and values another sequence of
+    /// this engine has left in the cache. Timings of a repeated prompt want it off.
+    pub prefix_cache: bool,
 }
 
 impl Default for EngineOptions {
@@ -33,6 +39,8 @@ impl Default for EngineOptions {
             chunk_size: None,
             kv_type: KvType::F16,
             max_sequences: 1,
+            deterministic: false,
+            prefix_cache: true,
         }
     }
 }
@@ -101,6 +109,10 @@ impl Engine {
             None => capacity::chunk(&config, executor.info()).min(context),
         };
         let sequences = options.max_sequences as usize;
+        let selection = match options.deterministic {
+            true => executor.selection().deterministic(),
+            false => executor.selection(),
+        };
         let step_tokens = chunk + sequences - 1;
         let model_options = ModelOptions {
             context,
@@ -108,7 +120,7 @@ impl Engine {
             step_tokens,
             logits_rows: sequences,
             kv_type: options.kv_type,
-            selection: executor.selection(),
+            selection,
             available_memory: capacity::available_memory(executor.info()),
         };
         let mut model = Model::load(&mut executor, &checkpoint, config, model_options, &mut |bytes| {
@@ -124,7 +136,8 @@ impl Engine {
             num_pages: model.pages(),
             page_size: PAGE_SIZE,
             max_context: context,
-        })?;
+        })?
+        .share_prefixes(options.prefix_cache);
         let info = ModelInfo {
             name: info::name(&checkpoint),
             architecture: model.config().architecture.clone(),
@@ -133,6 +146,7 @@ impl Engine {
             context: context as u32,
             chunk_size: chunk as u32,
             device: executor.info().clone(),
+            kernels: selection.describe(),
             load: started.elapsed(),
             memory: model.memory(),
             warnings,
