@@ -775,7 +775,7 @@ impl World {
                 let prefix = &tokens[..tokens.len().min((index + 1) * page_size)];
                 let other = owned.insert(page, prefix);
                 assert!(
-                    other.is_none_or(|other| other == prefix && prefix.len() % page_size == 0),
+                    other.is_none_or(|other| other == prefix && prefix.len().is_multiple_of(page_size)),
                     "two texts in a page"
                 );
             }
