@@ -1,6 +1,7 @@
 // Causal softmax attention of a tile of query rows over the cached keys and values, read through the page table.
 // A row is a (token, query head) of one KV head; a workgroup takes R rows and walks the keys C at a time with the online
-// softmax of Milakov & Gimelshein 2018, as FlashAttention does. R rows x WG / R threads. Mirrors kernels/attention.rs.
+// softmax of Milakov & Gimelshein 2018, as FlashAttention does. R rows x WG / R threads. Keys are cut at multiples of C, and those
+// that a row does not see add exact zeros to it, so that its sums do not depend on the other rows. Mirrors kernels/attention.rs.
 import package::constants::{D, R, C, WG, PAGE};
 import package::shared::attention_io::{params, sequences, tiles, page_table, q, k_cache, v_cache, out, Cached, unpack};
 import package::shared::kv_cache::{kv_index, kv_slot};
@@ -95,7 +96,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         for (var t = 0u; t < THREADS; t++) {
             new_peak = max(new_peak, peaks[row * THREADS + t]);
         }
-        let shrink = exp(peak - new_peak);
+        // exp(0) need not be 1 exactly.
+        let shrink = select(exp(peak - new_peak), 1.0, peak == new_peak);
         peak = new_peak;
         for (var n = 0u; n < KEYS; n++) {
             if lane < C {

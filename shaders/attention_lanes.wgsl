@@ -1,6 +1,7 @@
 // Attention for adapters that emulate a GPU on the CPU, where the dear thing is the storage load: a workgroup is one subgroup
 // of eight lanes, a lane owns a query row and its softmax, and each lane loads one of eight keys and shares it by broadcast.
-// Goes through the keys 32 at a time; the unfinished output lies in `out`. Mirrors kernels/attention_lanes.rs.
+// Goes through the keys 32 at a time, cut at multiples of 32, so that a row's sums do not depend on the other rows; the unfinished
+// output lies in `out`. Mirrors kernels/attention_lanes.rs.
 import package::constants::{D, R, PAGE};
 import package::shared::attention_io::{params, sequences, tiles, page_table, q, k_cache, v_cache, out, unpack};
 import package::shared::kv_cache::{kv_index, kv_slot};
@@ -91,6 +92,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
     if params.window > 0u && first_position + 1u > params.window {
         first_key = first_position + 1u - params.window;
     }
+    first_key -= first_key % KEYS;
 
     var peak = MASKED;
     var total = 0.0;
@@ -115,7 +117,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
         sc = masked(sc, key0 + 16u, position);
         sd = masked(sd, key0 + 24u, position);
         let new_peak = max(peak, max(max(largest(sa), largest(sb)), max(largest(sc), largest(sd))));
-        let shrink = exp(peak - new_peak);
+        // exp(0) need not be 1 exactly.
+        let shrink = select(exp(peak - new_peak), 1.0, peak == new_peak);
         peak = new_peak;
         sa = probabilities(sa, peak);
         sb = probabilities(sb, peak);

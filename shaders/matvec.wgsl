@@ -1,5 +1,5 @@
 // y[m] = W x[m] (+ bias) for the M rows of decode, M small. A workgroup makes ROWS outputs of each; its threads split k.
-// Reads each weight once for all M rows. Mirrors kernels/matvec.rs.
+// Reads each weight once for all M rows; more rows take more workgroups along x. Mirrors kernels/matvec.rs.
 import package::weights::{load_group, dequantize};
 import package::shared::linear_io::{params, store};
 import package::constants::{WG, ROWS, M};
@@ -21,7 +21,8 @@ fn main(
     @if(subgroups) @builtin(num_subgroups) subgroups: u32,
     @if(subgroups) @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let row0 = (wg.y * grid.x + wg.x) * ROWS;
+    let m0 = wg.x * M;
+    let row0 = (wg.z * grid.y + wg.y) * ROWS;
     if row0 >= params.n {
         return;
     }
@@ -36,7 +37,7 @@ fn main(
         var lo: array<vec4<f32>, M>;
         var hi: array<vec4<f32>, M>;
         for (var m = 0u; m < M; m++) {
-            let at = min(m, params.m - 1u) * (params.k / 4u) + part * 2u;
+            let at = min(m0 + m, params.m - 1u) * (params.k / 4u) + part * 2u;
             lo[m] = x[at];
             hi[m] = x[at + 1u];
         }
@@ -71,6 +72,6 @@ fn main(
         for (var p = 0u; p < count; p++) {
             sum += partials[p * OUTPUTS + i];
         }
-        store(i % M, row0 + i / M, sum);
+        store(m0 + i % M, row0 + i / M, sum);
     }
 }

@@ -1,6 +1,6 @@
 // y[m] = W x[m] (+ bias) for adapters that emulate a GPU on the CPU, where the dear thing is the storage load: each of the
 // eight lanes of a subgroup owns four rows of W, loads one element of x, and broadcasts it to the others.
-// A workgroup is one subgroup. Mirrors kernels/matvec_lanes.rs.
+// A workgroup is one subgroup and takes M rows of x; more rows take more workgroups along x. Mirrors kernels/matvec_lanes.rs.
 import package::weights::{load_group, dequantize};
 import package::shared::linear_io::{params, store};
 import package::constants::M;
@@ -15,7 +15,8 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let row = (wg.y * grid.x + wg.x) * LANES * 4u + lane;
+    let m0 = wg.x * M;
+    let row = (wg.z * grid.y + wg.y) * LANES * 4u + lane;
     let last = params.n - 1u;
     let groups = params.k / 32u;
     let parts = params.k / (8u * groups); // 4, unseen by the compiler: unrolled, the loop takes seconds to compile
@@ -34,7 +35,7 @@ fn main(
             let lo = mat4x4<f32>(w0.lo, w1.lo, w2.lo, w3.lo);
             let hi = mat4x4<f32>(w0.hi, w1.hi, w2.hi, w3.hi);
             for (var m = 0u; m < M; m++) {
-                let own = x[min(m, params.m - 1u) * params.k + group * 32u + part * 8u + lane];
+                let own = x[min(m0 + m, params.m - 1u) * params.k + group * 32u + part * 8u + lane];
                 let x_lo = vec4<f32>(
                     subgroupBroadcast(own, 0u),
                     subgroupBroadcast(own, 1u),
@@ -51,10 +52,10 @@ fn main(
             }
         }
     }
-    for (var m = 0u; m < min(M, params.m); m++) {
-        store(m, row, sums[m].x);
-        store(m, row + LANES, sums[m].y);
-        store(m, row + 2u * LANES, sums[m].z);
-        store(m, row + 3u * LANES, sums[m].w);
+    for (var m = 0u; m < min(M, params.m - m0); m++) {
+        store(m0 + m, row, sums[m].x);
+        store(m0 + m, row + LANES, sums[m].y);
+        store(m0 + m, row + 2u * LANES, sums[m].z);
+        store(m0 + m, row + 3u * LANES, sums[m].w);
     }
 }

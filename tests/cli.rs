@@ -335,6 +335,19 @@ mod answers {
     }
 
     #[test]
+    fn deterministic_kernels_are_named_and_give_the_answer() {
+        if !has_device() {
+            return;
+        }
+        for chunk in ["1", "11"] {
+            let answer = json(&["--temp", "0", "--deterministic", "--chunk-size", chunk, QUESTION]);
+            assert_eq!(answer["text"], ANSWER);
+            let kernels = answer["kernels"].as_array();
+            assert!(kernels.is_some_and(|kernels| kernels[0].to_string().contains("deterministic")), "{answer}");
+        }
+    }
+
+    #[test]
     fn json_is_complete_and_says_what_streaming_shows() {
         if !has_device() {
             return;
@@ -343,6 +356,7 @@ mod answers {
         assert_eq!(answer["text"], ANSWER);
         assert_eq!(answer["finish_reason"], "eos");
         assert_eq!(answer["prompt_tokens"], 16);
+        assert_eq!(answer["cached_prompt_tokens"], 0);
         assert_eq!(answer["model"]["architecture"], "llama");
         assert!(answer["device"]["name"].is_string());
         for pointer in ["/timings/load_s", "/timings/prefill_s", "/timings/time_to_first_token_s", "/timings/decode_s"]

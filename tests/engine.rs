@@ -85,11 +85,13 @@ fn wide() -> Option<MutexGuard<'static, Engine>> {
     shared(&ENGINE, || load(&chat_model(), options))
 }
 
-/// Three sequences, prompts three tokens at a time, an f32 cache; from the GGUF file.
+/// Three sequences, prompts three tokens at a time, an f32 cache, no shared prefixes; from the GGUF file.
 fn narrow() -> Option<MutexGuard<'static, Engine>> {
     static ENGINE: Shared = OnceLock::new();
     let kv_type = KvType::F32;
-    let options = EngineOptions { chunk_size: Some(3), max_sequences: 3, kv_type, ..EngineOptions::default() };
+    let prefix_cache = false;
+    let options =
+        EngineOptions { chunk_size: Some(3), max_sequences: 3, kv_type, prefix_cache, ..EngineOptions::default() };
     shared(&ENGINE, || load(&gguf_model(), options))
 }
 
@@ -311,6 +313,63 @@ mod batches {
         let requests: Vec<_> = all.iter().map(|e| greedy(&e.rendered)).collect();
         for (generation, e) in run_all(&mut engine, &requests).iter().zip(&all) {
             assert_is(generation, e);
+        }
+    }
+}
+
+mod prefixes {
+    use super::*;
+
+    /// What a prompt of so many tokens finds in the cache, once it has been computed: whole pages, and a token less.
+    fn cached(prompt_tokens: usize) -> usize {
+        (prompt_tokens - 1) / 16 * 16
+    }
+
+    /// Dice behind a long prompt: any other logits would soon make another text.
+    fn long() -> GenerationRequest {
+        let sheep = sheep();
+        GenerationRequest { prompt: sheep.rendered + &sheep.text, ..dice(1) }
+    }
+
+    #[test]
+    fn a_prompt_that_comes_again_is_not_computed_again() {
+        let Some(mut engine) = wide() else { return };
+        let sheep = sheep();
+        run(&mut engine, &greedy(&sheep.rendered));
+        let again = run(&mut engine, &greedy(&sheep.rendered));
+        assert_is(&again, &sheep);
+        assert_eq!(again.cached_prompt_tokens, cached(again.prompt_tokens));
+        assert!(again.cached_prompt_tokens > 0 && again.prompt_tokens_per_second() > 0.0);
+        // Its answer is in the cache as well.
+        let on = run(&mut engine, &greedy(&(sheep.rendered + &sheep.text)));
+        assert!(on.cached_prompt_tokens > again.prompt_tokens, "{} of {}", on.cached_prompt_tokens, on.prompt_tokens);
+        let Some(mut without) = narrow() else { return };
+        run(&mut without, &long());
+        assert_eq!(run(&mut without, &long()).cached_prompt_tokens, 0);
+    }
+
+    #[test]
+    fn deterministic_engines_draw_the_same_whatever_is_cached_cut_or_beside_it() {
+        if !has_device() {
+            return;
+        }
+        let options = |chunk_size, prefix_cache| EngineOptions {
+            chunk_size: Some(chunk_size),
+            max_sequences: 3,
+            deterministic: true,
+            prefix_cache,
+            ..EngineOptions::default()
+        };
+        let mut plain = load(&chat_model(), options(64, false));
+        assert!(plain.info().kernels[0].contains("deterministic"), "{:?}", plain.info().kernels);
+        let expected = run(&mut plain, &long());
+        let mut engine = load(&chat_model(), options(7, true));
+        for found in [0, cached(expected.prompt_tokens)] {
+            let generation = run(&mut engine, &long());
+            assert_eq!((generation.token_ids, generation.cached_prompt_tokens), (expected.token_ids.clone(), found));
+        }
+        for generation in run_all(&mut engine, &[long(), greedy(&gpu_question().rendered), long()]).iter().step_by(2) {
+            assert_eq!(generation.token_ids, expected.token_ids);
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 use wgpt::schedule::{
-    Batch, BatchError, FinishReason, Limits, LogitsWanted, PageAllocator, PageError, Request, RequestId, RequestState,
-    ScheduleError, Scheduler, SequenceStep,
+    Batch, BatchError, FinishReason, Limits, LogitsWanted, PageAllocator, PageError, PrefixHash, Request, RequestId,
+    RequestState, ScheduleError, Scheduler, SequenceStep,
 };
 
 const LIMITS: Limits = Limits {
@@ -300,6 +300,231 @@ fn pages_are_handed_out_whole_or_not_at_all() {
     assert_eq!((pages.num_free(), a.as_slice()), (4, &[][..]));
 }
 
+mod shared_prefixes {
+    use super::*;
+
+    fn sharing(limits: Limits) -> Scheduler {
+        Scheduler::new(limits).unwrap().share_prefixes(true)
+    }
+
+    fn add(s: &mut Scheduler, tokens: &[u32], new: usize) -> RequestId {
+        s.add(Request::new(tokens.to_vec(), new)).unwrap()
+    }
+
+    /// Runs everything to its end; the numbers of tokens that each step computed.
+    fn run(s: &mut Scheduler) -> Vec<usize> {
+        let mut steps = Vec::new();
+        while !s.is_idle() {
+            steps.push(step(s).iter().map(|(_, tokens)| tokens).sum());
+        }
+        steps
+    }
+
+    #[test]
+    fn a_request_starts_behind_the_pages_that_another_has_left() {
+        let mut s = sharing(LIMITS);
+        add(&mut s, &prompt(40), 2);
+        assert_eq!(run(&mut s), [40, 1]);
+        let second = add(&mut s, &prompt(40), 2);
+        assert_eq!(run(&mut s), [8, 1]);
+        assert_eq!(s.finish(second).unwrap().num_cached(), 32);
+        // As far as the texts are the same.
+        let other: Vec<u32> = (0..40).map(|i| if i == 20 { 99 } else { i }).collect();
+        let third = add(&mut s, &other, 2);
+        assert_eq!(run(&mut s), [24, 1]);
+        assert_eq!((s.request(third).unwrap().num_cached(), s.stats().cached_tokens), (16, 48));
+        assert_eq!(s.stats().free_pages, LIMITS.num_pages as usize);
+    }
+
+    #[test]
+    fn off_unless_asked_for() {
+        let (mut s, _) = scheduler_with(LIMITS, &[40, 40], 2);
+        assert_eq!(run(&mut s), [80, 2]);
+        add(&mut s, &prompt(40), 2);
+        assert_eq!((run(&mut s), s.stats().cached_tokens), (vec![40, 1], 0));
+    }
+
+    #[test]
+    fn one_token_is_always_left_to_compute() {
+        let mut s = sharing(LIMITS);
+        add(&mut s, &prompt(32), 1);
+        run(&mut s);
+        add(&mut s, &prompt(32), 1);
+        assert_eq!(run(&mut s), [16]);
+        add(&mut s, &prompt(33), 1);
+        assert_eq!(run(&mut s), [1]);
+    }
+
+    #[test]
+    fn what_was_generated_is_a_prefix_as_well() {
+        let mut s = sharing(LIMITS);
+        let first = add(&mut s, &prompt(20), 20);
+        run(&mut s);
+        let mut conversation = s.finish(first).unwrap().tokens().to_vec();
+        conversation.extend([1, 2, 3]);
+        add(&mut s, &conversation, 1);
+        // The last token was sampled and never computed, but of 39 computed ones two pages are full.
+        assert_eq!(run(&mut s), [43 - 32]);
+    }
+
+    #[test]
+    fn only_computed_pages_are_found() {
+        let mut s = sharing(Limits { max_tokens_per_request: 40, ..LIMITS });
+        let mut batch = Batch::default();
+        let first = add(&mut s, &prompt(100), 5);
+        assert!(s.schedule(&mut batch));
+        // Nothing is known of a step in flight, nor of one that never ended.
+        let second = add(&mut s, &prompt(100), 5);
+        let mut late = Batch::default();
+        assert!(s.schedule(&mut late));
+        assert_eq!((late.num_tokens(), s.request(second).unwrap().num_cached()), (40, 0));
+        s.abort(second).unwrap();
+        s.complete(&late, &[]).unwrap();
+        s.complete(&batch, &[]).unwrap();
+        let third = add(&mut s, &prompt(100), 5);
+        assert_eq!(step(&mut s), [(first, 40), (third, 40)]);
+        assert_eq!(s.request(third).unwrap().num_cached(), 32);
+        assert_eq!(s.pages(first)[..2], s.pages(third)[..2]);
+        assert_ne!(s.pages(first)[2], s.pages(third)[2]);
+    }
+
+    #[test]
+    fn pages_that_others_hold_stay_when_one_gives_them_back() {
+        let mut s = sharing(LIMITS);
+        let first = add(&mut s, &prompt(40), 100);
+        step(&mut s);
+        let second = add(&mut s, &prompt(40), 100);
+        step(&mut s);
+        let shared = s.pages(first)[..2].to_vec();
+        assert_eq!(s.pages(second)[..2], shared);
+        assert_eq!(s.stats().free_pages, LIMITS.num_pages as usize - 4);
+        s.abort(first).unwrap();
+        assert_eq!((s.pages(second)[..2].to_vec(), s.stats().free_pages), (shared, LIMITS.num_pages as usize - 3));
+        s.abort(second).unwrap();
+        assert_eq!(s.stats().free_pages, LIMITS.num_pages as usize);
+    }
+
+    #[test]
+    fn the_pages_freed_first_are_used_first_and_of_a_sequence_the_last() {
+        let limits = Limits { num_pages: 6, page_size: 4, ..LIMITS };
+        let mut s = sharing(limits);
+        let text = |first: u32, len: u32| (first..first + len).collect::<Vec<_>>();
+        let cached = |s: &mut Scheduler, tokens: &[u32]| {
+            let id = add(s, tokens, 0);
+            run(s);
+            s.finish(id).unwrap().num_cached()
+        };
+        // Three named pages, then two, and one that never had a name.
+        assert_eq!(cached(&mut s, &text(100, 12)), 0);
+        assert_eq!(cached(&mut s, &text(200, 8)), 0);
+        // Two fresh pages: the nameless one, and the end of what was freed first.
+        assert_eq!(cached(&mut s, &text(300, 5)), 0);
+        assert_eq!(cached(&mut s, &text(200, 9)), 8);
+        assert_eq!(cached(&mut s, &text(100, 9)), 8);
+        // One that uses all pages leaves nothing of the others.
+        assert_eq!(cached(&mut s, &text(400, 24)), 0);
+        assert_eq!(cached(&mut s, &text(200, 9)), 0);
+    }
+
+    #[test]
+    fn a_cached_prefix_does_not_admit_what_has_no_room_beside_it() {
+        let limits = Limits { num_pages: 4, page_size: 4, ..LIMITS };
+        let mut s = sharing(limits);
+        let other: Vec<u32> = (50..57).collect();
+        add(&mut s, &prompt(8), 0);
+        run(&mut s);
+        let running = add(&mut s, &other, 4);
+        step(&mut s);
+        // Two cached pages are all that is free: a third for the rest of the prompt is not there.
+        let waiting = add(&mut s, &prompt(9), 1);
+        assert_eq!((step(&mut s), s.stats().free_pages), (vec![(running, 1)], 2));
+        assert!(s.pages(waiting).is_empty());
+        s.abort(running).unwrap();
+        assert_eq!(step(&mut s), [(waiting, 1)]);
+    }
+
+    #[test]
+    fn the_preempted_find_their_own_pages_again() {
+        let limits = Limits { num_pages: 5, max_tokens_per_request: 32, ..LIMITS };
+        let mut s = sharing(limits);
+        let other: Vec<u32> = (50..82).collect();
+        let first = add(&mut s, &prompt(40), 3);
+        let second = add(&mut s, &other, 3);
+        assert_eq!(step(&mut s), [(first, 32), (second, 32)]);
+        assert_eq!(step(&mut s), [(first, 8)]);
+        assert_eq!(s.stats().preemptions, 1);
+        s.abort(first).unwrap();
+        // Of its 33 known tokens all but the last were computed.
+        assert_eq!(step(&mut s), [(second, 1)]);
+        let request = s.request(second).unwrap();
+        assert_eq!((request.num_cached(), request.generated(), s.stats().cached_tokens), (0, &[7, 7][..], 32));
+    }
+
+    #[test]
+    fn a_text_to_score_computes_every_position_itself() {
+        let mut s = sharing(LIMITS);
+        for _ in 0..2 {
+            s.add(Request::new(prompt(40), 0).with_all_logits()).unwrap();
+            assert_eq!(run(&mut s), [40]);
+        }
+        add(&mut s, &prompt(40), 0);
+        assert_eq!(run(&mut s), [8]);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_found() {
+        let mut s = sharing(LIMITS);
+        let running = add(&mut s, &prompt(40), 50);
+        step(&mut s);
+        s.forget_prefixes();
+        add(&mut s, &prompt(40), 1);
+        assert_eq!(step(&mut s)[1].1, 40);
+        // Pages that become full later are found again.
+        s.abort(running).unwrap();
+        add(&mut s, &prompt(40), 1);
+        assert_eq!(run(&mut s), [8]);
+    }
+
+    #[test]
+    fn names_tell_every_text_apart() {
+        let name = |texts: &[&[u32]]| {
+            texts.iter().fold(None, |parent: Option<PrefixHash>, text| Some(PrefixHash::new(parent.as_ref(), text)))
+        };
+        let names = [
+            name(&[&[1, 2]]),
+            name(&[&[2, 1]]),
+            name(&[&[1, 2], &[1, 2]]),
+            name(&[&[1, 2], &[2, 1]]),
+            name(&[&[2, 1], &[1, 2]]),
+        ];
+        assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
+        assert_eq!(names[2], name(&[&[1, 2], &[1, 2]]));
+    }
+}
+
+#[test]
+fn a_page_may_be_shared_by_those_that_only_read_it() {
+    let mut batch = Batch::new(2);
+    for (id, pages) in [(0, [3, 0]), (1, [3, 1])] {
+        let request_id = RequestId(id);
+        let step =
+            SequenceStep { request_id, tokens: &[5], first_position: 4, pages: &pages, logits: LogitsWanted::None };
+        batch.push_sequence(step, 4).unwrap();
+    }
+    assert_eq!(batch.validate(4, 4), Ok(()));
+    let writer = SequenceStep {
+        request_id: RequestId(2),
+        tokens: &[5],
+        first_position: 3,
+        pages: &[3],
+        logits: LogitsWanted::None,
+    };
+    batch.push_sequence(writer, 4).unwrap();
+    assert_eq!(batch.validate(4, 4), Err(BatchError::SharedPage { page: 3 }));
+    let twice = Batch::single(&[5], 8, &[2, 2, 1], 4, LogitsWanted::None).unwrap();
+    assert_eq!(twice.validate(4, 4), Err(BatchError::SharedPage { page: 2 }));
+}
+
 #[test]
 fn a_batch_lays_its_sequences_out_as_documented() {
     let mut batch = Batch::new(3);
@@ -438,18 +663,28 @@ fn hash(tokens: impl IntoIterator<Item = u32>) -> u32 {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Add { prompt: usize, new: usize, score: bool },
+    /// `common` tokens are those that all such prompts of the `family` begin with.
+    Add {
+        prompt: usize,
+        family: u32,
+        common: usize,
+        new: usize,
+        score: bool,
+    },
     Step,
     Abort(prop::sample::Index),
     ChunkSize(usize),
+    Forget,
 }
 
 fn some_op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        3 => (1usize..40, 0usize..12, prop::bool::weighted(0.2)).prop_map(|(prompt, new, score)| Op::Add { prompt, new, score }),
+        3 => (1usize..40, 0u32..2, 0usize..40, 0usize..12, prop::bool::weighted(0.2))
+            .prop_map(|(prompt, family, common, new, score)| Op::Add { prompt, family, common, new, score }),
         6 => Just(Op::Step),
         1 => any::<prop::sample::Index>().prop_map(Op::Abort),
         1 => (0usize..20).prop_map(Op::ChunkSize),
+        1 => prop::bool::weighted(0.1).prop_map(|forget| if forget { Op::Forget } else { Op::Step }),
     ]
 }
 
@@ -474,21 +709,22 @@ struct World {
 }
 
 impl World {
-    fn new(limits: Limits) -> Self {
+    fn new(limits: Limits, share: bool) -> Self {
         let slots = (limits.num_pages * limits.page_size) as usize;
         Self {
-            scheduler: Scheduler::new(limits).unwrap(),
+            scheduler: Scheduler::new(limits).unwrap().share_prefixes(share),
             model: FakeModel { cache: vec![None; slots], page_size: limits.page_size },
             batch: Batch::default(),
             live: Vec::new(),
-            next_token: 0,
+            next_token: 1000,
             newest_admitted: None,
             scored: HashMap::new(),
         }
     }
 
-    fn add(&mut self, prompt: usize, new: usize, score: bool) {
-        let tokens = (self.next_token..).take(prompt).collect();
+    fn add(&mut self, prompt: usize, family: u32, common: usize, new: usize, score: bool) {
+        let common = (family * 500..).take(common);
+        let tokens = common.chain(self.next_token..).take(prompt).collect();
         self.next_token += prompt as u32;
         let request = Request::new(tokens, new);
         let request = if score { request.with_all_logits() } else { request };
@@ -524,6 +760,7 @@ impl World {
             self.newest_admitted = self.newest_admitted.max(Some(id));
         }
         self.check_pages();
+        self.check_writes();
         let mut sampled = Vec::new();
         for (id, position, token) in self.model.run(&self.batch) {
             let request = self.scheduler.request(id).unwrap();
@@ -540,16 +777,35 @@ impl World {
         ran
     }
 
-    /// Every page has one owner or is free, and nobody but running requests owns any.
+    /// Every page is owned or free, it has several owners only as the same full page of a common prefix, and nobody but
+    /// running requests owns any.
     fn check_pages(&self) {
-        let mut owned = HashSet::new();
+        let page_size = self.scheduler.limits().page_size as usize;
+        let mut owned: HashMap<u32, &[u32]> = HashMap::new();
         for &id in &self.live {
             let pages = self.scheduler.pages(id);
-            assert!(pages.iter().all(|&page| owned.insert(page)), "a page has two owners");
+            let mut own = HashSet::new();
+            for (index, &page) in pages.iter().enumerate() {
+                assert!(own.insert(page), "a request has a page twice");
+                let tokens = self.scheduler.request(id).unwrap().tokens();
+                let prefix = &tokens[..tokens.len().min((index + 1) * page_size)];
+                let other = owned.insert(page, prefix);
+                assert!(
+                    other.is_none_or(|other| other == prefix && prefix.len().is_multiple_of(page_size)),
+                    "two texts in a page"
+                );
+            }
             assert!(pages.is_empty() || self.scheduler.request(id).unwrap().state() == RequestState::Running);
         }
         let free = self.scheduler.stats().free_pages;
         assert_eq!(owned.len() + free, self.scheduler.limits().num_pages as usize, "a page was lost");
+    }
+
+    /// No token of the step goes to a page that another request has, too.
+    fn check_writes(&self) {
+        let owners = |page| self.live.iter().filter(|&&id| self.scheduler.pages(id).contains(&page)).count();
+        let page_size = self.scheduler.limits().page_size;
+        assert!(self.batch.slot_mapping.iter().all(|slot| owners(slot / page_size) == 1), "a shared page is written");
     }
 
     fn take_ended(&mut self) {
@@ -576,15 +832,16 @@ impl World {
 proptest! {
     #[test]
     fn no_page_budget_or_token_is_ever_lost(
-        limits in some_limits(), ops in prop::collection::vec(some_op(), 1..80),
+        limits in some_limits(), share in any::<bool>(), ops in prop::collection::vec(some_op(), 1..80),
     ) {
-        let mut world = World::new(limits);
+        let mut world = World::new(limits, share);
         for op in ops {
             match op {
-                Op::Add { prompt, new, score } => world.add(prompt, new, score),
+                Op::Add { prompt, family, common, new, score } => world.add(prompt, family, common, new, score),
                 Op::Step => { world.step(); }
                 Op::Abort(index) => world.abort(index),
                 Op::ChunkSize(tokens) => world.scheduler.set_chunk_size(tokens),
+                Op::Forget => world.scheduler.forget_prefixes(),
             }
         }
         // Every request ends: each step of an idle-free scheduler runs something, and the work is finite.

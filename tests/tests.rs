@@ -4,6 +4,7 @@ mod support;
 
 mod adapters;
 mod cli;
+mod determinism;
 mod engine;
 mod faults;
 mod formats_blocks;

@@ -16,6 +16,15 @@ pub struct DeviceArgs {
     #[arg(long, visible_alias = "cache-type", value_name = "f32|f16", default_value = "f16")]
     kv_type: KvType,
 
+    /// Make logits the same to the bit for any chunk size; slower
+    ///
+    /// On one device and driver, the logits of a text are then the same to the bit whatever the chunk size, and in the library
+    /// also beside whatever other texts, in whatever pages of the cache, and whether their prefixes were cached or not. Each matrix is
+    /// multiplied by one kernel, for one token as for many, which costs speed: see `wgpt devices -v` for which it is. Another
+    /// device, driver or version may still give other bits.
+    #[arg(long)]
+    deterministic: bool,
+
     /// A device of `wgpt devices`, by its index or a part of its name; `-dev DEVICE` is the same
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
@@ -32,6 +41,7 @@ impl DeviceArgs {
             device: DeviceSelector { device: self.device, backend: self.backend },
             chunk_size: self.chunk_size,
             kv_type: self.kv_type,
+            deterministic: self.deterministic,
             ..EngineOptions::default()
         }
     }

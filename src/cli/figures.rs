@@ -55,6 +55,7 @@ impl Figures<'_> {
             "stop": match &generation.finish_reason { FinishReason::Stop(text) => Some(text), _ => None },
             "seed": self.seed,
             "prompt_tokens": generation.prompt_tokens,
+            "cached_prompt_tokens": generation.cached_prompt_tokens,
             "generated_tokens": generation.token_ids.len(),
             "timings": {
                 "load_s": model.load.as_secs_f64(),
@@ -67,6 +68,7 @@ impl Figures<'_> {
             "memory": model.memory,
             "model": model_json(self.path, model),
             "device": model.device,
+            "kernels": model.kernels,
             "warnings": model.warnings,
         })
     }
@@ -85,6 +87,7 @@ impl Figures<'_> {
                 device.name, device.backend, device.device_type, device.driver, device.driver_info
             ),
         )?;
+        row(f, "kernels", &model.kernels.join("; "))?;
         row(f, "context", &format!("{} tokens, prefilled in chunks of {}", model.context, model.chunk_size))?;
         row(f, "ended by", finish_name(&generation.finish_reason))
     }

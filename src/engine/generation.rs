@@ -59,6 +59,8 @@ pub struct Timings {
 pub struct Generation {
     pub text: String,
     pub prompt_tokens: usize,
+    /// Of these, the tokens that were not computed since the cache held their keys and values.
+    pub cached_prompt_tokens: usize,
     /// With the end-of-generation token, if there was one.
     pub token_ids: Vec<u32>,
     pub finish_reason: FinishReason,
@@ -66,9 +68,10 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// 0 where the run ended before the prompt did.
+    /// Of the tokens that were computed; 0 where the run ended before the prompt did.
     pub fn prompt_tokens_per_second(&self) -> f64 {
-        if self.token_ids.is_empty() { 0.0 } else { rate(self.prompt_tokens, self.timings.prefill) }
+        let computed = self.prompt_tokens - self.cached_prompt_tokens;
+        if self.token_ids.is_empty() { 0.0 } else { rate(computed, self.timings.prefill) }
     }
 
     /// Of the tokens after the first, which belongs to the prefill.
@@ -110,10 +113,15 @@ impl Engine {
         on_text: &mut OnText<'_>,
     ) -> Result<Vec<Generation>, EngineError> {
         let mut added = Vec::new();
+        let steps = self.scheduler.stats().steps;
         let done = self.run(requests, &mut added, on_text);
         if done.is_err() {
             for id in added {
                 self.scheduler.abort(id);
+            }
+            // A device may report late that a step failed, when its pages have been offered to others.
+            if self.scheduler.stats().steps > steps {
+                self.scheduler.forget_prefixes();
             }
         }
         done
@@ -203,7 +211,7 @@ fn retire(scheduler: &mut Scheduler, active: &mut [Active<'_>], on_text: &mut On
             });
         }
         if one.finish.is_some() {
-            scheduler.abort(one.id);
+            one.cached_prompt_tokens = scheduler.abort(one.id).map_or(0, |request| request.num_cached());
             one.retire(&mut |text| on_text(index, text));
         }
     }
@@ -214,6 +222,7 @@ struct Active<'a> {
     id: RequestId,
     request: &'a GenerationRequest,
     prompt_tokens: usize,
+    cached_prompt_tokens: usize,
     sampler: Sampler,
     detokenizer: Option<Detokenizer<'a>>,
     stop: Option<StopStrings>,
@@ -238,6 +247,7 @@ impl<'a> Active<'a> {
             id,
             request,
             prompt_tokens,
+            cached_prompt_tokens: 0,
             sampler: Sampler::new(request.sampling)?,
             detokenizer: Some(tokenizer.detokenizer()),
             stop: Some(StopStrings::new(request.stop.iter().cloned())),
@@ -321,6 +331,7 @@ impl<'a> Active<'a> {
         Generation {
             text: self.text,
             prompt_tokens: self.prompt_tokens,
+            cached_prompt_tokens: self.cached_prompt_tokens,
             token_ids: self.token_ids,
             finish_reason: self.finish.unwrap_or(FinishReason::Interrupted),
             timings: Timings {

@@ -23,6 +23,8 @@ pub struct ModelInfo {
     /// Tokens of a prefill chunk.
     pub chunk_size: u32,
     pub device: DeviceInfo,
+    /// Which kernel does what in this engine.
+    pub kernels: Vec<String>,
     pub load: Duration,
     pub memory: Memory,
     pub warnings: Vec<String>,

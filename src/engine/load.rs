@@ -29,6 +29,12 @@ pub struct EngineOptions {
     /// Makes room for the logits of every token of a step, so that [`Engine::score`] takes whole chunks. Chunks are made
     /// smaller where their logits would be too large.
     pub scoring: bool,
+    /// Makes a sequence's logits the same to the bit, on one adapter, whatever the chunk size, the other sequences, the pages
+    /// and the prefixes that it shares. Costs speed: each linear layer has one kernel for one token and for many.
+    pub deterministic: bool,
+    /// Lets a prompt start behind its longest prefix, in whole pages of 16 tokens, whose keys and values another sequence of
+    /// this engine has left in the cache. Timings of a repeated prompt want it off.
+    pub prefix_cache: bool,
 }
 
 impl Default for EngineOptions {
@@ -41,6 +47,8 @@ impl Default for EngineOptions {
             max_sequences: 1,
             stall_limit: None,
             scoring: false,
+            deterministic: false,
+            prefix_cache: true,
         }
     }
 }
@@ -127,6 +135,10 @@ impl Engine {
             false => chunk,
         };
         let sequences = options.max_sequences as usize;
+        let selection = match options.deterministic {
+            true => selection.deterministic(),
+            false => selection,
+        };
         let step_tokens = chunk + sequences - 1;
         let model_options = ModelOptions {
             context,
@@ -151,7 +163,8 @@ impl Engine {
             num_pages: model.pages(),
             page_size: PAGE_SIZE,
             max_context: context,
-        })?;
+        })?
+        .share_prefixes(options.prefix_cache);
         let info = ModelInfo {
             name: info::name(&checkpoint),
             architecture: model.config().architecture.clone(),
@@ -161,6 +174,7 @@ impl Engine {
             context: context as u32,
             chunk_size: chunk as u32,
             device,
+            kernels: selection.describe(),
             load: started.elapsed(),
             memory: model.memory(),
             warnings,

@@ -44,8 +44,8 @@ pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32
     let (program, grid) = match path {
         LinearPath::Matmul { tm, tn } => matmul::program(tm, tn, &params),
         LinearPath::MatmulLanes => matmul_lanes::program(&params),
-        LinearPath::Matvec { subgroups } => matvec::program(subgroups, &params),
-        LinearPath::MatvecLanes => matvec_lanes::program(&params),
+        LinearPath::Matvec { subgroups, blocks } => matvec::program(subgroups, blocks, &params),
+        LinearPath::MatvecLanes { blocks } => matvec_lanes::program(blocks, &params),
     };
     finish(program.requires(path.requirement()), grid, weight, slices, &params)
 }

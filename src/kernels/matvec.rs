@@ -1,4 +1,5 @@
-//! The matrix-vector product, for up to eight rows at once: decode. Runs on every adapter; faster with subgroups.
+//! The matrix-vector product, for up to eight rows at once: decode. Runs on every adapter; faster with subgroups. In blocks
+//! of eight rows it takes any number of them with one program.
 
 use super::fold;
 use super::linear::Params;
@@ -8,14 +9,27 @@ use crate::recording::Program;
 const ROWS: u32 = 4;
 const WG: u32 = 64;
 
-/// The most rows of x that the kernel takes at once.
+/// The most rows of x that a workgroup takes at once.
 pub const MAX_M: u32 = 8;
 
-pub(super) fn program(subgroups: bool, params: &Params) -> (Program, [u32; 3]) {
+/// Rows of x that a workgroup takes: as few as will do, or always the most and as many workgroups as that needs.
+pub(super) fn rows_of_x(blocks: bool, m: u32) -> u32 {
+    if blocks { MAX_M } else { m.next_power_of_two() }
+}
+
+/// The grid of a kernel whose workgroups make `rows` rows by `columns` columns of y. Workgroups that read the same weights
+/// are neighbours.
+pub(super) fn grid(params: &Params, rows: u32, columns: u32) -> [u32; 3] {
+    let [x, y, _] = fold(params.n.div_ceil(columns));
+    [params.m.div_ceil(rows), x, y]
+}
+
+pub(super) fn program(subgroups: bool, blocks: bool, params: &Params) -> (Program, [u32; 3]) {
+    let rows = rows_of_x(blocks, params.m);
     let program = Program::new("matvec", if subgroups { "subgroup" } else { "workgroup" })
         .constant("WG", WG)
         .constant("ROWS", ROWS)
-        .constant("M", params.m.next_power_of_two())
+        .constant("M", rows)
         .flag("subgroups", subgroups);
-    (program, fold(params.n.div_ceil(ROWS)))
+    (program, grid(params, rows, ROWS))
 }

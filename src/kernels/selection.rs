@@ -29,35 +29,47 @@ impl AdapterFacts {
 /// The kernels that compute `y = x W^T`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinearPath {
-    Matmul { tm: u32, tn: u32 },
+    Matmul {
+        tm: u32,
+        tn: u32,
+    },
     MatmulLanes,
-    Matvec { subgroups: bool },
-    MatvecLanes,
+    /// For up to [`matvec::MAX_M`] rows; with `blocks` for any number, with the program that so many rows have.
+    Matvec {
+        subgroups: bool,
+        blocks: bool,
+    },
+    /// As `Matvec`.
+    MatvecLanes {
+        blocks: bool,
+    },
 }
 
 impl LinearPath {
-    const ALL: [LinearPath; 6] = [
+    const ALL: [LinearPath; 8] = [
         LinearPath::Matmul { tm: 4, tn: 4 },
         LinearPath::Matmul { tm: 2, tn: 2 },
-        LinearPath::Matvec { subgroups: false },
-        LinearPath::Matvec { subgroups: true },
+        LinearPath::Matvec { subgroups: false, blocks: false },
+        LinearPath::Matvec { subgroups: false, blocks: true },
+        LinearPath::Matvec { subgroups: true, blocks: false },
         LinearPath::MatmulLanes,
-        LinearPath::MatvecLanes,
+        LinearPath::MatvecLanes { blocks: false },
+        LinearPath::MatvecLanes { blocks: true },
     ];
 
     pub fn requirement(self) -> Requirement {
         match self {
-            LinearPath::Matmul { .. } | LinearPath::Matvec { subgroups: false } => Requirement::Nothing,
-            LinearPath::Matvec { subgroups: true } => Requirement::Subgroups,
-            LinearPath::MatmulLanes | LinearPath::MatvecLanes => Requirement::EightLanes,
+            LinearPath::Matmul { .. } | LinearPath::Matvec { subgroups: false, .. } => Requirement::Nothing,
+            LinearPath::Matvec { subgroups: true, .. } => Requirement::Subgroups,
+            LinearPath::MatmulLanes | LinearPath::MatvecLanes { .. } => Requirement::EightLanes,
         }
     }
 
     /// The most rows that the kernel takes at once.
     fn max_m(self) -> u32 {
         match self {
-            LinearPath::Matmul { .. } | LinearPath::MatmulLanes => u32::MAX,
-            LinearPath::Matvec { .. } | LinearPath::MatvecLanes => matvec::MAX_M,
+            LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecLanes { blocks: false } => matvec::MAX_M,
+            _ => u32::MAX,
         }
     }
 }
@@ -69,14 +81,19 @@ pub struct Selection {
     lanes: bool,
     /// The adapter meets [`Requirement::Subgroups`].
     subgroups: bool,
+    deterministic: bool,
 }
 
 impl Selection {
     /// Only what runs everywhere.
-    pub const BASELINE: Selection = Selection { lanes: false, subgroups: false };
+    pub const BASELINE: Selection = Selection { lanes: false, subgroups: false, deterministic: false };
 
     pub fn for_adapter(facts: &AdapterFacts) -> Selection {
-        Selection { lanes: facts.meet(Requirement::EightLanes), subgroups: facts.meet(Requirement::Subgroups) }
+        Selection {
+            lanes: facts.meet(Requirement::EightLanes),
+            subgroups: facts.meet(Requirement::Subgroups),
+            deterministic: false,
+        }
     }
 
     fn offers(&self, requirement: Requirement) -> bool {
@@ -87,14 +104,33 @@ impl Selection {
         }
     }
 
+    /// The same with one program for each linear layer, however many rows it gets. A token's logits are then the same to
+    /// the bit, on one adapter, whatever chunk, batch or pages it is computed in.
+    pub fn deterministic(self) -> Selection {
+        Selection { deterministic: true, ..self }
+    }
+
     /// The kernel for `m` rows.
     pub fn linear(&self, m: u32) -> LinearPath {
+        if self.deterministic {
+            return self.linear_in_one_order();
+        }
         match (m <= matvec::MAX_M, self.lanes) {
-            (true, true) => LinearPath::MatvecLanes,
-            (true, false) => LinearPath::Matvec { subgroups: self.subgroups },
+            (true, true) => LinearPath::MatvecLanes { blocks: false },
+            (true, false) => LinearPath::Matvec { subgroups: self.subgroups, blocks: false },
             (false, true) => LinearPath::MatmulLanes,
             (false, false) if m <= 32 => LinearPath::Matmul { tm: 2, tn: 2 },
             (false, false) => LinearPath::Matmul { tm: 4, tn: 4 },
+        }
+    }
+
+    /// The fastest kernel for few rows, in blocks. Measured on software adapters, matrix kernels lose more in decode than this
+    /// one does in prefill; on a GPU it reads the weights no more often in decode, which they bound. The sum is the
+    /// workgroup's, whose order the shader states, and not a subgroup's, whose order is the driver's.
+    fn linear_in_one_order(&self) -> LinearPath {
+        match self.lanes {
+            true => LinearPath::MatvecLanes { blocks: true },
+            false => LinearPath::Matvec { subgroups: false, blocks: true },
         }
     }
 
@@ -104,23 +140,30 @@ impl Selection {
 
     /// What is chosen for which work, in words.
     pub fn describe(&self) -> Vec<String> {
-        let linear = |m| match self.linear(m) {
+        let linear = |path| match path {
             LinearPath::Matmul { tm, tn } => format!("matmul in tiles of {} x {}", 16 * tm, 16 * tn),
             LinearPath::MatmulLanes => "matmul_lanes".to_owned(),
-            LinearPath::Matvec { subgroups: true } => "matvec with subgroups".to_owned(),
-            LinearPath::Matvec { subgroups: false } => "matvec".to_owned(),
-            LinearPath::MatvecLanes => "matvec_lanes".to_owned(),
+            LinearPath::Matvec { blocks: true, .. } => format!("matvec in blocks of {}", matvec::MAX_M),
+            LinearPath::Matvec { subgroups: true, .. } => "matvec with subgroups".to_owned(),
+            LinearPath::Matvec { subgroups: false, .. } => "matvec".to_owned(),
+            LinearPath::MatvecLanes { blocks: true } => format!("matvec_lanes in blocks of {}", matvec::MAX_M),
+            LinearPath::MatvecLanes { blocks: false } => "matvec_lanes".to_owned(),
         };
         let attention = match self.attention() {
-            AttentionPath::Tile => "attention",
-            AttentionPath::Lanes => "attention_lanes",
+            AttentionPath::Tile => "attention: attention".to_owned(),
+            AttentionPath::Lanes => "attention: attention_lanes".to_owned(),
         };
+        let in_one_order = linear(self.linear_in_one_order());
+        if self.deterministic {
+            return vec![format!("deterministic, any number of tokens: {in_one_order}"), attention];
+        }
         let few = matvec::MAX_M;
         vec![
-            format!("1 to {few} tokens: {}", linear(few)),
-            format!("{} to 32: {}", few + 1, linear(32)),
-            format!("more: {}", linear(33)),
-            format!("attention: {attention}"),
+            format!("1 to {few} tokens: {}", linear(self.linear(few))),
+            format!("{} to 32: {}", few + 1, linear(self.linear(32))),
+            format!("more: {}", linear(self.linear(33))),
+            format!("with --deterministic: {in_one_order}"),
+            attention,
         ]
     }
 

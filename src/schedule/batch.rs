@@ -32,8 +32,10 @@ pub enum BatchError {
     /// A page number is outside the cache.
     #[error("sequence {sequence} names page {page} of a cache with {num_pages} pages; rebuild its page list")]
     PageOutOfRange { sequence: usize, page: u32, num_pages: u32 },
-    /// Two entries of the page table name one page.
-    #[error("page {page} stands twice in the page table; each page may have one owner only")]
+    /// Two entries of the page table name one page, and it is written to or they are one sequence's.
+    #[error(
+        "page {page} stands twice in the page table; a page may be shared only by several sequences that all just read it"
+    )]
     SharedPage { page: u32 },
     /// A slot is not where the page table puts the token's position.
     #[error("token {token} goes to slot {slot} where its page table says {expected}; rebuild slot_mapping")]
@@ -294,13 +296,17 @@ impl Batch {
         if let Some(pair) = ids.windows(2).find(|w| w[0] == w[1]) {
             return Err(BatchError::DuplicateRequest { id: pair[0] });
         }
+        // Each page that a sequence has, with that sequence and whether this step writes to it.
         let mut owned = Vec::new();
         for sequence in 0..self.num_sequences() {
-            owned.extend_from_slice(self.validate_sequence(sequence, num_pages, page_size)?);
+            let pages = self.validate_sequence(sequence, num_pages, page_size)?;
+            let first = self.positions[self.query_start[sequence] as usize] / page_size;
+            owned.extend((0..).zip(pages).map(|(index, &page)| (page, sequence, index >= first)));
         }
         owned.sort_unstable();
-        if let Some(pair) = owned.windows(2).find(|w| w[0] == w[1]) {
-            return Err(BatchError::SharedPage { page: pair[0] });
+        let clash = |a: &(u32, usize, bool), b: &(u32, usize, bool)| a.0 == b.0 && (a.1 == b.1 || a.2 || b.2);
+        if let Some(pair) = owned.windows(2).find(|w| clash(&w[0], &w[1])) {
+            return Err(BatchError::SharedPage { page: pair[0].0 });
         }
         let mut next = 0;
         for &row in &self.logits_rows {

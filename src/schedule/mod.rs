@@ -7,11 +7,14 @@
 //! (Kwon et al. 2023, <https://arxiv.org/abs/2309.06180>).
 
 mod batch;
+mod free_list;
 mod pages;
+mod prefix;
 mod request;
 mod scheduler;
 
 pub use batch::{Batch, BatchError, LogitsWanted, SequenceStep};
 pub use pages::{PageAllocator, PageError, PageList};
+pub use prefix::PrefixHash;
 pub use request::{FinishReason, Request, RequestId, RequestState};
 pub use scheduler::{Limits, ScheduleError, Scheduler, Stats};

@@ -44,6 +44,7 @@ pub struct Request {
     num_computed: usize,
     num_in_flight: usize,
     num_scored: usize,
+    num_cached: Option<usize>,
 }
 
 impl Request {
@@ -58,6 +59,7 @@ impl Request {
             num_computed: 0,
             num_in_flight: 0,
             num_scored: 0,
+            num_cached: None,
         }
     }
 
@@ -107,6 +109,12 @@ impl Request {
         self.num_computed
     }
 
+    /// Leading tokens of the prompt whose keys and values were in the cache, from other requests, when this one was admitted
+    /// first.
+    pub fn num_cached(&self) -> usize {
+        self.num_cached.unwrap_or(0)
+    }
+
     /// Tokens in a step that was scheduled and is not completed yet.
     pub fn num_in_flight(&self) -> usize {
         self.num_in_flight
@@ -122,6 +130,12 @@ impl Request {
         self.num_scored
     }
 
+    /// Leading tokens that need not be computed if their keys and values are there: all but those whose logits are wanted.
+    pub(super) fn num_skippable(&self) -> usize {
+        let unscored = self.logits_from.map_or(usize::MAX, |first| first.max(self.num_scored));
+        unscored.min(self.tokens.len().saturating_sub(1))
+    }
+
     pub(super) fn wants_token(&self) -> bool {
         self.tokens.len() - self.prompt_len < self.max_new_tokens
     }
@@ -130,8 +144,17 @@ impl Request {
         self.tokens.reserve(total_tokens.saturating_sub(self.tokens.len()));
     }
 
-    pub(super) fn admit(&mut self) {
+    /// Begins behind the tokens whose keys and values the cache holds.
+    pub(super) fn admit(&mut self, cached: usize) {
         self.state = RequestState::Running;
+        self.num_computed = cached;
+        self.num_cached.get_or_insert(cached);
+    }
+
+    /// As if it had never run, but for what it has generated.
+    pub(super) fn reset(&mut self) {
+        self.preempt();
+        self.num_cached = None;
     }
 
     pub(super) fn launch(&mut self, tokens: usize) {

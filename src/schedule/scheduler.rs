@@ -7,6 +7,9 @@
 //!
 //! A step that was handed out counts as in flight until [`Scheduler::complete`]. Requests in flight are passed over,
 //! so a second step may be scheduled meanwhile for the others.
+//!
+//! Requests may [share prefixes](Scheduler::share_prefixes): one that is admitted takes the pages of its longest prefix that
+//! any request has computed, and starts behind them.
 
 use std::collections::VecDeque;
 
@@ -14,6 +17,7 @@ use thiserror::Error;
 
 use super::batch::{Batch, LogitsWanted, SequenceStep};
 use super::pages::{PageAllocator, PageError, PageList};
+use super::prefix::PrefixHash;
 use super::request::{FinishReason, Request, RequestId, RequestState};
 
 /// What a step and the cache may hold.
@@ -79,6 +83,8 @@ pub struct Stats {
     pub steps: u64,
     /// Tokens scheduled, recomputed ones included.
     pub scheduled_tokens: u64,
+    /// Tokens that were not scheduled since the cache held their keys and values.
+    pub cached_tokens: u64,
     /// Times a request lost its pages to another.
     pub preemptions: u64,
     /// Requests taken with [`Scheduler::finish`].
@@ -98,6 +104,10 @@ struct Sequence {
     id: RequestId,
     request: Request,
     pages: PageList,
+    /// The names of its full pages, as far as they were needed.
+    names: Vec<PrefixHash>,
+    /// Leading pages that were found by their names or given to the allocator with them.
+    num_named: usize,
 }
 
 /// Decides what each step runs; owns the requests and the pages they hold.
@@ -114,6 +124,7 @@ pub struct Scheduler {
     waiting: VecDeque<Sequence>,
     /// Ended by themselves and not yet taken.
     ended: Vec<Sequence>,
+    share_prefixes: bool,
     next_id: u64,
     stats: Stats,
 }
@@ -148,9 +159,22 @@ impl Scheduler {
             running: Vec::with_capacity(limits.max_sequences.min(1024)),
             waiting: VecDeque::new(),
             ended: Vec::new(),
+            share_prefixes: false,
             next_id: 0,
             stats: Stats::default(),
         })
+    }
+
+    /// Lets requests share the pages of common prefixes, also with requests that have ended, until the pages are used again.
+    /// Only full pages are shared, and of a prompt at least one token is left to compute. Off in a new scheduler.
+    pub fn share_prefixes(mut self, on: bool) -> Self {
+        self.share_prefixes = on;
+        self
+    }
+
+    /// Forgets what the pages hold, so that no later request shares those there are: after a step that failed.
+    pub fn forget_prefixes(&mut self) {
+        self.pages.forget_names();
     }
 
     /// The limits, with the chunk size as it is now.
@@ -190,10 +214,10 @@ impl Scheduler {
         }
         // Room for all tokens now, so that decode allocates nothing; and a request that comes back starts over.
         request.reserve(request.prompt().len().saturating_add(request.max_new_tokens()).min(self.max_len));
-        request.preempt();
+        request.reset();
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        self.waiting.push_back(Sequence { id, request, pages: PageList::default() });
+        self.waiting.push_back(Sequence { id, request, pages: PageList::default(), names: Vec::new(), num_named: 0 });
         Ok(id)
     }
 
@@ -222,7 +246,7 @@ impl Scheduler {
         let mut index = 0;
         while *budget > 0 && index < self.running.len() {
             let sequence = &mut self.running[index];
-            let tokens = self.limits.chunk(&sequence.request, *budget);
+            let tokens = self.limits.chunk(sequence.request.num_pending(), *budget);
             if sequence.request.num_in_flight() > 0 || tokens == 0 {
                 index += 1;
                 continue;
@@ -248,6 +272,7 @@ impl Scheduler {
         if let Some(mut newest) = self.running.pop() {
             self.pages.free(&mut newest.pages);
             newest.request.preempt();
+            newest.num_named = 0;
             self.waiting.push_front(newest);
             self.stats.preemptions += 1;
         }
@@ -257,16 +282,31 @@ impl Scheduler {
     fn admit_waiting(&mut self, batch: &mut Batch, budget: &mut usize) {
         while *budget > 0 && self.running.len() < self.limits.max_sequences {
             let Some(mut sequence) = self.waiting.pop_front() else { break };
-            let tokens = self.limits.chunk(&sequence.request, *budget);
-            if !sequence.grow(tokens, &mut self.pages) {
+            let Some(tokens) = self.admit(&mut sequence, *budget) else {
                 self.waiting.push_front(sequence);
                 break;
-            }
-            sequence.request.admit();
+            };
             sequence.launch(tokens, batch, self.pages.page_size());
             *budget -= tokens;
             self.running.push(sequence);
         }
+    }
+
+    /// Gets a waiting sequence the pages of its cached prefix and those for its next tokens; returns how many tokens these
+    /// are, or nothing if there are not enough pages.
+    fn admit(&mut self, sequence: &mut Sequence, budget: usize) -> Option<usize> {
+        let page_size = self.pages.page_size() as usize;
+        let request = &sequence.request;
+        let shareable = if self.share_prefixes { request.num_skippable() / page_size } else { 0 };
+        sequence.name_pages(shareable, page_size);
+        let found = self.pages.count_named(&sequence.names[..shareable]);
+        let cached = found * page_size;
+        let tokens = self.limits.chunk(sequence.request.tokens().len() - cached, budget);
+        sequence.pages = self.pages.allocate_named(&sequence.names[..found], cached + tokens).ok()?;
+        sequence.num_named = found;
+        sequence.request.admit(cached);
+        self.stats.cached_tokens += cached as u64;
+        Some(tokens)
     }
 
     /// Whether the step in flight computes the logits from which `id`'s next token is to be sampled.
@@ -291,6 +331,9 @@ impl Scheduler {
             let sequence = &mut self.running[at];
             let awaits_token = sequence.awaits_token();
             sequence.request.land();
+            if self.share_prefixes {
+                sequence.offer_pages(&mut self.pages);
+            }
             if sequence.request.num_pending() > 0 {
                 continue;
             }
@@ -414,9 +457,9 @@ impl Scheduler {
 }
 
 impl Limits {
-    /// Tokens of `request` that may run now, with `budget` left in the step.
-    fn chunk(&self, request: &Request, budget: usize) -> usize {
-        request.num_pending().min(self.max_tokens_per_request).min(budget)
+    /// Tokens of a request that may run now, with so many pending and `budget` left in the step.
+    fn chunk(&self, pending: usize, budget: usize) -> usize {
+        pending.min(self.max_tokens_per_request).min(budget)
     }
 }
 
@@ -424,6 +467,25 @@ impl Sequence {
     /// Gets pages for `tokens` more tokens; false if there are not enough.
     fn grow(&mut self, tokens: usize, pages: &mut PageAllocator) -> bool {
         pages.grow(&mut self.pages, self.request.num_computed() + tokens).is_ok()
+    }
+
+    /// Makes the names of the first `count` pages, which the known tokens fill.
+    fn name_pages(&mut self, count: usize, page_size: usize) {
+        let tokens = self.request.tokens().chunks_exact(page_size);
+        for page in tokens.take(count).skip(self.names.len()) {
+            self.names.push(PrefixHash::new(self.names.last(), page));
+        }
+    }
+
+    /// Gives the allocator the names of the pages that have become full and computed.
+    fn offer_pages(&mut self, pages: &mut PageAllocator) {
+        let page_size = pages.page_size() as usize;
+        let full = self.request.num_computed() / page_size;
+        self.name_pages(full, page_size);
+        for index in self.num_named..full {
+            pages.name(&self.pages, index, self.names[index]);
+        }
+        self.num_named = full;
     }
 
     /// Puts the next `tokens` tokens in the batch. Their pages are there.

@@ -39,8 +39,10 @@ pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
             // A tile is as wide as high here.
             LinearPath::Matmul { tm, .. } => push_matrix(cases, path, 16 * tm as usize, 16 * tm as usize),
             LinearPath::MatmulLanes => push_matrix(cases, path, 16, 32),
-            LinearPath::Matvec { .. } => push_vector(cases, path, 4),
-            LinearPath::MatvecLanes => push_vector(cases, path, 32),
+            LinearPath::Matvec { blocks: true, .. } => push_blocks(cases, path, 4),
+            LinearPath::Matvec { blocks: false, .. } => push_vector(cases, path, 4),
+            LinearPath::MatvecLanes { blocks: true } => push_blocks(cases, path, 32),
+            LinearPath::MatvecLanes { blocks: false } => push_vector(cases, path, 32),
         }
         push_long(cases, path);
     }
@@ -85,13 +87,30 @@ fn push_vector(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
 
 /// Nested loops of more than 65,535 turns in all: over k, and over what a thread makes of each part of it.
 fn push_long(cases: &mut Vec<Case>, path: LinearPath) {
+    if matches!(path, LinearPath::Matvec { blocks: true, .. } | LinearPath::MatvecLanes { blocks: true }) {
+        // The same loops as without blocks.
+        return;
+    }
     let (dtype, m, k) = match path {
         LinearPath::Matmul { .. } => (DType::F32, 2, 1 << 16),
         LinearPath::MatmulLanes => (DType::F32, 2, 1 << 19),
         LinearPath::Matvec { .. } => (DType::Q4_0, 8, 1 << 20),
-        LinearPath::MatvecLanes => (DType::Q4_0, 2, 1 << 19),
+        LinearPath::MatvecLanes { .. } => (DType::Q4_0, 2, 1 << 19),
     };
     cases.push(case(whole(path, dtype, m, 6, k)).within(&SUMMED_LONG));
+}
+
+/// Cases of a kernel for few rows that gets more of them, in blocks of eight; fewer and eight are among its own.
+fn push_blocks(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
+    for (i, dtype) in DType::ALL.into_iter().enumerate() {
+        push_case(cases, whole(path, dtype, [9, 16, 37][i % 3], [columns + 1, 67, 1][i % 3], k_for(dtype, i)));
+    }
+    // Folded where a workgroup makes few columns; where it makes many, so many rows of y fill no buffer.
+    push_case(cases, whole(path, DType::Q4_0, 9, 4 * FOLDED_WORKGROUPS - 1, 32));
+    push_case(
+        cases,
+        Linear { row0: 32, total: columns + 41, bias: true, ..whole(path, DType::Q8_0, 21, columns + 9, 96) },
+    );
 }
 
 fn whole(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Linear {
