@@ -22,3 +22,4 @@ mod scheduler;
 mod shaders;
 mod text;
 mod verify;
+mod verify_model;

@@ -10,12 +10,13 @@ mod error;
 mod settings;
 mod watchdog;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
-use super::model_path::HubModel;
+use super::model_path::{HubModel, ModelSource};
 use super::terminal::note;
 use choice::{choose, shards_of_index};
 use download::Downloader;
@@ -24,11 +25,22 @@ use settings::Settings;
 
 const DEFAULT_REVISION: &str = "main";
 
+/// The GGUF file or the folder of what the user calls a model, downloaded where it is a name on the hub.
+///
+/// # Errors
+/// There is no such model, or see [`HubError`].
+pub fn find(model: &OsStr, quiet: bool) -> anyhow::Result<PathBuf> {
+    match ModelSource::parse(model)? {
+        ModelSource::Local(path) => Ok(path),
+        ModelSource::Hub(model) => Ok(fetch(&model, quiet)?),
+    }
+}
+
 /// Puts the model's files into the cache, unless they are there, and returns the GGUF file or the folder to load.
 ///
 /// # Errors
 /// See [`HubError`]. What was downloaded stays, and the next call goes on from there.
-pub fn fetch(model: &HubModel, quiet: bool) -> Result<PathBuf, HubError> {
+fn fetch(model: &HubModel, quiet: bool) -> Result<PathBuf, HubError> {
     let settings = Settings::from_env()?;
     let revision = model.revision.as_deref().unwrap_or(DEFAULT_REVISION);
     let snapshot = Snapshot::new(&settings, model, revision);

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -14,7 +14,6 @@ use wgpt::text::Message;
 use super::figures::Figures;
 use super::hub;
 use super::interrupt::Interrupt;
-use super::model_path::ModelSource;
 use super::prompt::PromptError;
 use super::run_args::RunArgs;
 use super::run_options::{OutputOptions, RunOptions, Verbosity};
@@ -31,7 +30,7 @@ pub fn execute(args: RunArgs) -> anyhow::Result<ExitCode> {
         Err(error @ PromptError::Missing) => wrong_usage(&error),
         read => read?,
     };
-    let path = find_model(&options)?;
+    let path = hub::find(&options.model, options.output.is_quiet())?;
     let mut engine = load(&path, &options)?;
     let request = GenerationRequest { interrupt: Some(interrupt.stop_flag()), ..request(&engine, &options, prompt)? };
 
@@ -58,13 +57,6 @@ fn wrong_usage(error: &impl std::fmt::Display) -> ! {
     let run = command.find_subcommand_mut("run");
     let error = run.map(|run| run.error(ErrorKind::ValueValidation, error));
     error.unwrap_or_else(|| clap::Error::new(ErrorKind::ValueValidation)).exit()
-}
-
-fn find_model(options: &RunOptions) -> anyhow::Result<PathBuf> {
-    match ModelSource::parse(&options.model)? {
-        ModelSource::Local(path) => Ok(path),
-        ModelSource::Hub(model) => Ok(hub::fetch(&model, options.output.is_quiet())?),
-    }
 }
 
 fn load(path: &Path, options: &RunOptions) -> anyhow::Result<Engine> {

@@ -1,5 +1,6 @@
 //! How far a kernel may be from the reference: the one table, with a reason each.
 
+use crate::kernels::kv_append::KvType;
 use crate::recording::Program;
 
 /// How far an output may be from the reference's.
@@ -68,6 +69,52 @@ pub static SUMMED_LONG: Tolerance = Tolerance {
     max: 5e-4,
     reason: "as for shorter sums: 2^-48 k / 6 is 3e-10 where one thread adds up k = 524,288 products",
 };
+
+/// How far a whole model may be from the reference.
+#[derive(Debug, PartialEq, serde::Serialize)]
+pub struct ModelTolerance {
+    /// The residual stream after each layer.
+    pub residual: Tolerance,
+    /// The logits of one position.
+    pub logits: Tolerance,
+    /// The mean Kullback-Leibler divergence of next-token distributions, in nats.
+    pub mean_kl: f64,
+    /// The largest of one position.
+    pub worst_kl: f64,
+    /// Where the most likely tokens differ: by how many logits the reference may prefer its own.
+    pub margin: f64,
+    pub reason: &'static str,
+}
+
+static MODEL_F32: ModelTolerance = ModelTolerance {
+    residual: Tolerance { nmse: 1e-8, max: 1e-2, reason: "" },
+    logits: Tolerance { nmse: 1e-8, max: 1e-2, reason: "" },
+    mean_kl: 1e-6,
+    worst_kl: 1e-5,
+    margin: 1e-2,
+    reason: "",
+};
+static MODEL_F16: ModelTolerance = ModelTolerance {
+    residual: Tolerance { nmse: 1e-6, max: 1e-1, reason: "" },
+    logits: Tolerance { nmse: 1e-6, max: 1e-1, reason: "" },
+    mean_kl: 1e-4,
+    worst_kl: 1e-3,
+    margin: 1e-1,
+    reason: "",
+};
+
+/// The bounds of a whole model whose cache has this type.
+pub fn of_model(kv_type: KvType) -> &'static ModelTolerance {
+    match kv_type {
+        KvType::F32 => &MODEL_F32,
+        KvType::F16 => &MODEL_F16,
+    }
+}
+
+/// The bound of a program's outputs on a model's own numbers.
+pub fn in_model(program: &Program) -> &'static Tolerance {
+    of(program)
+}
 
 /// The bound of a program's outputs.
 pub fn of(program: &Program) -> &'static Tolerance {
