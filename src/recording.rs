@@ -350,3 +350,28 @@ pub trait Executor {
     /// Waits for all that was started, and reads a slice into `out`.
     fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_cut_where_the_whole_is() {
+        let mut whole = Recording::default();
+        for (dispatches, what) in [(2, "a"), (3, "b"), (1, "c")] {
+            for _ in 0..dispatches {
+                let dispatch = Dispatch::new(Program::new("add", "base"), &0u32, [1, 1, 1]);
+                whole.push(Label { layer: None, what }, dispatch);
+            }
+            whole.cut();
+        }
+        let submits = |recording: &Recording| recording.submits().map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(submits(&whole), [2, 3, 1]);
+        for (range, expected) in [(0..6, &[2, 3, 1][..]), (0..2, &[2]), (1..4, &[1, 2]), (2..5, &[3]), (3..6, &[2, 1])]
+        {
+            let part = whole.part(range.clone());
+            assert_eq!(submits(&part), expected, "{range:?}");
+            assert!(part.dispatches.iter().zip(&whole.dispatches[range]).all(|(a, b)| a.label == b.label));
+        }
+    }
+}

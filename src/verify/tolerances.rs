@@ -86,22 +86,34 @@ pub struct ModelTolerance {
     pub reason: &'static str,
 }
 
+const GROWN: &str = "f32 rounding grows from layer to layer, and more where the residual stream has outliers; real models \
+    of up to 30 layers stand a hundred times closer, and a damaged tensor or a wrong kernel far beyond";
+
 static MODEL_F32: ModelTolerance = ModelTolerance {
-    residual: Tolerance { nmse: 1e-8, max: 1e-2, reason: "" },
-    logits: Tolerance { nmse: 1e-8, max: 1e-2, reason: "" },
+    residual: Tolerance { nmse: 1e-6, max: 0.1, reason: GROWN },
+    logits: Tolerance { nmse: 1e-6, max: 0.05, reason: GROWN },
     mean_kl: 1e-6,
     worst_kl: 1e-5,
-    margin: 1e-2,
-    reason: "",
+    margin: 0.02,
+    reason: "the divergence grows with the square of the logits' errors, which are some 1e-3",
 };
 static MODEL_F16: ModelTolerance = ModelTolerance {
-    residual: Tolerance { nmse: 1e-6, max: 1e-1, reason: "" },
-    logits: Tolerance { nmse: 1e-6, max: 1e-1, reason: "" },
-    mean_kl: 1e-4,
-    worst_kl: 1e-3,
-    margin: 1e-1,
-    reason: "",
+    residual: Tolerance { nmse: 1e-5, max: 0.2, reason: GROWN },
+    logits: Tolerance { nmse: 1e-5, max: 0.1, reason: GROWN },
+    mean_kl: 1e-5,
+    worst_kl: 1e-4,
+    margin: 0.05,
+    reason: "as with an f32 cache; where the two sides round to neighbouring f16, an element is off by 2^-10 of itself",
 };
+
+static OUTLIERS: Tolerance = Tolerance {
+    nmse: 1e-8,
+    max: 1e-2,
+    reason: "a model's numbers have outliers of several hundred times their root mean square, and sums that cancel, where the \
+             case list's have neither; a wrong number is off by about its own size",
+};
+static OUTLIERS_HALF_ROUNDED: Tolerance =
+    Tolerance { nmse: 1e-6, max: 0.5, reason: "a unit in the last place of an f16 that is such an outlier" };
 
 /// The bounds of a whole model whose cache has this type.
 pub fn of_model(kv_type: KvType) -> &'static ModelTolerance {
@@ -113,7 +125,11 @@ pub fn of_model(kv_type: KvType) -> &'static ModelTolerance {
 
 /// The bound of a program's outputs on a model's own numbers.
 pub fn in_model(program: &Program) -> &'static Tolerance {
-    of(program)
+    match of(program) {
+        exact if exact.is_exact() => exact,
+        _ if program.kernel == "kv_append" => &OUTLIERS_HALF_ROUNDED,
+        _ => &OUTLIERS,
+    }
 }
 
 /// The bound of a program's outputs.

@@ -3,7 +3,7 @@
 //! Both sides run the same recordings. A prompt shows how far the residual stream has parted after each layer, and a forced
 //! decoding what becomes of the next-token distributions: the device decodes greedily, one token a step as in any run, and
 //! the reference is given the device's tokens. Where the two part by more than [`tolerances`](super::tolerances) allow,
-//! [`lockstep`] names the first dispatch that is to blame.
+//! `lockstep` names the first dispatch that is to blame.
 
 mod distribution;
 mod lockstep;
@@ -21,7 +21,7 @@ use self::distribution::Comparison;
 use self::side::Side;
 use super::compare::Errors;
 use super::tolerances::{self, ModelTolerance};
-use crate::formats::{Checkpoint, FormatError};
+use crate::formats::Checkpoint;
 use crate::kernels::Selection;
 use crate::kernels::argmax;
 use crate::kernels::kv_append::KvType;
@@ -49,8 +49,6 @@ pub struct Settings {
 pub enum ModelCheckError {
     #[error(transparent)]
     Model(#[from] ModelError),
-    #[error(transparent)]
-    Format(#[from] FormatError),
     #[error(transparent)]
     Batch(#[from] BatchError),
     #[error("the prompt is empty; give it some text")]
