@@ -1,5 +1,5 @@
-// The index of the largest logit of each row, the lowest index on a tie; 0xffffffff where a row holds a NaN, so that no
-// token is ever made from one. A workgroup a row. Mirrors kernels/argmax.rs.
+// The index of the largest logit of each row, the lowest index on a tie; 0xffffffff where a row holds NaN or +infinity, or
+// nothing but -infinity, so that no token is ever made from one. A workgroup a row. Mirrors kernels/argmax.rs.
 import package::constants::WG;
 
 struct Params {
@@ -15,9 +15,13 @@ const INVALID: u32 = 0xffffffffu;
 var<workgroup> values: array<f32, WG>;
 var<workgroup> indices: array<u32, WG>;
 
-// Compilers may assume that there is no NaN: look at the bits.
-fn is_nan(v: f32) -> bool {
-    return (bitcast<u32>(v) & 0x7fffffffu) > 0x7f800000u;
+const INFINITY: u32 = 0x7f800000u;
+const SIGN: u32 = 0x80000000u;
+
+// NaN or +infinity. Compilers may assume that there is neither: look at the bits.
+fn is_fault(v: f32) -> bool {
+    let bits = bitcast<u32>(v);
+    return bits == INFINITY || (bits & ~SIGN) > INFINITY;
 }
 
 @compute @workgroup_size(WG)
@@ -35,7 +39,7 @@ fn main(
     var index = min(thread, params.width - 1u);
     for (var i = thread; i < params.width; i += WG) {
         let value = logits[base + i];
-        if is_nan(value) {
+        if is_fault(value) {
             index = INVALID;
             break;
         }
@@ -58,6 +62,10 @@ fn main(
         }
     }
     if thread == 0u {
-        tokens[row] = indices[0];
+        index = indices[0];
+        if index != INVALID && bitcast<u32>(logits[base + index]) == (SIGN | INFINITY) {
+            index = INVALID;
+        }
+        tokens[row] = index;
     }
 }

@@ -5,6 +5,7 @@
 //! run on one side and the rest on the other.
 
 use std::fmt;
+use std::ops::Range;
 
 /// A buffer that an [`Executor`] has allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -218,6 +219,11 @@ impl Dispatch {
         &self.bindings[..self.binding_count]
     }
 
+    /// The slices that the dispatch may write.
+    pub fn outputs(&self) -> impl Iterator<Item = Slice> + '_ {
+        self.bindings().iter().filter(|binding| binding.access == Access::ReadWrite).map(|binding| binding.slice)
+    }
+
     /// The parameters as the shader's `var<immediate>` sees them.
     pub fn param_bytes(&self) -> &[u8] {
         bytemuck::cast_slice(&self.params[..self.param_words])
@@ -252,6 +258,16 @@ impl Recording {
         if self.cuts.last().copied().unwrap_or(0) < self.dispatches.len() {
             self.cuts.push(self.dispatches.len());
         }
+    }
+
+    /// A range of the dispatches as a recording of its own, cut into submits where this one is.
+    ///
+    /// # Panics
+    /// When the range does not lie within the dispatches.
+    pub fn part(&self, range: Range<usize>) -> Recording {
+        let inside = self.cuts.iter().filter(|cut| range.start < **cut && **cut < range.end);
+        let cuts = inside.map(|cut| cut - range.start).collect();
+        Recording { dispatches: self.dispatches[range].to_vec(), cuts }
     }
 
     /// The dispatches of each submit.
@@ -323,6 +339,39 @@ pub trait Executor {
     /// Forgets a prepared recording.
     fn discard(&mut self, prepared: Prepared);
 
+    /// Starts a recording that will not be run again.
+    fn run_once(&mut self, recording: &Recording) -> Result<(), ExecutionError> {
+        let prepared = self.prepare(recording)?;
+        let result = self.run(prepared);
+        self.discard(prepared);
+        result
+    }
+
     /// Waits for all that was started, and reads a slice into `out`.
     fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_cut_where_the_whole_is() {
+        let mut whole = Recording::default();
+        for (dispatches, what) in [(2, "a"), (3, "b"), (1, "c")] {
+            for _ in 0..dispatches {
+                let dispatch = Dispatch::new(Program::new("add", "base"), &0u32, [1, 1, 1]);
+                whole.push(Label { layer: None, what }, dispatch);
+            }
+            whole.cut();
+        }
+        let submits = |recording: &Recording| recording.submits().map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(submits(&whole), [2, 3, 1]);
+        for (range, expected) in [(0..6, &[2, 3, 1][..]), (0..2, &[2]), (1..4, &[1, 2]), (2..5, &[3]), (3..6, &[2, 1])]
+        {
+            let part = whole.part(range.clone());
+            assert_eq!(submits(&part), expected, "{range:?}");
+            assert!(part.dispatches.iter().zip(&whole.dispatches[range]).all(|(a, b)| a.label == b.label));
+        }
+    }
 }

@@ -575,32 +575,17 @@ mod sampling {
     }
 }
 
-pub mod overflow {
+mod overflow {
     use super::*;
+    use crate::support::damage::{Change, chat_model_with};
+    use wgpt::engine::NonFinite;
 
-    /// The chat model with a last norm so large that the logits overflow, though every weight is a number.
-    pub fn overflowing_model() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().expect("folder");
-        for name in ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"] {
-            std::fs::copy(chat_model().join(name), folder.path().join(name)).expect("copied");
-        }
-        let mut bytes = std::fs::read(chat_model().join("model.safetensors")).expect("weights");
-        let (header, metadata) = safetensors::SafeTensors::read_metadata(&bytes).expect("safetensors");
-        let (start, end) = metadata.info("model.norm.weight").expect("the last norm").data_offsets;
-        // 3.3e38 in bf16, after the eight bytes of the header's length.
-        bytes[8 + header + start..8 + header + end].chunks_exact_mut(2).for_each(|b| b.copy_from_slice(&[0x78, 0x7f]));
-        std::fs::write(folder.path().join("model.safetensors"), bytes).expect("written");
-        folder
-    }
-
-    #[test]
-    fn logits_that_are_not_finite_are_an_error_and_no_text() {
-        if !has_device() {
-            return;
-        }
-        let folder = overflowing_model();
-        let mut engine = load(folder.path(), EngineOptions { max_sequences: 2, ..EngineOptions::default() });
+    /// Runs two requests at once, greedy ones and then sampled ones, and gives what the error says of the cause.
+    fn origins(changes: &[(&str, Change<'_>)], options: &EngineOptions) -> Vec<NonFinite> {
+        let folder = chat_model_with(changes);
+        let mut engine = load(folder.path(), EngineOptions { max_sequences: 2, ..options.clone() });
         let prompt = gpu_question().rendered;
+        let mut origins = Vec::new();
         for request in [greedy(&prompt), GenerationRequest { prompt: prompt.clone(), ..dice(1) }] {
             let mut pieces = 0;
             let result = engine.generate_batch(&[request.clone(), request], &mut |_, _| {
@@ -608,9 +593,71 @@ pub mod overflow {
                 ControlFlow::Continue(())
             });
             let error = result.map(|_| ()).expect_err("an error");
-            assert!(matches!(error, EngineError::NotFinite { .. } | EngineError::Sample(_)), "{error}");
             assert_eq!((pieces, error.to_string().lines().count()), (0, 1), "{error}");
+            let EngineError::NotFinite { origin, .. } = error else { panic!("{error}") };
+            assert!(error.to_string().contains(&origin.label.to_string()), "{error}");
+            origins.push(origin);
         }
+        origins
+    }
+
+    fn assert_begins(what: &str, changes: &[(&str, Change<'_>)], options: &EngineOptions) {
+        for origin in origins(changes, options) {
+            assert_eq!(origin.label.to_string(), what, "{origin}");
+        }
+    }
+
+    /// Every weight is a number, but what is computed with these is not.
+    #[test]
+    fn the_dispatch_where_the_numbers_end_is_named() {
+        if !has_device() {
+            return;
+        }
+        let huge: Change<'_> = &|_, _| 3.3e38;
+        let minus: Change<'_> = &|_, _| -3.3e38;
+        let options = EngineOptions::default();
+        assert_begins("output_norm", &[("model.norm.weight", huge)], &options);
+        assert_begins("output_norm", &[("model.norm.weight", minus)], &options);
+        assert_begins("layer 1 ffn_up", &[("model.layers.1.mlp.up_proj.weight", huge)], &options);
+        assert_begins("layer 0 attn_norm", &[("model.layers.0.input_layernorm.weight", minus)], &options);
+    }
+
+    #[test]
+    fn values_too_large_for_an_f16_cache_are_told_from_others() {
+        if !has_device() {
+            return;
+        }
+        // Of the size of 1e5 or more: no f16, but an f32.
+        let large: Change<'_> = &|_, value| value * 1e6;
+        let change = [("model.layers.1.self_attn.v_proj.weight", large)];
+        assert_begins("layer 1 kv_append", &change, &EngineOptions::default());
+        let folder = chat_model_with(&change);
+        let options = EngineOptions { kv_type: KvType::F32, ..EngineOptions::default() };
+        let generation = run(&mut load(folder.path(), options), &greedy(&gpu_question().rendered));
+        assert!(!generation.token_ids.is_empty());
+    }
+
+    /// Where the step that fails only reads what an earlier one has appended, the earlier one is to blame.
+    #[test]
+    fn what_an_earlier_chunk_left_in_the_cache_is_traced_to_it() {
+        if !has_device() {
+            return;
+        }
+        let ids = gpu_question().prompt_ids;
+        let (first, rest) = ids.split_at(4);
+        let token = first.iter().find(|id| !rest.contains(id)).copied().expect("a token of the first chunk alone");
+        // This token alone has something in the first channel, and of it V makes a number that is no f16.
+        let channel = |index: usize| index % 64 == 0;
+        let embedding = move |index: usize, value: f32| match (channel(index), index / 64 == token as usize) {
+            (true, true) => 10.0,
+            (true, false) => 0.0,
+            (false, _) => value,
+        };
+        let v = move |index: usize, value: f32| if channel(index) { 1e6 } else { value };
+        let changes: [(&str, Change<'_>); 2] =
+            [("model.embed_tokens.weight", &embedding), ("model.layers.0.self_attn.v_proj.weight", &v)];
+        let options = EngineOptions { chunk_size: Some(4), ..EngineOptions::default() };
+        assert_begins("layer 0 kv_append", &changes, &options);
     }
 }
 

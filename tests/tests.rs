@@ -25,3 +25,4 @@ mod scheduler;
 mod shaders;
 mod text;
 mod verify;
+mod verify_model;

@@ -1,6 +1,7 @@
-//! `wgpt verify`: every kernel on every device against the CPU reference.
+//! `wgpt verify`: every kernel on every device against the CPU reference, or a whole model on one.
 
 mod checked;
+mod model;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -20,16 +21,21 @@ Examples:
   wgpt verify
   wgpt verify --device 0 --kernel matmul --all
   wgpt verify --backend vulkan --json | jq .passed
+  wgpt verify -m model.gguf
+  wgpt verify -m download.gguf --against known-good.gguf
 
 The numbers of the table: NMSE is the mean squared error over the reference's mean square; the max
 error is the largest of one element, over the reference's root mean square.
-The exit code is 1 if a case failed or no device could be checked.";
+The exit code is 1 if a case failed or no device could be checked; with -m, if the two sides part by
+more than is allowed.";
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
 #[command(long_about = "Check that the GPUs compute what the CPU reference computes.\n\n\
     Runs small cases of every kernel on every device that can be used, and compares all results with \
-    those of a plain CPU implementation. No model is needed.")]
+    those of a plain CPU implementation. No model is needed.\n\n\
+    With -m it runs a whole model on one device and on the CPU, and shows how far they are apart after \
+    each layer and in a forced decoding. Where they part, it names the first dispatch that is wrong.")]
 pub struct VerifyArgs {
     /// Check only the device with this index in `wgpt devices`, or those with this in their name (-dev)
     #[arg(long, value_name = "DEVICE")]
@@ -51,6 +57,9 @@ pub struct VerifyArgs {
     #[arg(long)]
     all: bool,
 
+    #[command(flatten)]
+    model: model::ModelArgs,
+
     /// Print one JSON object at the end instead of tables
     #[arg(long)]
     json: bool,
@@ -61,8 +70,13 @@ pub struct VerifyArgs {
 /// # Errors
 /// A case failed, a device that was asked for or all of them could not be checked, or stdout cannot be written.
 pub fn execute(args: VerifyArgs) -> anyhow::Result<ExitCode> {
-    let named = args.device.is_some();
-    let devices = gpu::matching(&DeviceSelector { device: args.device, backend: args.backend })?;
+    let selector = DeviceSelector { device: args.device, backend: args.backend };
+    if let Some(name) = &args.model.model {
+        model::execute(name, &args.model, &selector, args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let named = selector.device.is_some();
+    let devices = gpu::matching(&selector)?;
     let filter = Filter { kernel: args.kernel, case: args.case, all: args.all };
     let mut all = Vec::with_capacity(devices.len());
     for device in devices {

@@ -3,7 +3,7 @@
 use super::sampler::{OptionsError, SampleError};
 use crate::formats::FormatError;
 use crate::gpu::AdapterError;
-use crate::model::ModelError;
+use crate::model::{ModelError, NonFinite};
 use crate::schedule::{BatchError, ScheduleError};
 use crate::text::TextError;
 
@@ -37,11 +37,18 @@ pub enum EngineError {
     Zero { name: &'static str },
     #[error("the context of {asked} tokens is longer than the {limit} that the model was made for; use a smaller -c")]
     ContextTooLong { asked: u32, limit: usize },
+    /// The logits after a token hold NaN or +infinity, or nothing but -infinity: no token is sampled from them.
     #[error(
-        "the model's output holds numbers that are not finite after token {position}; the weights are damaged or the driver \
-         is at fault: try another device (--device) or --kv-type f32"
+        "the logits after token {position} are not numbers: the model computed {origin}; either its file is damaged or the \
+         device is at fault: see what `wgpt verify -m MODEL` says, or try --kv-type f32 or another device (--device)"
     )]
-    NotFinite { position: usize },
+    NotFinite { position: usize, origin: NonFinite },
+    /// The same, and running the step again gave none of it.
+    #[error(
+        "the logits after token {position} were not numbers, and were when the step ran again: the device or its driver is \
+         at fault; see what `wgpt verify` says, or try another device (--device)"
+    )]
+    NotFiniteOnce { position: usize },
 }
 
 impl From<crate::recording::ExecutionError> for EngineError {

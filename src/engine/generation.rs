@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::sampler::{Sampler, SamplingOptions};
-use super::{Engine, EngineError, load::is_plain_greedy};
+use super::sampler::{self, SampleError, Sampler, SamplingOptions};
+use super::{Engine, EngineError, load::is_plain_greedy, not_finite};
 use crate::kernels::argmax;
 use crate::schedule::{self, Request, RequestId, RequestState, Scheduler};
 use crate::text::{Detokenizer, StopStrings, Tokenizer};
@@ -164,7 +164,7 @@ impl Engine {
                 model.read_tokens(executor, &mut greedy_tokens)?;
             }
             sampled.clear();
-            for (index, (id, _, context)) in batch.sequences().enumerate() {
+            for (index, (id, ..)) in batch.sequences().enumerate() {
                 let row = batch.logits_range(index).end;
                 let Some(one) = active.iter_mut().find(|one| one.id == id) else { continue };
                 if row == 0 || !scheduler.awaits_token(id) {
@@ -174,11 +174,11 @@ impl Engine {
                     greedy_tokens[row - 1]
                 } else {
                     model.read_logits(executor, row - 1, &mut logits)?;
-                    let recent = scheduler.request(id).map_or(&[][..], Request::tokens);
-                    one.sampler.sample(&logits, recent)?
+                    one.sample(&logits, scheduler.request(id))?
                 };
                 if token == argmax::INVALID {
-                    return Err(EngineError::NotFinite { position: context - 1 });
+                    let tokens = scheduler.request(id).map_or(&[][..], Request::tokens);
+                    return Err(not_finite::explain(executor, model, batch, index, tokens));
                 }
                 sampled.push((id, token));
             }
@@ -263,6 +263,14 @@ impl<'a> Active<'a> {
 
     fn interrupted(&self) -> bool {
         self.request.interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    /// The next token; [`argmax::INVALID`] where the model's own numbers are broken.
+    fn sample(&mut self, logits: &[f32], request: Option<&Request>) -> Result<u32, SampleError> {
+        match self.sampler.sample(logits, request.map_or(&[][..], Request::tokens)) {
+            Err(_) if sampler::greedy(logits).is_err() => Ok(argmax::INVALID),
+            sampled => sampled,
+        }
     }
 
     /// A sampled token becomes text.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::sampler::SamplingOptions;
 use super::{Engine, EngineDevice, EngineError, ModelInfo, capacity, info};
-use crate::formats::{Checkpoint, Description};
+use crate::formats::Checkpoint;
 use crate::gpu::{AdapterError, DeviceSelector};
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
 use crate::model::{Config, Model, ModelOptions};
@@ -110,10 +110,7 @@ impl Engine {
             Some(asked) => asked as usize,
             None => capacity::context(&config),
         };
-        let tokenizer = match checkpoint.description() {
-            Description::HuggingFace { .. } => Tokenizer::from_folder(checkpoint.path())?,
-            Description::Gguf(metadata) => Tokenizer::from_gguf(metadata)?,
-        };
+        let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
         let mut warnings = tokenizer.warnings().to_vec();
         if tokenizer.vocab_size() > config.vocabulary {
             // Gemma 3's tokenizer has a token for images that its text models have no row for.

@@ -6,6 +6,7 @@ mod error;
 mod generation;
 mod info;
 mod load;
+mod not_finite;
 pub mod sampler;
 pub mod scoring;
 
@@ -17,7 +18,7 @@ pub use load::{EngineOptions, LoadProgress};
 
 pub use crate::gpu::{DeviceInfo, DeviceSelector, devices};
 pub use crate::kernels::kv_append::KvType;
-pub use crate::model::Memory;
+pub use crate::model::{Memory, NonFinite};
 
 use crate::model::Model;
 use crate::recording::Executor;

@@ -5,7 +5,8 @@ use bytemuck::{Pod, Zeroable};
 use super::fold;
 use crate::recording::{Dispatch, Program, Slice};
 
-/// Stands for the token of a row that holds a NaN.
+/// Stands for the token of a row that cannot be sampled from: one with NaN or +infinity, or with nothing but -infinity.
+/// -infinity beside finite logits is a token ruled out, and no fault.
 pub const INVALID: u32 = u32::MAX;
 
 /// Mirrors `Params` of `shaders/argmax.wgsl`.

@@ -16,12 +16,14 @@ mod matmul;
 mod matmul_lanes;
 pub mod matvec;
 mod matvec_lanes;
+mod outputs;
 pub mod rms_norm;
 pub mod rope;
 mod selection;
 pub mod shader;
 pub mod weight_layout;
 
+pub use outputs::Elements;
 pub use selection::{AdapterFacts, LinearPath, Selection};
 pub use weight_layout::WeightSlices;
 

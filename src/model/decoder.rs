@@ -157,6 +157,11 @@ impl Model {
         self.memory
     }
 
+    /// The most tokens of a step.
+    pub fn step_tokens(&self) -> usize {
+        self.limits.tokens
+    }
+
     /// Pages of the KV cache.
     pub fn pages(&self) -> u32 {
         self.pages
@@ -234,7 +239,7 @@ impl Model {
         Ok(StepShape { greedy: greedy && rows > 0, ..shape })
     }
 
-    /// The best token of each of the first rows of logits; [`argmax::INVALID`] for a row with a NaN.
+    /// The best token of each of the first rows of logits; [`argmax::INVALID`] for a row that cannot be sampled from.
     pub fn read_tokens(&self, executor: &mut dyn Executor, tokens: &mut [u32]) -> Result<(), ModelError> {
         Ok(executor.read(self.scratch.tokens, bytemuck::cast_slice_mut(tokens))?)
     }

@@ -1,4 +1,4 @@
-//! The twin of `shaders/argmax.wgsl`: the lowest index of the largest logit.
+//! The twin of `shaders/argmax.wgsl`: the lowest index of the largest logit, unless the row cannot be sampled from.
 
 use rayon::prelude::*;
 
@@ -21,12 +21,12 @@ pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(),
 fn argmax(row: &[f32]) -> u32 {
     let mut best = 0;
     for (i, value) in row.iter().enumerate() {
-        if value.is_nan() {
+        if value.is_nan() || *value == f32::INFINITY {
             return INVALID;
         }
         if *value > row[best] {
             best = i;
         }
     }
-    best as u32
+    if row[best] == f32::NEG_INFINITY { INVALID } else { best as u32 }
 }

@@ -2,6 +2,7 @@ use tokenizers::{AddedVocabulary, Model, OffsetType, PreTokenizer};
 
 use super::token_table::TokenTable;
 use super::{ChatTemplate, Detokenizer, TextError, end_of_turn};
+use crate::formats::{Checkpoint, Description};
 
 /// Text to token ids and back, with what the checkpoint says about its special tokens.
 pub struct Tokenizer {
@@ -38,6 +39,17 @@ pub(super) struct Parts {
 }
 
 impl Tokenizer {
+    /// The tokenizer that a checkpoint brings with it.
+    ///
+    /// # Errors
+    /// It has none, or none that can be used.
+    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self, TextError> {
+        match checkpoint.description() {
+            Description::HuggingFace { .. } => Self::from_folder(checkpoint.path()),
+            Description::Gguf(metadata) => Self::from_gguf(metadata),
+        }
+    }
+
     pub(super) fn assemble(parts: Parts) -> Self {
         let Parts { inner, table, strips_leading_space, mut special, chat_template, warnings } = parts;
         let mut plain_added = inner.get_added_vocabulary().clone();

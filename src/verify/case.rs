@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::kernels::Elements;
 use crate::recording::{BufferId, Dispatch, MAX_BINDINGS, Program, Slice};
 
 use super::Random;
@@ -10,15 +11,6 @@ use super::tolerances::{self, Tolerance};
 /// Fills outputs before a run: a NaN that no kernel makes, so that an element that was left alone can be told from one
 /// that was written. Also lies behind inputs, so that reading too far shows.
 pub const UNTOUCHED: u32 = 0x7fc5_a5a5;
-
-/// What the words of an output are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Elements {
-    F32,
-    /// Two f16 a word.
-    F16,
-    U32,
-}
 
 /// The contents of one binding before the run.
 #[derive(Clone, Debug)]

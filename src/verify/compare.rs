@@ -4,8 +4,9 @@ use std::fmt;
 
 use half::f16;
 
-use super::case::{Elements, UNTOUCHED};
+use super::case::UNTOUCHED;
 use super::tolerances::Tolerance;
+use crate::kernels::Elements;
 
 /// What is wrong with an output. Indices count elements, from the first of the tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,8 +108,8 @@ fn halves(word: u32) -> [f64; 2] {
 }
 
 /// Running sums over finite pairs.
-#[derive(Default)]
-struct Errors {
+#[derive(Debug, Default)]
+pub(super) struct Errors {
     squares: f64,
     error_squares: f64,
     max: f64,
@@ -145,8 +146,20 @@ impl Errors {
         }
     }
 
+    /// Adds numbers of which none need be equal to the bit.
+    pub fn extend(&mut self, actual: &[f32], expected: &[f32]) {
+        for (actual, expected) in actual.iter().zip(expected) {
+            self.pair(self.count, f64::from(*actual), f64::from(*expected), false);
+        }
+    }
+
+    /// Whether a number was NaN or infinite on one side alone.
+    pub fn differ(&self) -> bool {
+        self.first_different.is_some()
+    }
+
     /// NMSE, and the largest error over the RMS. A reference of all zeros bears no error.
-    fn finish(&self) -> (f64, f64) {
+    pub fn finish(&self) -> (f64, f64) {
         if self.error_squares == 0.0 {
             return (0.0, 0.0);
         }

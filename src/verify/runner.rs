@@ -95,10 +95,7 @@ fn execute(
     let slices: Vec<Slice> = wholes.iter().map(|w| Slice { offset: front, size: w.size - front, ..*w }).collect();
     let mut recording = Recording::default();
     recording.push(Label { layer: None, what: "a case" }, case.dispatch(&slices));
-    let prepared = executor.prepare(&recording)?;
-    let result = executor.run(prepared);
-    executor.discard(prepared);
-    result?;
+    executor.run_once(&recording)?;
     for (whole, words) in wholes.iter().zip(&mut contents) {
         executor.read(*whole, bytemuck::cast_slice_mut(words))?;
     }

@@ -1,6 +1,7 @@
 //! What several topics' tests share.
 
 pub mod command;
+pub mod damage;
 pub mod gguf_writer;
 pub mod hub_stub;
 pub mod instrumented;

@@ -3,7 +3,6 @@
 use rayon::prelude::*;
 
 use super::LogSoftmax;
-use crate::engine::EngineError;
 
 /// The rows of one step, from which successive tokens of a window are predicted. There may be none: a step's tokens need
 /// not be among those from which scored ones are predicted.
@@ -28,20 +27,23 @@ pub struct LogitRow<'a> {
 
 impl<'a> LogitRows<'a> {
     /// Takes `logits`, `[targets][vocabulary]`, apart on all threads; the first row predicts token `first` of the window.
+    ///
+    /// # Errors
+    /// The token of the window that a row cannot predict, since it is not made of numbers.
     pub(super) fn of(
         window: usize,
         first: usize,
         targets: &[u32],
         logits: &'a [f32],
         ends_window: bool,
-    ) -> Result<Self, EngineError> {
+    ) -> Result<Self, usize> {
         let vocabulary = logits.len() / targets.len().max(1);
         let rows = logits.par_chunks_exact(vocabulary.max(1)).zip(targets.par_iter()).zip(first..first + targets.len());
         let rows = rows.map(|((logits, &target), index)| {
-            let softmax = LogSoftmax::of(logits).ok_or(EngineError::NotFinite { position: index - 1 })?;
+            let softmax = LogSoftmax::of(logits).ok_or(index)?;
             Ok(LogitRow { target, logits, softmax })
         });
-        Ok(Self { window, rows: rows.collect::<Result<_, EngineError>>()?, ends_window })
+        Ok(Self { window, rows: rows.collect::<Result<_, usize>>()?, ends_window })
     }
 }
 

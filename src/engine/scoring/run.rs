@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{LogitRows, Window};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, not_finite};
 use crate::model::ModelError;
 use crate::schedule::{Request, RequestId, RequestState};
 
@@ -44,6 +44,12 @@ impl Engine {
         done
     }
 
+    /// Why the logits after these tokens are not numbers. What the cache holds is lost.
+    fn not_finite(&mut self, tokens: &[u32]) -> EngineError {
+        self.scheduler.forget_prefixes();
+        not_finite::explain_text(self.executor.as_mut(), &mut self.model, tokens)
+    }
+
     fn check_windows(&self, windows: &[Window]) -> Result<(), EngineError> {
         let vocabulary = self.model.config().vocabulary;
         for Window { tokens, first_scored } in windows {
@@ -74,7 +80,8 @@ impl Engine {
                 && self.start_step(&mut waiting, running)?;
             if let Some(Computed { window, first, rows, ends_window }) = computed.take() {
                 let targets = &windows[window].tokens[first..first + rows];
-                on_rows(LogitRows::of(window, first, targets, &logits, ends_window)?)?;
+                let rows = LogitRows::of(window, first, targets, &logits, ends_window);
+                on_rows(rows.map_err(|target| self.not_finite(&windows[window].tokens[..target]))?)?;
                 done += usize::from(ends_window);
             }
             if !goes_on {

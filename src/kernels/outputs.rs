@@ -1,0 +1,52 @@
+//! What kernels write: the type of the numbers in the words of their outputs.
+
+use half::f16;
+
+use crate::recording::Program;
+
+/// What the words of an output are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elements {
+    F32,
+    /// Two f16 a word.
+    F16,
+    U32,
+}
+
+impl Elements {
+    /// What a program writes.
+    pub fn of(program: &Program) -> Elements {
+        match program.kernel {
+            "argmax" => Elements::U32,
+            "kv_append" if program.has_flag("kv_f16") => Elements::F16,
+            _ => Elements::F32,
+        }
+    }
+
+    /// The first number in the words that is NaN or infinite.
+    pub fn first_non_finite(self, words: &[u32]) -> Option<f32> {
+        let halves = |word: u32| [word as u16, (word >> 16) as u16].map(|bits| f16::from_bits(bits).to_f32());
+        match self {
+            Elements::F32 => words.iter().map(|word| f32::from_bits(*word)).find(|value| !value.is_finite()),
+            Elements::F16 => words.iter().flat_map(|word| halves(*word)).find(|value| !value.is_finite()),
+            Elements::U32 => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_looked_at_in_their_own_type() {
+        let inf = f32::INFINITY.to_bits();
+        assert_eq!(Elements::F32.first_non_finite(&[0, inf, f32::NAN.to_bits()]), Some(f32::INFINITY));
+        assert_eq!(Elements::U32.first_non_finite(&[inf, u32::MAX]), None);
+        // The upper half of a word; as an f32 it would be a number.
+        let half = u32::from(f16::NEG_INFINITY.to_bits()) << 16;
+        assert!(f32::from_bits(half).is_finite());
+        assert_eq!(Elements::F16.first_non_finite(&[0x3c00_3c00, half]), Some(f32::NEG_INFINITY));
+        assert_eq!(Elements::F16.first_non_finite(&[0x7bff_7bff]), None);
+    }
+}
