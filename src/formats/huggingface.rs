@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::FormatError;
-use super::mapped::MappedFile;
+use super::file::WeightFile;
 use super::safetensors;
 use super::stored::StoredFile;
 
@@ -96,8 +96,8 @@ fn is_file_name(name: &str) -> bool {
 }
 
 fn open_weights(path: &Path) -> Result<StoredFile, FormatError> {
-    let file = MappedFile::open(path)?;
-    match safetensors::parse(file.all()) {
+    let file = WeightFile::open(path)?;
+    match file.parse(|start| safetensors::parse(start, file.len()))? {
         Ok(tensors) => Ok((file, tensors)),
         Err(cause) => Err(FormatError::Safetensors { path: path.to_owned(), cause }),
     }

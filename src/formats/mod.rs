@@ -4,9 +4,9 @@ pub mod blocks;
 mod checkpoint;
 mod dtype;
 mod error;
+mod file;
 pub mod gguf;
 mod huggingface;
-mod mapped;
 mod safetensors;
 mod stored;
 
