@@ -12,6 +12,17 @@ use super::FormatError;
 
 const LFS_POINTER: &[u8] = b"version https://git-lfs.";
 
+/// The contents of a regular file, or `None` where they are longer than `limit` bytes.
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    // Asked before the file is opened, because opening a pipe would wait for its other end.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= limit))
+}
+
 /// A regular file of known length.
 #[derive(Debug)]
 pub(super) struct WeightFile {

@@ -13,4 +13,5 @@ mod stored;
 pub use checkpoint::{Checkpoint, Description, TensorInfo};
 pub use dtype::DType;
 pub use error::FormatError;
+pub(crate) use file::read_bounded;
 pub use safetensors::SafetensorsError;
