@@ -284,10 +284,10 @@ fn a_vocabulary_with_far_more_merges_than_bytes_is_refused() {
 fn a_tokenizer_on_which_the_crate_fails_is_an_error() {
     let mut slow = golden("gpt-2");
     slow["tokenizer"]["pre_tokenizer"] = serde_json::json!({
-        "type": "Split", "pattern": {"Regex": "(a|a)*(a|a)*(a|a)*b"}, "behavior": "Isolated", "invert": false
+        "type": "Split", "pattern": {"Regex": "(x+x+)+y"}, "behavior": "Isolated", "invert": false
     });
     let tokenizer = Tokenizer::from_folder(folder(&slow, &[]).path()).unwrap();
-    let text = "a".repeat(64);
+    let text = "x".repeat(64);
     for result in [tokenizer.encode(&text, true), tokenizer.encode_plain(&text)] {
         assert!(matches!(result, Err(TextError::TokenizersPanic)), "{result:?}");
     }

@@ -3,6 +3,7 @@
 //! A template is part of a downloaded model, so it is bounded: in steps, in time, in what it may build and write, and it
 //! sees nothing but the conversation. It gets what transformers' `apply_chat_template` gives it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use minijinja::{Environment, Error, ErrorKind, Value, context};
@@ -51,7 +52,7 @@ impl ChatTemplate {
     /// # Errors
     /// [`TextError::ChatTemplate`] with the place where it does not parse.
     pub fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Self, TextError> {
-        let source = Source::new(&without_generation_marks(source)).map_err(describe)?;
+        let source = caught(|| Source::new(&without_generation_marks(source)))?.map_err(describe)?;
         Ok(Self { source, bos_token: bos_token.to_owned(), eos_token: eos_token.to_owned() })
     }
 
@@ -74,7 +75,7 @@ impl ChatTemplate {
             tools => (),
             documents => (),
         };
-        let rendered = self.source.run(context, &meter, |environment| install(environment, &meter));
+        let rendered = caught(|| self.source.run(context, &meter, |environment| install(environment, &meter)))?;
         if let Some(limit) = meter.exceeded() {
             return Err(TextError::ChatTemplateLimit(limit));
         }
@@ -93,6 +94,12 @@ fn install(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
     template_bounds::install(environment, meter);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
+}
+
+/// Calls minijinja, whose panics over templates are errors here.
+fn caught<T>(call: impl FnOnce() -> T) -> Result<T, TextError> {
+    std::panic::catch_unwind(AssertUnwindSafe(call))
+        .map_err(|_| TextError::ChatTemplate("it makes the template engine panic".to_owned()))
 }
 
 fn describe(error: Error) -> TextError {
@@ -139,6 +146,10 @@ mod tests {
             ("{{ messages[0] | tojson }}", r#"{"role": "user", "content": "<b>é\n</b>"}"#),
             ("{{ [1, {'a': none}] | tojson(indent=2) }}", "[\n  1,\n  {\n    \"a\": null\n  }\n]"),
             ("{{ messages[0].content.replace('<b>', '').strip().upper() }}", "É\n</B>"),
+            (
+                "{{ ''[::-1] }}{{ messages[:0][::-1] }}{{ 'abc'[::-1] }}{{ [1, 2][::-1] }}{{ 'abc'[:2] }}",
+                "[]cba[2, 1]ab",
+            ),
             ("{{ messages[0]['content'].split('\\n')[-1] }}", "</b>"),
             (
                 "{% set ns = namespace(n=0) %}{% for i in range(9) %}{% if i > 2 %}{% break %}{% endif %}{% set ns.n = ns.n + i %}{% endfor %}{{ ns.n }}",

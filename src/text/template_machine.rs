@@ -20,6 +20,7 @@ const TAKE: &str = "<take>";
 const TAKE_BYTES: &str = "<take-bytes>";
 const CHECK_FACTORS: &str = "<check-factors>";
 const CHECK_STORED: &str = "<check-stored>";
+const CHECK_SLICE: &str = "<check-slice>";
 /// A variable that is 1.
 const ONE: &str = "__one";
 
@@ -133,6 +134,11 @@ fn metered<'a>(program: &Instructions<'a>) -> Instructions<'a> {
                 add(Instruction::Swap);
                 Some(first)
             }
+            Instruction::Slice => {
+                let first = add(filter(CHECK_SLICE, 4));
+                add(Instruction::UnpackList(4));
+                Some(first)
+            }
             Instruction::Mul => {
                 let first = add(filter(CHECK_FACTORS, 2));
                 add(Instruction::UnpackList(2));
@@ -199,6 +205,11 @@ fn install_meter(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
     environment.add_filter(TAKE_BYTES, move |bytes: usize| texts.take_bytes(bytes));
     environment.add_filter(CHECK_FACTORS, move |left: Value, right: Value| {
         factors.check_factors(&left, &right).map(|()| Value::from(vec![right, left]))
+    });
+    environment.add_filter(CHECK_SLICE, |value: Value, start: Value, stop: Value, step: Value| {
+        // minijinja 3.0.5 indexes beyond what is empty when it goes backwards.
+        let step = if value.len() == Some(0) { Value::from(1) } else { step };
+        Value::from(vec![step, stop, start, value])
     });
     environment.add_filter(CHECK_STORED, |value: Value| check_stored(&value).map(|()| value));
     environment.set_formatter(move |output, state, value| {
