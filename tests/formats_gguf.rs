@@ -93,7 +93,7 @@ fn a_valid_file_yields_its_metadata_and_tensors() {
         assert_eq!((matrix.shape.as_slice(), matrix.dtype), (&[2, 3][..], DType::F32));
         assert_eq!(checkpoint.bytes(matrix).unwrap(), (0..24).collect::<Vec<u8>>());
         let scalar = checkpoint.tensor("scalar").unwrap();
-        assert_eq!((scalar.shape.as_slice(), checkpoint.bytes(scalar).unwrap()), (&[][..], &[1, 2][..]));
+        assert_eq!((scalar.shape.as_slice(), &checkpoint.bytes(scalar).unwrap()[..]), (&[][..], &[1, 2][..]));
         let blocks = checkpoint.tensor("blocks").unwrap();
         assert_eq!(checkpoint.bytes(blocks).unwrap(), (0..204).collect::<Vec<u8>>());
         assert_eq!(checkpoint.size_bytes(), 24 + 2 + 204);
@@ -143,6 +143,20 @@ proptest! {
     fn random_bytes_never_panic(tail in prop::collection::vec(any::<u8>(), 0..200)) {
         let bytes = [&b"GGUF\x03\0\0\0"[..], &tail].concat();
         let _ = open_bytes(&bytes);
+    }
+}
+
+#[test]
+fn a_tensor_is_read_in_pieces_and_no_further_than_it_reaches() {
+    let checkpoint = open_bytes(&valid().bytes()).unwrap();
+    let matrix = checkpoint.tensor("matrix").unwrap();
+    let mut piece = [0; 5];
+    checkpoint.read(matrix, 7, &mut piece).unwrap();
+    assert_eq!(piece, [7, 8, 9, 10, 11]);
+    checkpoint.read(matrix, 24, &mut []).unwrap();
+    for (offset, len) in [(20, 5), (25, 0), (usize::MAX, 1)] {
+        let beyond = checkpoint.read(matrix, offset, &mut vec![0; len]);
+        assert!(matches!(beyond, Err(FormatError::BeyondTensor { len: 24, .. })), "{offset}");
     }
 }
 

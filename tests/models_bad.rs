@@ -207,6 +207,21 @@ mod gguf {
     }
 
     #[test]
+    fn a_file_that_shrinks_between_opening_and_loading_is_an_error() {
+        let (_folder, path) = tiny().write();
+        let whole = std::fs::metadata(&path).expect("a file").len();
+        for len in [whole - 1, whole / 2, 1, 0] {
+            let (_folder, path) = tiny().write();
+            let checkpoint = Checkpoint::open(&path).expect("a model");
+            let config = Config::from_checkpoint(&checkpoint).expect("a configuration");
+            std::fs::OpenOptions::new().write(true).open(&path).expect("a file").set_len(len).expect("to shrink");
+            let mut executor = ReferenceExecutor::with_limits(NO_LIMITS);
+            let loaded = Model::load(&mut executor, &checkpoint, config, OPTIONS, &mut |_| {});
+            check_error("shrunk", loaded, "shrank");
+        }
+    }
+
+    #[test]
     fn numbers_that_make_no_model_are_named() {
         const HEADS: &str = "llama.attention.head_count";
         const KV_HEADS: &str = "llama.attention.head_count_kv";

@@ -260,6 +260,40 @@ fn bad_gguf_metadata_is_refused() {
 }
 
 #[test]
+fn a_vocabulary_with_far_more_merges_than_bytes_is_refused() {
+    let spm = golden("spm-plain");
+    let load = |longest: usize| {
+        let tokens: Vec<String> = (1..=longest).map(|length| "a".repeat(length)).collect();
+        let scores = Value::Array(Array::F32(vec![0.0; longest]));
+        let kinds = Value::Array(Array::I32(vec![1; longest]));
+        Tokenizer::from_gguf(&metadata(
+            &spm,
+            vec![
+                ("tokenizer.ggml.tokens", Some(strings(tokens))),
+                ("tokenizer.ggml.scores", Some(scores)),
+                ("tokenizer.ggml.token_type", Some(kinds)),
+            ],
+        ))
+    };
+    assert!(load(32).is_ok());
+    assert!(matches!(load(500), Err(TextError::Vocabulary(_))));
+    assert!(matches!(load(600), Err(TextError::Vocabulary(_))));
+}
+
+#[test]
+fn a_tokenizer_on_which_the_crate_fails_is_an_error() {
+    let mut slow = golden("gpt-2");
+    slow["tokenizer"]["pre_tokenizer"] = serde_json::json!({
+        "type": "Split", "pattern": {"Regex": "(x+x+)+y"}, "behavior": "Isolated", "invert": false
+    });
+    let tokenizer = Tokenizer::from_folder(folder(&slow, &[]).path()).unwrap();
+    let text = "x".repeat(64);
+    for result in [tokenizer.encode(&text, true), tokenizer.encode_plain(&text)] {
+        assert!(matches!(result, Err(TextError::TokenizersPanic)), "{result:?}");
+    }
+}
+
+#[test]
 fn odd_gguf_metadata_is_read_with_a_warning() {
     let golden = golden("gpt-2");
     let plain = Tokenizer::from_gguf(&metadata(&golden, vec![])).unwrap();

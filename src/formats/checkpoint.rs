@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::mapped::MappedFile;
+use super::file::WeightFile;
 use super::stored::{StoredFile, StoredTensor};
 use super::{DType, FormatError, gguf, huggingface};
 
@@ -20,7 +20,7 @@ pub struct TensorInfo {
     /// How its elements are stored. In a block type each row (last dimension) is whole blocks.
     pub dtype: DType,
     file: usize,
-    offset: usize,
+    offset: u64,
     len: usize,
 }
 
@@ -40,7 +40,7 @@ pub enum Description {
     Gguf(gguf::Metadata),
 }
 
-/// An open checkpoint. Its files are memory-mapped: opening reads their headers only.
+/// An open checkpoint. Opening reads the headers of its files only; tensors are read when they are asked for.
 ///
 /// ```no_run
 /// use wgpt::formats::{Checkpoint, blocks};
@@ -48,7 +48,7 @@ pub enum Description {
 /// let checkpoint = Checkpoint::open("model.gguf".as_ref())?;
 /// for tensor in checkpoint.tensors() {
 ///     let mut values = vec![0.0; tensor.shape.iter().product()];
-///     blocks::dequantize(tensor.dtype, checkpoint.bytes(tensor)?, &mut values)?;
+///     blocks::dequantize(tensor.dtype, &checkpoint.bytes(tensor)?, &mut values)?;
 ///     println!("{} {:?} {} {:?}", tensor.name, tensor.shape, tensor.dtype, values.first());
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -57,7 +57,7 @@ pub enum Description {
 pub struct Checkpoint {
     path: PathBuf,
     description: Description,
-    files: Vec<MappedFile>,
+    files: Vec<WeightFile>,
     tensors: Vec<TensorInfo>,
     by_name: HashMap<String, usize>,
 }
@@ -110,17 +110,32 @@ impl Checkpoint {
         self.tensors.iter()
     }
 
-    /// The stored bytes of a tensor of this checkpoint: all its rows, in its storage type, little-endian, at no
-    /// particular alignment.
+    /// The stored bytes of a tensor of this checkpoint: all its rows, in its storage type, little-endian.
     ///
     /// # Errors
-    /// [`FormatError::Shrank`] if the file has become shorter since it was opened, and [`FormatError::ForeignTensor`]
-    /// for a tensor of another checkpoint.
-    pub fn bytes(&self, tensor: &TensorInfo) -> Result<&[u8], FormatError> {
-        match (self.tensor(&tensor.name), self.files.get(tensor.file)) {
-            (Some(own), Some(file)) if own == tensor => file.bytes(tensor.offset..tensor.offset + tensor.len),
-            _ => Err(FormatError::ForeignTensor { path: self.path.clone(), tensor: tensor.name.clone() }),
+    /// As those of [`Checkpoint::read`].
+    pub fn bytes(&self, tensor: &TensorInfo) -> Result<Vec<u8>, FormatError> {
+        let mut bytes = vec![0; tensor.len];
+        self.read(tensor, 0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `out` with the stored bytes of a tensor from its byte `offset` on, so that a large tensor can be taken in
+    /// pieces.
+    ///
+    /// # Errors
+    /// [`FormatError::BeyondTensor`] where the tensor has fewer bytes, [`FormatError::Shrank`] if the file has lost
+    /// them since it was opened, [`FormatError::Io`] where the disk fails, and [`FormatError::ForeignTensor`] for a
+    /// tensor of another checkpoint.
+    pub fn read(&self, tensor: &TensorInfo, offset: usize, out: &mut [u8]) -> Result<(), FormatError> {
+        let own = self.tensor(&tensor.name).filter(|own| *own == tensor);
+        let Some(file) = own.and_then(|own| self.files.get(own.file)) else {
+            return Err(FormatError::ForeignTensor { path: self.path.clone(), tensor: tensor.name.clone() });
+        };
+        if offset > tensor.len || out.len() > tensor.len - offset {
+            return Err(FormatError::BeyondTensor { tensor: tensor.name.clone(), len: tensor.len });
         }
+        file.read_at(tensor.offset + offset as u64, out)
     }
 
     /// The bytes of all tensors in their storage types.
@@ -163,8 +178,8 @@ impl Checkpoint {
         let mut files = Vec::with_capacity(parts.len());
         let mut tensors: Vec<TensorInfo> = Vec::with_capacity(parts.iter().map(|(_, stored)| stored.len()).sum());
         let mut by_name = HashMap::with_capacity(tensors.capacity());
-        for (file, (mapped, stored)) in parts.into_iter().enumerate() {
-            files.push(mapped);
+        for (file, (opened, stored)) in parts.into_iter().enumerate() {
+            files.push(opened);
             for StoredTensor { name, shape, dtype, offset, len } in stored {
                 if by_name.insert(name.clone(), tensors.len()).is_some() {
                     return Err(FormatError::DuplicateTensor { path: path.to_owned(), tensor: name });

@@ -44,6 +44,8 @@ pub enum FormatError {
     DuplicateTensor { path: PathBuf, tensor: String },
     #[error("{path} shrank since it was opened; leave the file alone while the model is loading, and start again")]
     Shrank { path: PathBuf },
+    #[error("the tensor {tensor:?} has only {len} bytes; ask for less of it")]
+    BeyondTensor { tensor: String, len: usize },
     #[error("the tensor {tensor:?} is not one of the model at {path}; ask that model for its tensors")]
     ForeignTensor { path: PathBuf, tensor: String },
 }

@@ -1,8 +1,6 @@
 //! Hugging Face folders: `config.json`, and weights in `model.safetensors` or in the shards of an index.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Component, Path};
 
 use serde::Deserialize;
@@ -10,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::FormatError;
-use super::mapped::MappedFile;
+use super::file::{WeightFile, read_bounded};
 use super::safetensors;
 use super::stored::StoredFile;
 
@@ -96,21 +94,15 @@ fn is_file_name(name: &str) -> bool {
 }
 
 fn open_weights(path: &Path) -> Result<StoredFile, FormatError> {
-    let file = MappedFile::open(path)?;
-    match safetensors::parse(file.all()) {
+    let file = WeightFile::open(path)?;
+    match file.parse(|start| safetensors::parse(start, file.len()))? {
         Ok(tensors) => Ok((file, tensors)),
         Err(cause) => Err(FormatError::Safetensors { path: path.to_owned(), cause }),
     }
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<T, FormatError> {
-    if !std::fs::metadata(path).map_err(FormatError::io(path))?.is_file() {
-        return Err(FormatError::NotAFile { path: path.to_owned() });
-    }
-    let mut text = Vec::new();
-    File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut text)).map_err(FormatError::io(path))?;
-    if text.len() as u64 > limit {
-        return Err(FormatError::TooLarge { path: path.to_owned(), limit });
-    }
+    let text = read_bounded(path, limit).map_err(FormatError::io(path))?;
+    let text = text.ok_or_else(|| FormatError::TooLarge { path: path.to_owned(), limit })?;
     serde_json::from_slice(&text).map_err(|cause| FormatError::Json { path: path.to_owned(), cause })
 }

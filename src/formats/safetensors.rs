@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::io::{self, Read};
 
 use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
@@ -15,6 +16,8 @@ use super::stored::StoredTensor;
 /// Why a safetensors file cannot be read. The text does not name the file: [`FormatError`](super::FormatError) does.
 #[derive(Debug, thiserror::Error)]
 pub enum SafetensorsError {
+    #[error("its header cannot be read: {0}; check the disk that it is on")]
+    Read(io::Error),
     #[error("the file ends within its header; it is truncated or not a safetensors file, download it again")]
     Truncated,
     #[error("its header claims {len} bytes, over the 100 MB that safetensors allows; it is not a safetensors file")]
@@ -24,7 +27,7 @@ pub enum SafetensorsError {
     #[error("its tensors do not fit together ({0}); the file is damaged, download it again")]
     Layout(::safetensors::SafeTensorError),
     #[error("its tensors take {expected} bytes but the file has {actual} for them; download it again")]
-    DataLen { expected: usize, actual: usize },
+    DataLen { expected: u64, actual: u64 },
     #[error(
         "the tensor {name:?} is stored as {dtype}, and only F32, F16 and BF16 are supported; convert the model, for \
          example with from_pretrained(.., dtype=\"bfloat16\") and save_pretrained"
@@ -32,32 +35,36 @@ pub enum SafetensorsError {
     Dtype { name: String, dtype: Dtype },
 }
 
-const LEN_BYTES: usize = size_of::<u64>();
+const LEN_BYTES: u64 = size_of::<u64>() as u64;
 /// The limit that the reference implementation sets.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// Parses the header of a whole file; the tensors come in the order of their offsets.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vec<StoredTensor>, SafetensorsError> {
-    let (len, rest) = bytes.split_first_chunk::<LEN_BYTES>().ok_or(SafetensorsError::Truncated)?;
-    let len = u64::from_le_bytes(*len);
+/// Parses the header of a file of `file_len` bytes, read from its beginning; the tensors come in the order of their
+/// offsets.
+pub(super) fn parse(mut file: impl Read, file_len: u64) -> Result<Vec<StoredTensor>, SafetensorsError> {
+    let mut len = [0; LEN_BYTES as usize];
+    file.read_exact(&mut len).map_err(read_error)?;
+    let len = u64::from_le_bytes(len);
     if len > MAX_HEADER {
         return Err(SafetensorsError::HeaderTooLarge { len });
     }
-    let len = usize::try_from(len).map_err(|_| SafetensorsError::HeaderTooLarge { len })?;
-    let (header, data) = rest.split_at_checked(len).ok_or(SafetensorsError::Truncated)?;
+    let data_start = LEN_BYTES + len;
+    let data_len = file_len.checked_sub(data_start).ok_or(SafetensorsError::Truncated)?;
+    let mut header = vec![0; len as usize];
+    file.read_exact(&mut header).map_err(read_error)?;
 
-    let mut json = serde_json::Deserializer::from_slice(header);
+    let mut json = serde_json::Deserializer::from_slice(&header);
     let mut entries = json
         .deserialize_map(Entries)
         .and_then(|entries| json.end().map(|()| entries))
         .map_err(SafetensorsError::Header)?;
     entries.sort_by_key(|(_, info)| info.data_offsets);
     let layout = Metadata::new(None, entries.clone()).map_err(SafetensorsError::Layout)?;
-    if layout.data_len() != data.len() {
-        return Err(SafetensorsError::DataLen { expected: layout.data_len(), actual: data.len() });
+    let expected = layout.data_len() as u64;
+    if expected != data_len {
+        return Err(SafetensorsError::DataLen { expected, actual: data_len });
     }
 
-    let data_start = LEN_BYTES + len;
     entries
         .into_iter()
         .map(|(name, TensorInfo { dtype, shape, data_offsets: (start, end) })| {
@@ -67,9 +74,16 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<StoredTensor>, SafetensorsError>
                 Dtype::BF16 => DType::BF16,
                 dtype => return Err(SafetensorsError::Dtype { name, dtype }),
             };
-            Ok(StoredTensor { name, shape, dtype, offset: data_start + start, len: end - start })
+            Ok(StoredTensor { name, shape, dtype, offset: data_start + start as u64, len: end - start })
         })
         .collect()
+}
+
+fn read_error(cause: io::Error) -> SafetensorsError {
+    match cause.kind() {
+        io::ErrorKind::UnexpectedEof => SafetensorsError::Truncated,
+        _ => SafetensorsError::Read(cause),
+    }
 }
 
 /// Collects the entries of the header, straight into their types so that no large tree of JSON arises.

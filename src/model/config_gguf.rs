@@ -2,8 +2,8 @@
 
 use super::ModelError;
 use super::config::{Config, Layer, Rope, RopeScaling};
-use crate::formats::Checkpoint;
 use crate::formats::gguf::Metadata;
+use crate::formats::{Checkpoint, blocks};
 use crate::kernels::gated_activation::Activation;
 use crate::kernels::rope::Pairing;
 
@@ -101,16 +101,18 @@ impl Reader<'_> {
     fn rope(&self, checkpoint: &Checkpoint, head_dim: usize) -> Result<Rope, ModelError> {
         let base = self.number("rope.freq_base")?.unwrap_or(1e4);
         let scaling = if let Some(tensor) = checkpoint.tensor("rope_freqs.weight") {
-            let mut factors = vec![0.0; head_dim / 2];
-            let bytes = checkpoint.bytes(tensor)?;
-            let fits = tensor.shape == [head_dim / 2];
-            if !fits || crate::formats::blocks::dequantize(tensor.dtype, bytes, &mut factors).is_err() {
-                return Err(ModelError::Shape {
-                    name: tensor.name.clone(),
-                    found: tensor.shape.clone(),
-                    expected: vec![head_dim / 2],
-                });
+            let expected = vec![head_dim / 2];
+            let wrong = || ModelError::Shape {
+                name: tensor.name.clone(),
+                found: tensor.shape.clone(),
+                expected: expected.clone(),
+            };
+            // Before anything is allocated or read for it.
+            if tensor.shape != expected {
+                return Err(wrong());
             }
+            let mut factors = vec![0.0; head_dim / 2];
+            blocks::dequantize(tensor.dtype, &checkpoint.bytes(tensor)?, &mut factors).map_err(|_| wrong())?;
             RopeScaling::Factors(factors)
         } else {
             match self.metadata.str(&self.key("rope.scaling.type")) {

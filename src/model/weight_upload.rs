@@ -140,16 +140,15 @@ impl<'a> Plan<'a> {
             resolve(&mut placed.vector);
             placed.shards.iter_mut().flat_map(|shard| shard.planes.iter_mut().flatten()).for_each(resolve);
         }
-        let mut uploader = Uploader { executor, unflushed: 0 };
+        let mut uploader = Uploader { executor, checkpoint, piece: Vec::new(), unflushed: 0 };
         let mut done = 0;
         let mut placed_by_name = HashMap::with_capacity(self.items.len());
         for (item, placed) in self.items {
-            let bytes = checkpoint.bytes(item.tensor)?;
             match item.role {
-                Role::Vector => uploader.vector(item.tensor, bytes, placed.vector)?,
+                Role::Vector => uploader.vector(item.tensor, placed.vector)?,
                 Role::Matrix => {
                     for shard in &placed.shards {
-                        uploader.shard(item.tensor, bytes, shard, &mut |piece| progress(done + piece))?;
+                        uploader.shard(item.tensor, shard, &mut |piece| progress(done + piece))?;
                     }
                 }
             }
@@ -164,13 +163,16 @@ impl<'a> Plan<'a> {
 
 struct Uploader<'e> {
     executor: &'e mut dyn Executor,
+    checkpoint: &'e Checkpoint,
+    /// What is being repacked, in a buffer that all tensors share.
+    piece: Vec<u8>,
     unflushed: u64,
 }
 
 impl Uploader<'_> {
-    fn vector(&mut self, tensor: &TensorInfo, bytes: &[u8], slice: Slice) -> Result<(), ModelError> {
+    fn vector(&mut self, tensor: &TensorInfo, slice: Slice) -> Result<(), ModelError> {
         let mut values = vec![0f32; (slice.size / 4) as usize];
-        blocks::dequantize(tensor.dtype, bytes, &mut values)
+        blocks::dequantize(tensor.dtype, &self.checkpoint.bytes(tensor)?, &mut values)
             .map_err(|_| ModelError::RowLength { name: tensor.name.clone(), k: values.len() })?;
         if values.iter().any(|v| !v.is_finite()) {
             return Err(ModelError::NotFinite { name: tensor.name.clone(), dtype: tensor.dtype });
@@ -181,7 +183,6 @@ impl Uploader<'_> {
     fn shard(
         &mut self,
         tensor: &TensorInfo,
-        bytes: &[u8],
         shard: &WeightSlices,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ModelError> {
@@ -193,12 +194,13 @@ impl Uploader<'_> {
         let mut planes: [Vec<u32>; PLANES] = Default::default();
         for first in (0..rows).step_by(rows_at_once) {
             let count = rows_at_once.min(rows - first);
-            let piece = &bytes[(row0 + first) * row_bytes..(row0 + first + count) * row_bytes];
-            if !scales_are_finite(tensor.dtype, piece) {
+            self.piece.resize(count * row_bytes, 0);
+            self.checkpoint.read(tensor, (row0 + first) * row_bytes, &mut self.piece)?;
+            if !scales_are_finite(tensor.dtype, &self.piece) {
                 return Err(ModelError::NotFinite { name: tensor.name.clone(), dtype: tensor.dtype });
             }
             planes.iter_mut().for_each(Vec::clear);
-            repack(tensor.dtype, k, piece, &mut planes);
+            repack(tensor.dtype, k, &self.piece, &mut planes);
             for ((plane, slice), words) in planes.iter().zip(shard.planes).zip(words) {
                 if let Some(slice) = slice {
                     let skipped = 4 * (first * words) as u64;

@@ -1,16 +1,15 @@
 //! Chat templates: the Jinja programs that models carry, which turn a conversation into the text they were trained on.
 //!
-//! A template is part of a downloaded model, so it is bounded: in steps, in what it may write, and it sees nothing but
-//! the conversation. It gets what transformers' `apply_chat_template` gives it.
+//! A template is part of a downloaded model, so it is bounded: in steps, in time, in what it may build and write, and it
+//! sees nothing but the conversation. It gets what transformers' `apply_chat_template` gives it.
 
-use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
-use serde::Serialize;
-use serde_json::ser::PrettyFormatter;
 
+use super::template_machine::Source;
+use super::template_meter::Meter;
 use super::{TextError, template_bounds};
 
 /// Template instructions of one rendering: a long conversation takes tens of thousands, a second about 20 million.
@@ -18,7 +17,6 @@ const FUEL: u64 = 10_000_000;
 /// What a rendering may write beside a multiple of the messages' own length.
 const OUTPUT_ALLOWANCE: usize = 1 << 20;
 const OUTPUT_PER_INPUT: usize = 8;
-const NAME: &str = "chat template";
 
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +41,7 @@ impl Message {
 /// A parsed chat template and the special tokens that it may write.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    source: Source,
     bos_token: String,
     eos_token: String,
 }
@@ -54,17 +52,8 @@ impl ChatTemplate {
     /// # Errors
     /// [`TextError::ChatTemplate`] with the place where it does not parse.
     pub fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Self, TextError> {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(describe)?;
-        environment.set_syntax(syntax);
-        environment.set_fuel(Some(FUEL));
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        template_bounds::install(&mut environment);
-        environment.add_function("raise_exception", raise_exception);
-        environment.add_function("strftime_now", strftime_now);
-        environment.add_filter("tojson", tojson);
-        environment.add_template_owned(NAME, without_generation_marks(source)).map_err(describe)?;
-        Ok(Self { environment, bos_token: bos_token.to_owned(), eos_token: eos_token.to_owned() })
+        let source = caught(|| Source::new(&without_generation_marks(source)))?.map_err(describe)?;
+        Ok(Self { source, bos_token: bos_token.to_owned(), eos_token: eos_token.to_owned() })
     }
 
     /// The conversation as text; with `add_generation_prompt` it ends where the assistant's answer begins.
@@ -76,13 +65,8 @@ impl ChatTemplate {
     /// [`TextError::ChatTemplate`] where the template refuses the conversation or fails on it, for instance because it
     /// takes no system message; [`TextError::ChatTemplateLimit`] where it does not come to an end.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TextError> {
-        let template = self.environment.get_template(NAME).map_err(describe)?;
         let input: usize = messages.iter().map(|message| message.content.len()).sum();
-        let mut output = Bounded {
-            written: Vec::new(),
-            limit: input.saturating_mul(OUTPUT_PER_INPUT).saturating_add(OUTPUT_ALLOWANCE),
-            exceeded: false,
-        };
+        let meter = Arc::new(Meter::new(input));
         let context = context! {
             messages => messages.iter().map(Message::as_value).collect::<Vec<_>>(),
             add_generation_prompt => add_generation_prompt,
@@ -91,35 +75,31 @@ impl ChatTemplate {
             tools => (),
             documents => (),
         };
-        let rendered = template.render_captured_to(context, &mut output).map(drop);
-        if output.exceeded {
+        let rendered = caught(|| self.source.run(context, &meter, |environment| install(environment, &meter)))?;
+        if let Some(limit) = meter.exceeded() {
+            return Err(TextError::ChatTemplateLimit(limit));
+        }
+        let text = rendered.map_err(describe)?;
+        if text.len() > input.saturating_mul(OUTPUT_PER_INPUT).saturating_add(OUTPUT_ALLOWANCE) {
             return Err(TextError::ChatTemplateLimit("the length that this conversation can need"));
         }
-        rendered.map_err(describe)?;
-        String::from_utf8(output.written).map_err(|error| TextError::ChatTemplate(error.to_string()))
+        Ok(text)
     }
 }
 
-/// A buffer that refuses to grow past a limit.
-struct Bounded {
-    written: Vec<u8>,
-    limit: usize,
-    exceeded: bool,
+/// What templates may call.
+fn install(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
+    environment.set_fuel(Some(FUEL));
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    template_bounds::install(environment, meter);
+    environment.add_function("raise_exception", raise_exception);
+    environment.add_function("strftime_now", strftime_now);
 }
 
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() > self.limit - self.written.len() {
-            self.exceeded = true;
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.written.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// Calls minijinja, whose panics over templates are errors here.
+fn caught<T>(call: impl FnOnce() -> T) -> Result<T, TextError> {
+    std::panic::catch_unwind(AssertUnwindSafe(call))
+        .map_err(|_| TextError::ChatTemplate("it makes the template engine panic".to_owned()))
 }
 
 fn describe(error: Error) -> TextError {
@@ -150,42 +130,6 @@ fn strftime_now(format: &str) -> Result<String, Error> {
     now.format(&format).map_err(|error| invalid(&error))
 }
 
-/// Python's `json.dumps`, which transformers puts in the place of Jinja's own filter: nothing is escaped for HTML.
-fn tojson(value: &Value, arguments: Kwargs) -> Result<String, Error> {
-    let indent: Option<usize> = arguments.get("indent")?;
-    let _: Option<bool> = arguments.get("ensure_ascii")?;
-    arguments.assert_all_used()?;
-    let mut json = Vec::new();
-    let written = match indent {
-        Some(spaces) => {
-            let indent = " ".repeat(spaces.min(16));
-            let formatter = PrettyFormatter::with_indent(indent.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))
-        }
-        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, PythonFormatter)),
-    };
-    let invalid = |error: String| Error::new(ErrorKind::InvalidOperation, error);
-    written.map_err(|error| invalid(error.to_string()))?;
-    String::from_utf8(json).map_err(|error| invalid(error.to_string()))
-}
-
-/// One line with a space after each comma and colon.
-struct PythonFormatter;
-
-impl serde_json::ser::Formatter for PythonFormatter {
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b": ")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +146,10 @@ mod tests {
             ("{{ messages[0] | tojson }}", r#"{"role": "user", "content": "<b>é\n</b>"}"#),
             ("{{ [1, {'a': none}] | tojson(indent=2) }}", "[\n  1,\n  {\n    \"a\": null\n  }\n]"),
             ("{{ messages[0].content.replace('<b>', '').strip().upper() }}", "É\n</B>"),
+            (
+                "{{ ''[::-1] }}{{ messages[:0][::-1] }}{{ 'abc'[::-1] }}{{ [1, 2][::-1] }}{{ 'abc'[:2] }}",
+                "[]cba[2, 1]ab",
+            ),
             ("{{ messages[0]['content'].split('\\n')[-1] }}", "</b>"),
             (
                 "{% set ns = namespace(n=0) %}{% for i in range(9) %}{% if i > 2 %}{% break %}{% endif %}{% set ns.n = ns.n + i %}{% endfor %}{{ ns.n }}",
@@ -269,5 +217,97 @@ mod tests {
             assert!(matches!(render(source), Err(TextError::ChatTemplateLimit(_))), "{source}");
         }
         assert!(render(recursive).is_err());
+    }
+
+    /// A template that does `step` to `ns.x` sixty times, and then `end`.
+    fn repeated(start: &str, step: &str, end: &str) -> String {
+        format!("{{% set ns = namespace(x={start}) %}}{{% for i in range(60) %}}{step}{{% endfor %}}{{{{ {end} }}}}")
+    }
+
+    #[test]
+    fn a_template_that_doubles_is_stopped_before_it_fills_the_memory() {
+        let macro_ = "{% macro m(a) %}{{ a }}{{ a }}{% endmacro %}";
+        for source in [
+            repeated("'ab'", "{% set ns.x = ns.x ~ ns.x %}", "ns.x|length"),
+            repeated("'ab'", "{% set ns.x = ns.x + ns.x %}", "ns.x|length"),
+            repeated("[1]", "{% set ns.x = ns.x + ns.x %}", "ns.x|length"),
+            repeated("[1]", "{% set ns.x = [ns.x, ns.x] %}", "ns.x|string|length"),
+            repeated("1", "{% set ns.x = {'a': ns.x, 'b': ns.x} %}", "ns.x == 1"),
+            repeated("'ab'", "{% set x %}{{ ns.x }}{{ ns.x }}{% endset %}{% set ns.x = x %}", "1"),
+            macro_.to_owned() + &repeated("'ab'", "{% set ns.x = m(ns.x) %}", "1"),
+            format!("{{% set x %}}{{% for i in range(99999) %}}{}{{% endfor %}}{{% endset %}}", "raw ".repeat(5000)),
+            "{{ range(99999)|map('replace', '', 'a' * 9999)|list|length }}".to_owned(),
+            "{{ range(99999)|map('string')|map('indent', 4000, true)|list|length }}".to_owned(),
+            "{% set s = 'a' * 9999999 %}{% for i in range(99999) %}{% set t = s|upper %}{% endfor %}".to_owned(),
+        ] {
+            let error = render(&source).expect_err(&source).to_string();
+            assert!(error.contains("a conversation can need") || error.contains("far longer"), "{source}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_template_cannot_repeat_or_sum_without_bound() {
+        for source in [
+            "{{ ('a' * 100000000)|length }}",
+            "{{ ([1] * 100000000)|length }}",
+            "{{ ((1,) * 100000000)|length }}",
+            "{{ (['a' * 999] * 9999)|sum(start='') }}",
+            "{{ ([[1]] * 9999)|sum([]) }}",
+        ] {
+            assert!(matches!(render(source), Err(TextError::ChatTemplate(_))), "{source}");
+        }
+        // What the compiler could compute is left to the meter as well.
+        let folded = format!("{{{{ ({}'a')|length }}}}", "'a' * 4096 * 4096 ~ ".repeat(60));
+        assert!(render(&folded).is_err());
+    }
+
+    #[test]
+    fn a_template_that_nests_without_end_is_refused() {
+        for source in [
+            "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}",
+            "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns ~ '' }}",
+            "{% set a = namespace() %}{% set b = namespace(a=a) %}{% set a.b = b %}{{ a ~ '' }}",
+            "{% set ns = namespace(x=1) %}{% for i in range(99) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
+        ] {
+            let error = render(source).expect_err(source).to_string();
+            assert!(error.contains("nested"), "{source}: {error}");
+        }
+        for (open, middle, close) in [
+            ("{{ ", "- ", "1 }}"),
+            ("{{ ", "not ", "1 }}"),
+            ("{{ a", "~a", " }}"),
+            ("{{ a", "|e", " }}"),
+            ("{{ ", "1 if 0 else ", "1 }}"),
+            ("{% if a %}", "{% elif a %}", "{% endif %}"),
+        ] {
+            let source = format!("{open}{}{close}", middle.repeat(100_000));
+            assert!(matches!(render(&source), Err(TextError::ChatTemplate(_))), "{open}{middle}..");
+            let source = format!("{open}{}{close}", middle.repeat(60));
+            assert!(render(&source).is_ok(), "{source}");
+        }
+    }
+
+    #[test]
+    fn lists_that_are_computed_when_they_are_asked_for_do_not_pile_up() {
+        for step in ["ns.x[0:]", "ns.x|reverse", "ns.x|list"] {
+            let loops = "{% for i in range(30000) %}";
+            let source = format!(
+                "{{% set ns = namespace(x=[1, 2]) %}}{loops}{{% set ns.x = {step} %}}{{% endfor %}}{{{{ ns.x }}}}"
+            );
+            assert!(matches!(render(&source).as_deref(), Ok("[1, 2]")), "{step}");
+        }
+    }
+
+    #[test]
+    fn multiplications_give_what_they_gave() {
+        for (source, expected) in [
+            ("é{{ 'ü' * 3 }}é{{ 2*3*(4*5) }}", "éüüüé120"),
+            ("{{ [1, 2] * 2 }}{{ (1, 2) * 2 }}{{ 3 * 'ab' }}", "[1, 2, 1, 2](1, 2, 1, 2)ababab"),
+            ("{{ 7 // 2 * 3 }} {{ 2 * 3 ** 2 }} {{ -2 * 3 }} {{ 1.5*2 }}", "9 18 -6 3.0"),
+            ("{% macro m(a, b) %}{{ a * b }}{% endmacro %}{{ m(*[2, 3]) }}{{ m(**{'a': 2*2, 'b': 2}) }}", "68"),
+            ("{{ '{% raw %}*' }}{% raw %}{{ a * b }}{% endraw %}", "{% raw %}*{{ a * b }}"),
+        ] {
+            assert_eq!(render(source).unwrap(), expected, "{source}");
+        }
     }
 }

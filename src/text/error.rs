@@ -54,6 +54,9 @@ pub enum TextError {
     /// The `tokenizers` crate refused a vocabulary or a text.
     #[error("the tokenizer failed: {0}")]
     Tokenizers(#[from] tokenizers::Error),
+    /// The `tokenizers` crate panicked over a vocabulary or a text, as it does over some damaged ones.
+    #[error("the model's tokenizer is one that the tokenizers crate fails on; download the model again")]
+    TokenizersPanic,
     /// The model has no chat template: a base model, or a conversion that lost it.
     #[error("the model has no chat template; run it with --raw")]
     NoChatTemplate,

@@ -9,12 +9,16 @@ use serde_json::Value;
 use tokenizers::DecoderWrapper;
 
 use super::token_table::{Spelling, TokenTable};
-use super::tokenizer::{Parts, SpecialTokens};
+use super::tokenizer::{Parts, SpecialTokens, caught};
 use super::tokenizer_json;
 use super::{TextError, Tokenizer, end_of_turn};
+use crate::formats::read_bounded;
 
 /// More ids than any vocabulary has; a table of all ids is allocated, so one stray id must not decide its size.
 const MAX_IDS: usize = 1 << 22;
+
+/// The largest `tokenizer.json` have some 30 MB.
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// `tokenizer_config.json` and `special_tokens_map.json`, as far as they matter here.
 #[derive(Default, Deserialize)]
@@ -110,8 +114,7 @@ fn read_tokenizer(path: &Path) -> Result<tokenizers::Tokenizer, TextError> {
     let bytes = read(path)?.ok_or_else(|| TextError::Read { path: path.into(), source: ErrorKind::NotFound.into() })?;
     tokenizer_json::check(&bytes).map_err(|reason| file_error(path, reason))?;
     // The check finds the one kind of file that is known to make the crate panic; this is for the others.
-    let loaded = std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes))
-        .map_err(|_| file_error(path, "it makes the tokenizers crate panic"))?;
+    let loaded = caught(|| tokenizers::Tokenizer::from_bytes(bytes));
     let mut tokenizer = loaded.map_err(|error| file_error(path, error))?;
     // Made for batches in training: a prompt is neither filled up nor cut, and the file must not size a buffer.
     tokenizer.with_padding(None);
@@ -121,8 +124,9 @@ fn read_tokenizer(path: &Path) -> Result<tokenizers::Tokenizer, TextError> {
 
 /// The file's bytes, or `None` where there is no such file.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, TextError> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+    match read_bounded(path, MAX_FILE_BYTES) {
+        Ok(Some(bytes)) => Ok(Some(bytes)),
+        Ok(None) => Err(file_error(path, format!("it has more than {MAX_FILE_BYTES} bytes"))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(TextError::Read { path: path.into(), source }),
     }
@@ -187,8 +191,8 @@ fn table(inner: &tokenizers::Tokenizer, spelling: Spelling) -> Result<TokenTable
 
 /// The ids that `tokenizer.json` puts before and after a text.
 fn added_by_post_processor(inner: &tokenizers::Tokenizer) -> Result<(Vec<u32>, Vec<u32>), TextError> {
-    let bare = inner.encode_fast("a", false)?;
-    let whole = inner.encode_fast("a", true)?;
+    let encode = |special| caught(|| inner.encode_fast("a", special));
+    let (bare, whole) = (encode(false)?, encode(true)?);
     let (bare, whole) = (bare.get_ids(), whole.get_ids());
     let at = (0..=whole.len().saturating_sub(bare.len())).find(|&at| whole[at..].starts_with(bare)).unwrap_or(0);
     let end = (at + bare.len()).min(whole.len());

@@ -9,7 +9,12 @@ use super::TextError;
 use super::gguf::Vocabulary;
 
 /// Tokens are tried at every cut, which is quadratic in their length; real ones have some tens of bytes.
-const MAX_TOKEN_BYTES: usize = 4096;
+const MAX_TOKEN_BYTES: usize = 512;
+/// What the merges may take for each byte that the tokens take in the file; real vocabularies need a dozen. Tokens that
+/// are all beginnings of each other have as many merges as the square of their number.
+const MERGE_BYTES_PER_BYTE: usize = 64;
+/// Two strings in a list, beside their text.
+const MERGE_OVERHEAD: usize = 80;
 
 /// What the metadata says of such a tokenizer.
 pub(super) struct SentencePiece<'a> {
@@ -31,7 +36,7 @@ pub(super) fn build(source: SentencePiece<'_>) -> Result<tokenizers::Tokenizer, 
         return Err(TextError::Vocabulary(format!("token {id} is longer than {MAX_TOKEN_BYTES} bytes")));
     }
     let ids = vocabulary.ids();
-    let merges = merges(vocabulary, &ids, &scores);
+    let merges = merges(vocabulary, &ids, &scores)?;
     let mut model = BPE::builder().vocab_and_merges(ids, merges).byte_fallback(true).fuse_unk(true);
     if let Some(unknown) = unknown {
         model = model.unk_token(vocabulary.tokens[unknown].clone());
@@ -55,7 +60,7 @@ fn normalizer(adds_space: bool) -> Result<NormalizerWrapper, TextError> {
 /// Every way to put a token together from two others, best score first.
 ///
 /// Ties are broken as transformers' converters do, the longer left half first, so that the ids agree with theirs.
-fn merges(vocabulary: &Vocabulary, ids: &Vocab, scores: &[f32]) -> Vec<(String, String)> {
+fn merges(vocabulary: &Vocabulary, ids: &Vocab, scores: &[f32]) -> Result<Vec<(String, String)>, TextError> {
     struct Merge {
         token: usize,
         /// Where the token is cut, in bytes and in characters from its left end.
@@ -63,11 +68,16 @@ fn merges(vocabulary: &Vocabulary, ids: &Vocab, scores: &[f32]) -> Vec<(String, 
         characters: usize,
     }
     let merges_of = |text: &str| ids.get(text).is_some_and(|&id| vocabulary.merges(id as usize));
+    let stored: usize = vocabulary.tokens.iter().map(|text| text.len() + size_of::<u64>()).sum();
+    let mut room = stored.saturating_mul(MERGE_BYTES_PER_BYTE);
     let mut found = Vec::with_capacity(vocabulary.tokens.len() * 2);
     for (token, text) in vocabulary.tokens.iter().enumerate().filter(|&(id, _)| vocabulary.merges(id)) {
         for (characters, (bytes, _)) in text.char_indices().enumerate().skip(1) {
             let (left, right) = text.split_at(bytes);
             if merges_of(left) && merges_of(right) {
+                room = room.checked_sub(text.len() + MERGE_OVERHEAD).ok_or_else(|| {
+                    TextError::Vocabulary("its tokens can be put together in too many ways".to_owned())
+                })?;
                 found.push(Merge { token, bytes, characters });
             }
         }
@@ -77,5 +87,5 @@ fn merges(vocabulary: &Vocabulary, ids: &Vocab, scores: &[f32]) -> Vec<(String, 
         by_score.then(b.characters.cmp(&a.characters)).then(a.token.cmp(&b.token))
     });
     let halves = found.iter().map(|merge| vocabulary.tokens[merge.token].split_at(merge.bytes));
-    halves.map(|(left, right)| (left.to_owned(), right.to_owned())).collect()
+    Ok(halves.map(|(left, right)| (left.to_owned(), right.to_owned())).collect())
 }

@@ -1,3 +1,5 @@
+use std::panic::AssertUnwindSafe;
+
 use tokenizers::{AddedVocabulary, Model, OffsetType, PreTokenizer};
 
 use super::token_table::TokenTable;
@@ -179,13 +181,24 @@ impl Tokenizer {
 
     /// The crate's own `encode` would also truncate and pad as `tokenizer.json` says, which a prompt must not suffer.
     fn ids(&self, added: &AddedVocabulary, text: &str) -> Result<Vec<u32>, TextError> {
-        let mut pieces = added.extract_and_normalize(self.inner.get_normalizer(), text);
-        if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
-            pre_tokenizer.pre_tokenize(&mut pieces)?;
-        }
-        let model = self.inner.get_model();
-        pieces.tokenize(|piece| model.tokenize(piece.get()))?;
-        Ok(pieces.into_encoding(None, 0, OffsetType::None)?.get_ids().to_vec())
+        caught(|| {
+            let mut pieces = added.extract_and_normalize(self.inner.get_normalizer(), text);
+            if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
+                pre_tokenizer.pre_tokenize(&mut pieces)?;
+            }
+            let model = self.inner.get_model();
+            pieces.tokenize(|piece| model.tokenize(piece.get()))?;
+            Ok(pieces.into_encoding(None, 0, OffsetType::None)?.get_ids().to_vec())
+        })
+    }
+}
+
+/// Calls the `tokenizers` crate, whose panics over hostile files are errors here: an expression that takes too long
+/// makes one, for instance. What it leaves behind are at most caches.
+pub(super) fn caught<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TextError> {
+    match std::panic::catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(TextError::TokenizersPanic),
     }
 }
 

@@ -15,6 +15,8 @@ pub enum GgufError {
         "GGUF version {version} is not supported, only 2 and 3 are; convert the model again with a current llama.cpp"
     )]
     Version { version: u32 },
+    #[error("its header cannot be read: {0}; check the disk that it is on")]
+    Read(std::io::Error),
     #[error("the file ends within {what}; it is truncated or damaged, download it again")]
     Truncated { what: &'static str },
     #[error("the file declares {count} {what}, more than its bytes can hold; it is damaged, download it again")]

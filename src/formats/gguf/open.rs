@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{GgufError, Metadata, Part, others, parse};
 use crate::formats::FormatError;
-use crate::formats::mapped::MappedFile;
+use crate::formats::file::WeightFile;
 use crate::formats::stored::StoredFile;
 
 /// Opens the model in the file `path` and, if it is the first part of a split model, in the other parts beside it.
@@ -36,8 +36,8 @@ pub(in crate::formats) fn open(path: &Path) -> Result<(Metadata, Vec<StoredFile>
 }
 
 fn open_file(path: &Path) -> Result<(Metadata, StoredFile), FormatError> {
-    let file = MappedFile::open(path)?;
-    match parse::parse(file.all()) {
+    let file = WeightFile::open(path)?;
+    match file.parse(|start| parse::parse(start, file.len()))? {
         Ok((metadata, tensors)) => Ok((metadata, (file, tensors))),
         Err(cause) => Err(FormatError::Gguf { path: path.to_owned(), cause }),
     }

@@ -1,6 +1,7 @@
 //! Parsing of one file: header, metadata and tensor descriptions.
 
 use std::collections::HashSet;
+use std::io::Read;
 
 use super::cursor::Cursor;
 use super::{GgufError, Metadata, storage, value};
@@ -18,13 +19,13 @@ pub(in crate::formats) fn has_magic(bytes: &[u8]) -> bool {
     bytes.starts_with(&MAGIC)
 }
 
-/// Parses a whole file. Allocates a small multiple of the bytes that describe it, whatever its counts claim.
-pub(super) fn parse(bytes: &[u8]) -> Result<(Metadata, Vec<StoredTensor>), GgufError> {
-    if !has_magic(bytes) {
+/// Parses the header of a file of `file_len` bytes, read from its beginning. Allocates a small multiple of the bytes
+/// that describe it, whatever its counts claim.
+pub(super) fn parse(file: impl Read, file_len: u64) -> Result<(Metadata, Vec<StoredTensor>), GgufError> {
+    let mut cursor = Cursor::new(file, file_len);
+    if cursor.array("the header").map_or(true, |magic| magic != MAGIC) {
         return Err(GgufError::Magic);
     }
-    let mut cursor = Cursor::new(bytes);
-    cursor.take(MAGIC.len(), "the header")?;
     let version = cursor.u32("the header")?;
     match version {
         2 | 3 => {}
@@ -37,11 +38,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(Metadata, Vec<StoredTensor>), GgufE
     let metadata = parse_metadata(&mut cursor, entry_count)?;
     let alignment = alignment(&metadata)?;
     let mut tensors = parse_tensors(&mut cursor, tensor_count, alignment)?;
-    place(&mut tensors, cursor.position(), alignment, bytes.len())?;
+    place(&mut tensors, cursor.position(), alignment, file_len)?;
     Ok((metadata, tensors))
 }
 
-fn parse_metadata(cursor: &mut Cursor<'_>, count: u64) -> Result<Metadata, GgufError> {
+fn parse_metadata(cursor: &mut Cursor<impl Read>, count: u64) -> Result<Metadata, GgufError> {
     // The length of the key, its type and a value of one byte.
     let count = cursor.count(count, 8 + 4 + 1, "metadata entries")?;
     let mut metadata = Metadata::default();
@@ -65,7 +66,7 @@ fn alignment(metadata: &Metadata) -> Result<u64, GgufError> {
 }
 
 /// Reads the descriptions. Offsets are still relative to the tensor data, as in the file.
-fn parse_tensors(cursor: &mut Cursor<'_>, count: u64, alignment: u64) -> Result<Vec<StoredTensor>, GgufError> {
+fn parse_tensors(cursor: &mut Cursor<impl Read>, count: u64, alignment: u64) -> Result<Vec<StoredTensor>, GgufError> {
     const WHAT: &str = "a tensor's description";
     // The length of the name, the number of dimensions, the type and the offset.
     let count = cursor.count(count, 8 + 4 + 4 + 8, "tensors")?;
@@ -95,9 +96,6 @@ fn parse_tensors(cursor: &mut Cursor<'_>, count: u64, alignment: u64) -> Result<
         if !offset.is_multiple_of(alignment) {
             return Err(GgufError::Unaligned { name, alignment });
         }
-        let Ok(offset) = usize::try_from(offset) else {
-            return Err(GgufError::BeyondFile { name });
-        };
         let len = len_bytes(&name, &shape, dtype)?;
         tensors.push(StoredTensor { name, shape, dtype, offset, len });
     }
@@ -123,12 +121,11 @@ fn len_bytes(name: &str, shape: &[usize], dtype: DType) -> Result<usize, GgufErr
 }
 
 /// Makes the offsets absolute and checks that all tensors lie in the file, apart from each other.
-fn place(tensors: &mut [StoredTensor], header_end: usize, alignment: u64, file_len: usize) -> Result<(), GgufError> {
-    let data_start =
-        usize::try_from(alignment).ok().and_then(|alignment| header_end.checked_next_multiple_of(alignment));
+fn place(tensors: &mut [StoredTensor], header_end: u64, alignment: u64, file_len: u64) -> Result<(), GgufError> {
+    let data_start = header_end.checked_next_multiple_of(alignment);
     for tensor in tensors.iter_mut() {
         let offset = data_start.and_then(|start| start.checked_add(tensor.offset));
-        let end = offset.and_then(|offset| offset.checked_add(tensor.len));
+        let end = offset.and_then(|offset| offset.checked_add(tensor.len as u64));
         match (offset, end) {
             (Some(offset), Some(end)) if end <= file_len => tensor.offset = offset,
             _ => return Err(GgufError::BeyondFile { name: tensor.name.clone() }),
@@ -139,7 +136,7 @@ fn place(tensors: &mut [StoredTensor], header_end: usize, alignment: u64, file_l
     by_offset.sort_by_key(|tensor| tensor.offset);
     for pair in by_offset.windows(2) {
         if let [first, second] = pair
-            && second.offset - first.offset < first.len
+            && second.offset - first.offset < first.len as u64
         {
             return Err(GgufError::Overlap { first: first.name.clone(), second: second.name.clone() });
         }

@@ -1,5 +1,7 @@
 //! Parsing of metadata values.
 
+use std::io::Read;
+
 use super::cursor::Cursor;
 use super::{Array, GgufError, Value};
 
@@ -7,7 +9,7 @@ const ARRAY: u32 = 9;
 const VALUE: &str = "a metadata value";
 
 /// Reads the value of `key`: its type as a `u32`, then its bytes.
-pub(super) fn parse(cursor: &mut Cursor<'_>, key: &str) -> Result<Value, GgufError> {
+pub(super) fn parse(cursor: &mut Cursor<impl Read>, key: &str) -> Result<Value, GgufError> {
     let id = cursor.u32(VALUE)?;
     Ok(match id {
         0 => Value::U8(u8::from_le_bytes(cursor.array(VALUE)?)),
@@ -27,42 +29,31 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, key: &str) -> Result<Value, GgufErr
     })
 }
 
-fn array(cursor: &mut Cursor<'_>, key: &str) -> Result<Array, GgufError> {
+fn array(cursor: &mut Cursor<impl Read>, key: &str) -> Result<Array, GgufError> {
     let id = cursor.u32("a metadata array")?;
     let count = cursor.u64("a metadata array")?;
     Ok(match id {
-        0 => Array::U8(numbers(cursor, count, u8::from_le_bytes)?),
-        1 => Array::I8(numbers(cursor, count, i8::from_le_bytes)?),
-        2 => Array::U16(numbers(cursor, count, u16::from_le_bytes)?),
-        3 => Array::I16(numbers(cursor, count, i16::from_le_bytes)?),
-        4 => Array::U32(numbers(cursor, count, u32::from_le_bytes)?),
-        5 => Array::I32(numbers(cursor, count, i32::from_le_bytes)?),
-        6 => Array::F32(numbers(cursor, count, f32::from_le_bytes)?),
+        0 => Array::U8(cursor.numbers(count, u8::from_le_bytes)?),
+        1 => Array::I8(cursor.numbers(count, i8::from_le_bytes)?),
+        2 => Array::U16(cursor.numbers(count, u16::from_le_bytes)?),
+        3 => Array::I16(cursor.numbers(count, i16::from_le_bytes)?),
+        4 => Array::U32(cursor.numbers(count, u32::from_le_bytes)?),
+        5 => Array::I32(cursor.numbers(count, i32::from_le_bytes)?),
+        6 => Array::F32(cursor.numbers(count, f32::from_le_bytes)?),
         7 => {
-            let bytes = numbers(cursor, count, u8::from_le_bytes)?;
+            let bytes = cursor.numbers(count, u8::from_le_bytes)?;
             Array::Bool(bytes.into_iter().map(|byte| bool_of([byte], key)).collect::<Result<_, _>>()?)
         }
         8 => Array::String(strings(cursor, count)?),
         ARRAY => return Err(GgufError::NestedArray { key: key.to_owned() }),
-        10 => Array::U64(numbers(cursor, count, u64::from_le_bytes)?),
-        11 => Array::I64(numbers(cursor, count, i64::from_le_bytes)?),
-        12 => Array::F64(numbers(cursor, count, f64::from_le_bytes)?),
+        10 => Array::U64(cursor.numbers(count, u64::from_le_bytes)?),
+        11 => Array::I64(cursor.numbers(count, i64::from_le_bytes)?),
+        12 => Array::F64(cursor.numbers(count, f64::from_le_bytes)?),
         _ => return Err(GgufError::ValueType { key: key.to_owned(), id }),
     })
 }
 
-fn numbers<T, const N: usize>(
-    cursor: &mut Cursor<'_>,
-    count: u64,
-    from_le_bytes: fn([u8; N]) -> T,
-) -> Result<Vec<T>, GgufError> {
-    const WHAT: &str = "array elements";
-    let count = cursor.count(count, N, WHAT)?;
-    let (chunks, _) = cursor.take(count * N, WHAT)?.as_chunks::<N>();
-    Ok(chunks.iter().map(|&chunk| from_le_bytes(chunk)).collect())
-}
-
-fn strings(cursor: &mut Cursor<'_>, count: u64) -> Result<Vec<String>, GgufError> {
+fn strings(cursor: &mut Cursor<impl Read>, count: u64) -> Result<Vec<String>, GgufError> {
     // Each string has at least its length of 8 bytes, so the vector's 24 bytes an element stay below 3 times the file.
     let count = cursor.count(count, size_of::<u64>(), "strings")?;
     let mut strings = Vec::with_capacity(count);
