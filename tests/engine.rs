@@ -594,9 +594,10 @@ mod overflow {
             });
             let error = result.map(|_| ()).expect_err("an error");
             assert_eq!((pieces, error.to_string().lines().count()), (0, 1), "{error}");
-            let EngineError::NotFinite { origin, .. } = error else { panic!("{error}") };
-            assert!(error.to_string().contains(&origin.label.to_string()), "{error}");
-            origins.push(origin);
+            let text = error.to_string();
+            let EngineError::NotFinite { origin, .. } = error else { panic!("{text}") };
+            assert!(text.contains(&origin.label.to_string()), "{text}");
+            origins.push(*origin);
         }
         origins
     }
@@ -647,7 +648,7 @@ mod overflow {
         let (first, rest) = ids.split_at(4);
         let token = first.iter().find(|id| !rest.contains(id)).copied().expect("a token of the first chunk alone");
         // This token alone has something in the first channel, and of it V makes a number that is no f16.
-        let channel = |index: usize| index % 64 == 0;
+        let channel = |index: usize| index.is_multiple_of(64);
         let embedding = move |index: usize, value: f32| match (channel(index), index / 64 == token as usize) {
             (true, true) => 10.0,
             (true, false) => 0.0,

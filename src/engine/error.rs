@@ -42,7 +42,7 @@ pub enum EngineError {
         "the logits after token {position} are not numbers: the model computed {origin}; either its file is damaged or the \
          device is at fault: see what `wgpt verify -m MODEL` says, or try --kv-type f32 or another device (--device)"
     )]
-    NotFinite { position: usize, origin: NonFinite },
+    NotFinite { position: usize, origin: Box<NonFinite> },
     /// The same, and running the step again gave none of it.
     #[error(
         "the logits after token {position} were not numbers, and were when the step ran again: the device or its driver is \

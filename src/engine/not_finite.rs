@@ -16,8 +16,12 @@ pub(super) fn explain(
     tokens: &[u32],
 ) -> EngineError {
     let position = (batch.context_len[sequence] as usize).saturating_sub(1);
-    match locate(executor, model, batch, sequence, tokens) {
-        Ok(Some(origin)) => EngineError::NotFinite { position, origin },
+    describe(position, locate(executor, model, batch, sequence, tokens))
+}
+
+fn describe(position: usize, located: Result<Option<NonFinite>, EngineError>) -> EngineError {
+    match located {
+        Ok(Some(origin)) => EngineError::NotFinite { position, origin: Box::new(origin) },
         Ok(None) => EngineError::NotFiniteOnce { position },
         Err(error) => error,
     }
@@ -60,11 +64,7 @@ fn locate_before(
 pub(super) fn explain_text(executor: &mut dyn Executor, model: &mut Model, tokens: &[u32]) -> EngineError {
     let position = tokens.len().saturating_sub(1);
     let pages: Vec<u32> = (0..tokens.len().div_ceil(PAGE_SIZE as usize) as u32).collect();
-    match replay(executor, model, tokens, &pages, LogitsWanted::Last) {
-        Ok(Some(origin)) => EngineError::NotFinite { position, origin },
-        Ok(None) => EngineError::NotFiniteOnce { position },
-        Err(error) => error,
-    }
+    describe(position, replay(executor, model, tokens, &pages, LogitsWanted::Last))
 }
 
 /// Where numbers end while the tokens are computed from the first one on.
