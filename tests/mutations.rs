@@ -50,7 +50,7 @@ enum Kind {
     Ties,
     /// NaN, infinity, and what overflows.
     Special,
-    /// Rounding that the tolerances must not admit.
+    /// Rounding that the tolerances must not admit. Masks do it: drivers leave out a conversion to f16 and back.
     Precision,
 }
 

@@ -117,9 +117,9 @@ pub const ATTENTION: &[Mutation] = &[
     ),
     plant(
         Precision,
-        "scores are summed in f16",
+        "scores are summed to the ten bits of f16",
         "score += dot(q_tile[row * D4 + d], kv_tile[c * KV_STRIDE + d]);",
-        "score = unpack2x16float(pack2x16float(vec2<f32>(score + dot(q_tile[row * D4 + d], kv_tile[c * KV_STRIDE + d]), 0.0))).x;",
+        "score = bitcast<f32>(bitcast<u32>(score + dot(q_tile[row * D4 + d], kv_tile[c * KV_STRIDE + d])) & 0xffffe000u);",
     ),
 ];
 
@@ -219,9 +219,9 @@ pub const ATTENTION_LANES: &[Mutation] = &[
     plant(Special, "no peak is subtracted", "exp(scores.lo - peak)", "exp(scores.lo)"),
     plant(
         Precision,
-        "the weights' total is rounded to f16",
+        "the weights' total keeps the ten bits of f16",
         "return dot(p.lo + p.hi, vec4<f32>(1.0));",
-        "return unpack2x16float(pack2x16float(vec2<f32>(dot(p.lo + p.hi, vec4<f32>(1.0)), 0.0))).x;",
+        "return bitcast<f32>(bitcast<u32>(dot(p.lo + p.hi, vec4<f32>(1.0))) & 0xffffe000u);",
     ),
 ];
 
@@ -236,9 +236,9 @@ pub const ATTENTION_IO: &[Mutation] = &[
     ),
     plant(
         Precision,
-        "an f32 cache is rounded to f16",
+        "an f32 cache keeps the ten bits of f16",
         "return v;",
-        "return vec4<f32>(unpack2x16float(pack2x16float(v.xy)), unpack2x16float(pack2x16float(v.zw)));",
+        "return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u));",
     ),
 ];
 

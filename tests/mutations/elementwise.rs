@@ -9,9 +9,9 @@ pub const ADD: &[Mutation] = &[
     plant(Address, "every workgroup adds the first one's y", "+= y[index]", "+= y[thread]"),
     plant(
         Precision,
-        "y is rounded to f16",
+        "y keeps the ten bits of f16",
         "+= y[index]",
-        "+= vec4<f32>(unpack2x16float(pack2x16float(y[index].xy)), unpack2x16float(pack2x16float(y[index].zw)))",
+        "+= bitcast<vec4<f32>>(bitcast<vec4<u32>>(y[index]) & vec4<u32>(0xffffe000u))",
     ),
 ];
 
@@ -132,9 +132,9 @@ pub const KV_APPEND: &[Mutation] = &[
     plant(Codes, "each f16 pair is swapped", "pack2x16float(v.xy)", "pack2x16float(v.yx)"),
     plant(
         Precision,
-        "an f32 cache is rounded to f16",
+        "an f32 cache keeps the ten bits of f16",
         "return v;",
-        "return vec4<f32>(unpack2x16float(pack2x16float(v.xy)), unpack2x16float(pack2x16float(v.zw)));",
+        "return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u));",
     ),
 ];
 
@@ -173,9 +173,9 @@ pub const RMS_NORM: &[Mutation] = &[
     plant(Scale, "the weight's offset is forgotten", "(weight[i] + params.offset)", "weight[i]"),
     plant(
         Precision,
-        "the mean is rounded to f16",
+        "the mean keeps the ten bits of f16",
         "let mean = workgroup_sum(thread, squares) / f32(params.dim4 * 4u);",
-        "let mean = unpack2x16float(pack2x16float(vec2<f32>(workgroup_sum(thread, squares) / f32(params.dim4 * 4u), 0.0))).x;",
+        "let mean = bitcast<f32>(bitcast<u32>(workgroup_sum(thread, squares) / f32(params.dim4 * 4u)) & 0xffffe000u);",
     ),
 ];
 
@@ -223,9 +223,9 @@ pub const ROPE: &[Mutation] = &[
     ),
     plant(
         Precision,
-        "the turns are rounded to f16",
+        "the turns keep the ten bits of f16",
         "let turn = turns[(head / params.heads) * pairs + pair];",
-        "let turn = unpack2x16float(pack2x16float(turns[(head / params.heads) * pairs + pair]));",
+        "let turn = bitcast<vec2<f32>>(bitcast<vec2<u32>>(turns[(head / params.heads) * pairs + pair]) & vec2<u32>(0xffffe000u));",
     ),
 ];
 
@@ -237,8 +237,8 @@ pub const REDUCE: &[Mutation] = &[
     plant(Barrier, "the steps do not wait", "workgroupBarrier();\n        if", "if"),
     plant(
         Precision,
-        "partial sums are rounded to f16",
+        "partial sums keep the ten bits of f16",
         "partials[thread] = value;",
-        "partials[thread] = unpack2x16float(pack2x16float(vec2<f32>(value, 0.0))).x;",
+        "partials[thread] = bitcast<f32>(bitcast<u32>(value) & 0xffffe000u);",
     ),
 ];

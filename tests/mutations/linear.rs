@@ -37,9 +37,9 @@ pub const MATMUL: &[Mutation] = &[
     plant(Barrier, "the tile is replaced before it is used", "workgroupBarrier();\n    }\n", "}\n"),
     plant(
         Precision,
-        "x is rounded to f16",
+        "x keeps the ten bits of f16",
         "a[i] = x_tile[k * XS + local.y + 16u * i];",
-        "a[i] = unpack2x16float(pack2x16float(vec2<f32>(x_tile[k * XS + local.y + 16u * i], 0.0))).x;",
+        "a[i] = bitcast<f32>(bitcast<u32>(x_tile[k * XS + local.y + 16u * i]) & 0xffffe000u);",
     ),
 ];
 
@@ -71,9 +71,9 @@ pub const MATMUL_LANES: &[Mutation] = &[
     plant(Bounds, "a group too many is summed", "group < groups", "group <= groups"),
     plant(
         Precision,
-        "x is rounded to f16",
+        "x keeps the ten bits of f16",
         "let b1 = x[x1 + at + 1u];",
-        "let v = x[x1 + at + 1u];\n            let b1 = vec4<f32>(unpack2x16float(pack2x16float(v.xy)), unpack2x16float(pack2x16float(v.zw)));",
+        "let v = x[x1 + at + 1u];\n            let b1 = bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u));",
     ),
 ];
 
@@ -103,9 +103,9 @@ pub const MATVEC: &[Mutation] = &[
     plant(Barrier, "the partial sums are not waited for", "workgroupBarrier();", ""),
     plant(
         Precision,
-        "sums are rounded to f16",
+        "sums keep the ten bits of f16",
         "sum += partials[p * OUTPUTS + i];",
-        "sum = unpack2x16float(pack2x16float(vec2<f32>(sum + partials[p * OUTPUTS + i], 0.0))).x;",
+        "sum = bitcast<f32>(bitcast<u32>(sum + partials[p * OUTPUTS + i]) & 0xffffe000u);",
     ),
 ];
 
@@ -128,9 +128,9 @@ pub const MATVEC_LANES: &[Mutation] = &[
     ),
     plant(
         Precision,
-        "x is rounded to f16",
+        "x keeps the ten bits of f16",
         "let own = x[min(m, params.m - 1u) * params.k + group * 32u + part * 8u + lane];",
-        "let own = unpack2x16float(pack2x16float(vec2<f32>(x[min(m, params.m - 1u) * params.k + group * 32u + part * 8u + lane], 0.0))).x;",
+        "let own = bitcast<f32>(bitcast<u32>(x[min(m, params.m - 1u) * params.k + group * 32u + part * 8u + lane]) & 0xffffe000u);",
     ),
 ];
 

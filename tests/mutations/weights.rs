@@ -66,9 +66,9 @@ pub const F32: &[Mutation] = &[
     plant(Address, "groups are half as long", ") * 8u)", ") * 4u)"),
     plant(
         Precision,
-        "weights are rounded to f16",
+        "weights keep the ten bits of f16",
         "return Weights8(codes[g.base + part * 2u], ",
-        "let v = codes[g.base + part * 2u];\n    return Weights8(vec4<f32>(unpack2x16float(pack2x16float(v.xy)), unpack2x16float(pack2x16float(v.zw))), ",
+        "let v = codes[g.base + part * 2u];\n    return Weights8(bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u)), ",
     ),
 ];
 
