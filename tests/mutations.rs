@@ -1,4 +1,7 @@
-//! Faults planted in the shaders, one at a time: the case list that `wgpt verify` runs by default must notice each.
+//! Faults planted in the shaders, one at a time: the case list of `wgpt verify` must notice each.
+//!
+//! A shader that is compiled for the first time takes a software adapter a second or so: minutes in all. The driver keeps
+//! what it has compiled, so that later runs take half a minute.
 //!
 //! What is not planted, since no result would differ: a read beyond a row that is clamped only to stay within its buffer
 //! and whose sum is not stored, padding against bank conflicts, and a barrier that the order in which a software adapter
@@ -176,16 +179,11 @@ fn verify_catches_every_mutation() {
 fn software_device() -> Option<DeviceSelector> {
     let usable = devices().into_iter().filter(|device| device.usable && device.is_software());
     let selectors = usable.map(|device| DeviceSelector { device: Some(device.index.to_string()), backend: None });
-    selectors.max_by_key(|selector| cases(&open(selector)).len())
+    selectors.max_by_key(|selector| plan(selector).cases.len())
 }
 
 fn open(selector: &DeviceSelector) -> GpuExecutor {
     GpuExecutor::open(selector).unwrap_or_else(|e| panic!("{e}"))
-}
-
-/// What `wgpt verify` runs on a software device.
-fn cases(executor: &GpuExecutor) -> Vec<Case> {
-    Plan::new(&executor.selection(), true, &Filter::default()).cases
 }
 
 /// A program and its cases, small ones first.
@@ -196,9 +194,20 @@ struct Checked {
     cases: Vec<Case>,
 }
 
-/// Every program. Compiling is what takes time: those with several cases come first, and of those the shorter shaders.
+/// The programs of what `wgpt verify` runs on the device, then those of what it runs with `--all` only.
 fn programs(selector: &DeviceSelector) -> Vec<Checked> {
-    let mut cases = cases(&open(selector));
+    let Plan { cases, left_out } = plan(selector);
+    let mut programs = by_program(cases);
+    programs.extend(by_program(left_out));
+    programs
+}
+
+fn plan(selector: &DeviceSelector) -> Plan {
+    Plan::new(&open(selector).selection(), true, &Filter::default())
+}
+
+/// Compiling is what takes time: programs with several cases come first, and of those the shorter shaders.
+fn by_program(mut cases: Vec<Case>) -> Vec<Checked> {
     cases.sort_by_cached_key(|case| case.tensors().iter().map(|tensor| tensor.words.len()).sum::<usize>());
     let mut programs: Vec<Checked> = Vec::new();
     for case in cases {
@@ -210,8 +219,7 @@ fn programs(selector: &DeviceSelector) -> Vec<Checked> {
             }
         }
     }
-    programs
-        .sort_by_key(|checked| (Reverse(checked.cases.len().min(3)), checked.wgsl.len(), Reverse(checked.cases.len())));
+    programs.sort_by_key(|checked| (checked.cases.len() == 1, checked.wgsl.len(), Reverse(checked.cases.len())));
     programs
 }
 

@@ -5,7 +5,7 @@ use super::{Kind::*, Mutation, plant};
 pub const ATTENTION: &[Mutation] = &[
     plant(Mask, "a query does not see its own position", "key > position ||", "key >= position ||"),
     plant(Mask, "a query sees the position behind it", "key > position ||", "key > position + 1u ||"),
-    plant(Mask, "nothing is hidden", "select(score, MASKED, hidden)", "score"),
+    plant(Mask, "nothing is hidden", "select(scores[n], MASKED, hidden)", "scores[n]"),
     plant(Mask, "the window is one wider", "key + params.window <= position)", "key + params.window < position)"),
     plant(
         Mask,
@@ -38,47 +38,22 @@ pub const ATTENTION: &[Mutation] = &[
         "(tile.y + rows - 1u) / ratio;\n    var",
         "tile.y / ratio;\n    var",
     ),
-    plant(
-        Tail,
-        "the last key of a step is not scored",
-        "c < params.keys; c += THREADS",
-        "c < params.keys - 1u; c += THREADS",
-    ),
+    plant(Tail, "the last keys of a step are not summed", "c0 < params.keys;", "c0 + 2u < params.keys;"),
     plant(Tail, "the last vector of a head is not scored", "d < params.dim4", "d < params.dim4 - 1u"),
     plant(Bounds, "a row behind the sequence's last is written", "if row < rows", "if row <= rows"),
-    plant(
-        Bounds,
-        "keys behind the last are read",
-        "let key = min(key0 + i / D4, last_position);
-            let slot = kv_slot(page_table[sequence.page_row * params.page_stride + key / PAGE], key);
-            kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(v_cache",
-        "let key = key0 + i / D4;
-            let slot = kv_slot(page_table[sequence.page_row * params.page_stride + key / PAGE], key);
-            kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(v_cache",
-    ),
+    plant(Bounds, "keys behind the last are read", "min(key0 + i / D4, last_position)", "key0 + i / D4"),
     plant(
         Page,
         "every sequence reads the first one's pages",
-        "let slot = kv_slot(page_table[sequence.page_row * params.page_stride + key / PAGE], key);
-            kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(v_cache",
-        "let slot = kv_slot(page_table[key / PAGE], key);
-            kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(v_cache",
+        "sequence.page_row * params.page_stride + key0 / PAGE",
+        "key0 / PAGE",
     ),
-    plant(
-        Page,
-        "a page is taken to be one key shorter",
-        "let slot = kv_slot(page_table[sequence.page_row * params.page_stride + key / PAGE], key);
-            kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(k_cache",
-        "let slot = kv_slot(page_table[sequence.page_row * params.page_stride + (key + 1u) / PAGE], key);
-            kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(k_cache",
-    ),
+    plant(Page, "the next page is read", "key0 / PAGE]", "(key0 + C) / PAGE]"),
     plant(
         Page,
         "the page table is not used",
-        "let slot = kv_slot(page_table[sequence.page_row * params.page_stride + key / PAGE], key);
-            kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(k_cache",
-        "let slot = kv_slot(sequence.page_row * params.page_stride + key / PAGE, key);
-            kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(k_cache",
+        "page_table[sequence.page_row * params.page_stride + key0 / PAGE]",
+        "sequence.page_row * params.page_stride + key0 / PAGE",
     ),
     plant(
         Head,
@@ -86,40 +61,36 @@ pub const ATTENTION: &[Mutation] = &[
         "kv_head * ratio + row % ratio;\n        q_tile",
         "kv_head + (row % ratio) * params.kv_heads;\n        q_tile",
     ),
-    plant(
-        Head,
-        "V is the first head's",
-        "v_cache[kv_index(slot, params.kv_heads, kv_head, D4)",
-        "v_cache[kv_index(slot, params.kv_heads, 0u, D4)",
-    ),
+    plant(Head, "V is the first head's", "values[load] = v_cache[at]", "values[load] = v_cache[at - kv_head * D4]"),
     plant(Head, "the output goes to the next head", "(tile.y + row) % ratio", "(tile.y + row + 1u) % ratio"),
-    plant(Address, "the padding of the keys is ignored", "kv_tile[c * KV_STRIDE + d]", "kv_tile[c * D4 + d]"),
-    plant(Address, "all rows use the first row's scores", "let score = scores[row * C + c]", "let score = scores[c]"),
+    plant(
+        Address,
+        "the padding of the keys is ignored",
+        "THREADS) * KV_STRIDE + d]",
+        "THREADS) * (KV_STRIDE - 1u) + d]",
+    ),
+    plant(Address, "all rows use the first row's weights", "let p = weights[row * C + c]", "let p = weights[c]"),
     plant(Scale, "the queries are not scaled", "params.scale * q[", "q["),
     plant(Scale, "the sums are not divided by the weights' total", "acc[a] / total", "acc[a]"),
     plant(Scale, "the total is not rescaled to a new peak", "total *= shrink;", ""),
     plant(Scale, "the sums are not rescaled to a new peak", "acc[a] *= shrink;", ""),
     plant(Start, "the peak begins at 0", "var peak = MASKED", "var peak = 0.0"),
-    plant(Special, "no peak is subtracted", "exp(score - peak)", "exp(score)"),
-    plant(Barrier, "K is loaded before V is used", "key0 += C) {\n        workgroupBarrier();", "key0 += C) {"),
-    plant(Barrier, "scores do not wait for K", "workgroupBarrier();\n        for (var c = lane", "for (var c = lane"),
+    plant(Special, "no peak is subtracted", "exp(scores[n] - peak)", "exp(scores[n])"),
+    plant(Special, "a row's peak is that of its first thread", "t < THREADS; t++", "t < 1u; t++"),
     plant(
         Barrier,
-        "V is loaded before K is used",
-        "hidden);\n        }\n        workgroupBarrier();",
-        "hidden);\n        }",
+        "K is stored before V is used",
+        "v_cache[at];\n        }\n        workgroupBarrier();",
+        "v_cache[at];\n        }",
     ),
-    plant(
-        Barrier,
-        "sums do not wait for V and the scores",
-        "workgroupBarrier();\n        for (var c = 0u; c < params.keys; c++) {\n            let score",
-        "for (var c = 0u; c < params.keys; c++) {\n            let score",
-    ),
+    plant(Barrier, "scores do not wait for K", "workgroupBarrier();\n        var scores", "var scores"),
+    plant(Barrier, "V is stored before K is used", "= new_peak;\n        workgroupBarrier();", "= new_peak;"),
+    plant(Barrier, "sums do not wait for V and the weights", "workgroupBarrier();\n        for (var c0", "for (var c0"),
     plant(
         Precision,
-        "scores are summed to the ten bits of f16",
-        "score += dot(q_tile[row * D4 + d], kv_tile[c * KV_STRIDE + d]);",
-        "score = bitcast<f32>(bitcast<u32>(score + dot(q_tile[row * D4 + d], kv_tile[c * KV_STRIDE + d])) & 0xffffe000u);",
+        "the queries keep the ten bits of f16",
+        "let a = q_tile[row * Q_STRIDE + d];",
+        "let a = bitcast<vec4<f32>>(bitcast<vec4<u32>>(q_tile[row * Q_STRIDE + d]) & vec4<u32>(0xffffe000u));",
     ),
 ];
 
@@ -231,8 +202,8 @@ pub const ATTENTION_IO: &[Mutation] = &[
     plant(
         Address,
         "K and V are swapped",
-        "@if(!kv_f16) @group(0) @binding(1) var<storage, read> k_cache: array<vec4<f32>>;\n@if(!kv_f16) @group(0) @binding(2) var<storage, read> v_cache",
-        "@if(!kv_f16) @group(0) @binding(1) var<storage, read> v_cache: array<vec4<f32>>;\n@if(!kv_f16) @group(0) @binding(2) var<storage, read> k_cache",
+        "@binding(1) var<storage, read> k_cache: array<Cached>;\n@group(0) @binding(2) var<storage, read> v_cache",
+        "@binding(1) var<storage, read> v_cache: array<Cached>;\n@group(0) @binding(2) var<storage, read> k_cache",
     ),
     plant(
         Precision,

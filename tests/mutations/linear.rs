@@ -3,29 +3,26 @@
 use super::{Kind::*, Mutation, plant};
 
 pub const MATMUL: &[Mutation] = &[
-    plant(Tail, "the last step of k is left out", "k0 < params.k;", "k0 + BK < params.k;"),
-    plant(Tail, "the last k of a step is left out", "k < depth", "k < depth - 1u"),
-    plant(Loop, "only the first step of k is summed", "k0 < params.k;", "k0 < BK;"),
+    plant(Tail, "the last group is left out", "group < groups", "group + 1u < groups"),
+    plant(Bounds, "a group too many is summed", "group < groups", "group <= groups"),
+    plant(Tail, "the last vector of a group is left out", "k4 < depth", "k4 < depth - 1u"),
+    plant(Tail, "the last turn of loads is left out", "turn < BM * BK4 / WG", "turn < BM * BK4 / WG - 1u"),
+    plant(Address, "x does not lie where it is looked for", "x_tile[place(i / BK4, i % BK4)]", "x_tile[i]"),
     plant(
         Address,
-        "two elements of x are swapped",
-        "x_tile[(k + 1u) * XS + row] = v.y",
-        "x_tile[(k + 1u) * XS + row] = v.z",
+        "rows of x are one group longer",
+        "(row * groups + group) * BK4",
+        "(row * (groups + 1u) + group) * BK4",
     ),
-    plant(Address, "two weights are swapped", "w_tile[(k + 3u) * WS + row] = v.w", "w_tile[(k + 3u) * WS + row] = v.z"),
+    plant(Address, "the halves of eight weights are swapped", "2u * part)] = w.lo", "2u * part)] = w.hi"),
     plant(
         Address,
-        "rows of x are one vector longer",
-        "(row * params.k + k0 + k) / 4u",
-        "(row * (params.k + 4u) + k0 + k) / 4u",
+        "every tile has the weights of the first",
+        "min(column0 + column, params.n - 1u)",
+        "min(column, params.n - 1u)",
     ),
-    plant(Address, "the weights of a step are its first eight", "k0 / 8u + i % (BK / 8u)", "k0 / 8u"),
-    plant(
-        Address,
-        "the padding of the weights is ignored",
-        "w_tile[k * WS + local.x + 16u * j]",
-        "w_tile[k * BN + local.x + 16u * j]",
-    ),
+    plant(Address, "columns change places with their neighbours", "place(local.x, k4)", "place(local.x ^ 1u, k4)"),
+    plant(Address, "an element of x meets another's weight", "fma(a[i].y, b.y,", "fma(a[i].y, b.x,"),
     plant(
         Address,
         "outputs are stored as if they were neighbours",
@@ -33,13 +30,13 @@ pub const MATMUL: &[Mutation] = &[
         "row0 + local.y * TM + i;",
     ),
     plant(Address, "the second columns' tile is the first", "let column0 = wg.y * BN", "let column0 = 0u * wg.y"),
-    plant(Barrier, "sums do not wait for the tile", "workgroupBarrier();\n        // A trip", "// A trip"),
+    plant(Barrier, "sums do not wait for the tile", "workgroupBarrier();\n        for (var k4", "for (var k4"),
     plant(Barrier, "the tile is replaced before it is used", "workgroupBarrier();\n    }\n", "}\n"),
     plant(
         Precision,
         "x keeps the ten bits of f16",
-        "a[i] = x_tile[k * XS + local.y + 16u * i];",
-        "a[i] = bitcast<f32>(bitcast<u32>(x_tile[k * XS + local.y + 16u * i]) & 0xffffe000u);",
+        "a[i] = x_tile[a0 + 16u * BK4 * i];",
+        "a[i] = bitcast<vec4<f32>>(bitcast<vec4<u32>>(x_tile[a0 + 16u * BK4 * i]) & vec4<u32>(0xffffe000u));",
     ),
 ];
 
