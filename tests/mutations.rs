@@ -219,7 +219,8 @@ fn by_program(mut cases: Vec<Case>) -> Vec<Checked> {
             }
         }
     }
-    programs.sort_by_key(|checked| (checked.cases.len() == 1, checked.wgsl.len(), Reverse(checked.cases.len())));
+    programs
+        .sort_by_key(|checked| (Reverse(checked.cases.len().min(3)), checked.wgsl.len(), Reverse(checked.cases.len())));
     programs
 }
 
