@@ -30,8 +30,10 @@ pub const ARGMAX: &[Mutation] = &[
         "indices[other] < indices[thread]",
         "indices[other] > indices[thread]",
     ),
-    plant(Special, "a NaN is passed over", "if is_nan(value)", "if is_nan(value) && thread == WG"),
-    plant(Special, "infinity is taken for a NaN", "> 0x7f800000u", ">= 0x7f800000u"),
+    plant(Special, "a NaN is passed over", "if is_fault(value)", "if is_fault(value) && thread == WG"),
+    plant(Special, "infinity is passed over", "bits == INFINITY || ", ""),
+    plant(Special, "-infinity is taken for a fault", "(bits & ~SIGN) > INFINITY", "(bits & ~SIGN) >= INFINITY"),
+    plant(Special, "a row of -infinity has a largest", "== (SIGN | INFINITY)", "== INFINITY"),
     plant(Special, "another thread's NaN is passed over", "(indices[other] == INVALID || better)", "better"),
     plant(
         Special,
