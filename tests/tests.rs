@@ -17,6 +17,7 @@ mod invariants;
 mod models_bad;
 mod models_real;
 mod models_tiny;
+mod mutations;
 mod parity;
 mod perplexity;
 mod radv;

@@ -7,6 +7,7 @@ use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, facts, select};
 use super::device::Device;
 use super::pipelines::Pipelines;
 use crate::kernels::Selection;
+use crate::kernels::shader::Library;
 use crate::recording::{Binding, BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
 
 /// A dispatch with everything resolved.
@@ -62,6 +63,12 @@ impl GpuExecutor {
     /// [`ExecutionError::DeviceLost`], as after a reset.
     pub fn destroy(&mut self) {
         self.device.destroy();
+    }
+
+    /// Makes pipelines from these shaders from now on, with wgpu's runtime checks unless they are those that were compiled
+    /// in; recordings that are prepared keep theirs.
+    pub fn use_shaders(&mut self, shaders: Library) {
+        self.pipelines = Pipelines::from_shaders(shaders);
     }
 
     /// The kernel variants that suit this adapter.

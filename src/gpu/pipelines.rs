@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::device::Device;
-use crate::kernels::shader;
+use crate::kernels::shader::Library;
 use crate::recording::{Access, Dispatch, ExecutionError, Program};
 
 pub(super) struct Pipeline {
@@ -14,32 +14,40 @@ pub(super) struct Pipeline {
 
 #[derive(Default)]
 pub(super) struct Pipelines {
+    shaders: Library,
     made: HashMap<Program, Pipeline>,
 }
 
 impl Pipelines {
+    pub fn from_shaders(shaders: Library) -> Pipelines {
+        Pipelines { shaders, made: HashMap::new() }
+    }
+
     /// The pipeline that a dispatch needs, made at its first use.
     pub fn get(&mut self, device: &Device, dispatch: &Dispatch) -> Result<&Pipeline, ExecutionError> {
         match self.made.entry(dispatch.program) {
             Entry::Occupied(made) => Ok(made.into_mut()),
-            Entry::Vacant(place) => Ok(place.insert(make(device, dispatch)?)),
+            Entry::Vacant(place) => Ok(place.insert(make(device, &self.shaders, dispatch)?)),
         }
     }
 }
 
-fn make(device: &Device, dispatch: &Dispatch) -> Result<Pipeline, ExecutionError> {
+fn make(device: &Device, shaders: &Library, dispatch: &Dispatch) -> Result<Pipeline, ExecutionError> {
     let name = dispatch.program.to_string();
     let rejected = |message: String| ExecutionError::Rejected { what: name.clone(), message };
-    let source = shader::wgsl(&dispatch.program).map_err(rejected)?;
+    let source = shaders.wgsl(&dispatch.program).map_err(rejected)?;
     let started = std::time::Instant::now();
     let scope = device.device.push_error_scope(wgpu::ErrorFilter::Validation);
     let internal = device.device.push_error_scope(wgpu::ErrorFilter::Internal);
     let descriptor =
         wgpu::ShaderModuleDescriptor { label: Some(&name), source: wgpu::ShaderSource::Wgsl(source.into()) };
-    // SAFETY: the indices in our shaders follow from the parameters and from the step's arrays, which the host has checked
-    // (`Model::write_inputs`), and no loop runs without end; the parity tests place sentinels around each output.
-    let module =
-        unsafe { device.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+    let module = if shaders.is_embedded() {
+        // SAFETY: the indices in our shaders follow from the parameters and from the step's arrays, which the host has
+        // checked (`Model::write_inputs`), and no loop runs without end; the parity tests place sentinels around each output.
+        unsafe { device.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+    } else {
+        device.device.create_shader_module(descriptor)
+    };
     let entries: Vec<_> = dispatch
         .bindings()
         .iter()

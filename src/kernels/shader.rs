@@ -1,6 +1,7 @@
 //! From a [`Program`] to WGSL: resolves imports, flags and constants with WESL.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use wesl::{Feature, ModulePath, Wesl};
 
@@ -43,43 +44,112 @@ fn find(table: &'static [(&str, &str)], name: &str) -> Option<&'static str> {
     table.iter().find(|entry| entry.0 == name).map(|entry| entry.1)
 }
 
-/// Compiles a program's shader to plain WGSL, with the entry point `main`.
+/// The source that was compiled in.
+fn embedded(module: &str) -> Option<&'static str> {
+    match module.split_once('/') {
+        None => find(KERNELS, module),
+        Some(("shared", name)) => find(SHARED, name),
+        Some(("weights", name)) => find(WEIGHTS, name),
+        Some(_) => None,
+    }
+}
+
+/// The sources that programs are made from: those that were compiled in, unless some are [replaced](Library::replace), such
+/// as to try a change without a build, or to see that a planted fault is found.
+///
+/// A module has the name of its file in `shaders/`: `matmul`, `shared/reduce`, `weights/q4_0`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Library {
+    replaced: BTreeMap<String, String>,
+}
+
+/// A module that no program imports.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no shader module '{0}'; name one by its file in shaders/, such as 'matmul' or 'weights/q4_0'")]
+pub struct UnknownModule(String);
+
+impl Library {
+    /// The names of all modules.
+    pub fn modules() -> impl Iterator<Item = String> {
+        let folders = [("", KERNELS), ("shared/", SHARED), ("weights/", WEIGHTS)];
+        folders.into_iter().flat_map(|(folder, table)| table.iter().map(move |(name, _)| format!("{folder}{name}")))
+    }
+
+    /// The text of a module.
+    pub fn source(&self, module: &str) -> Option<&str> {
+        self.replaced.get(module).map(String::as_str).or_else(|| embedded(module))
+    }
+
+    /// Takes `text` for a module from now on.
+    ///
+    /// # Errors
+    /// When there is no such module.
+    pub fn replace(&mut self, module: &str, text: String) -> Result<(), UnknownModule> {
+        if embedded(module).is_none() {
+            return Err(UnknownModule(module.to_owned()));
+        }
+        self.replaced.insert(module.to_owned(), text);
+        Ok(())
+    }
+
+    /// Whether every source is the one that was compiled in: the one that the tests have seen.
+    pub fn is_embedded(&self) -> bool {
+        self.replaced.is_empty()
+    }
+
+    /// Compiles a program's shader to plain WGSL, with the entry point `main`.
+    ///
+    /// # Errors
+    /// Says what WESL rejected: a mistake in a shader, which the tests find in ours.
+    pub fn wgsl(&self, program: &Program) -> Result<String, String> {
+        let mut compiler = Wesl::new_barebones().set_custom_resolver(Modules { library: self, program });
+        compiler
+            .use_imports(true)
+            .use_condcomp(true)
+            .use_stripping(true)
+            .set_missing_feature_behavior(Feature::Disable);
+        compiler.set_mangler(wesl::ManglerKind::Escape);
+        for flag in program.flags() {
+            compiler.set_feature(flag, true);
+        }
+        let root: ModulePath = "package::kernel".parse().map_err(|e| format!("{e:?}"))?;
+        let compiled = compiler.compile(&root).map_err(|e| format!("{program}: {e}"))?;
+        Ok(compiled.to_string())
+    }
+}
+
+/// [`Library::wgsl`] of the sources that were compiled in.
 ///
 /// # Errors
-/// Says what WESL rejected: a mistake in a shader of ours, which the tests find.
+/// As there.
 pub fn wgsl(program: &Program) -> Result<String, String> {
-    let mut compiler = Wesl::new_barebones().set_custom_resolver(Shaders { program: *program });
-    compiler.use_imports(true).use_condcomp(true).use_stripping(true).set_missing_feature_behavior(Feature::Disable);
-    compiler.set_mangler(wesl::ManglerKind::Escape);
-    for flag in program.flags() {
-        compiler.set_feature(flag, true);
-    }
-    let root: ModulePath = "package::kernel".parse().map_err(|e| format!("{e:?}"))?;
-    let compiled = compiler.compile(&root).map_err(|e| format!("{program}: {e}"))?;
-    Ok(compiled.to_string())
+    Library::default().wgsl(program)
 }
 
 /// Finds the modules of one program.
-struct Shaders {
-    program: Program,
+struct Modules<'a> {
+    library: &'a Library,
+    program: &'a Program,
 }
 
-impl Shaders {
-    fn source(&self, path: &[String]) -> Option<Cow<'static, str>> {
+impl Modules<'_> {
+    fn source(&self, path: &[String]) -> Option<Cow<'_, str>> {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        match path.as_slice() {
-            ["kernel"] => find(KERNELS, self.program.kernel).map(Cow::Borrowed),
-            ["weights"] => find(WEIGHTS, self.program.weights).map(Cow::Borrowed),
-            ["shared", name] => find(SHARED, name).map(Cow::Borrowed),
-            ["constants"] => Some(Cow::Owned(
-                self.program.constants().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect(),
-            )),
-            _ => None,
-        }
+        let module = match path.as_slice() {
+            ["kernel"] => self.program.kernel.to_owned(),
+            ["weights"] => format!("weights/{}", self.program.weights),
+            ["shared", name] => format!("shared/{name}"),
+            ["constants"] => {
+                let lines = self.program.constants().map(|(name, value)| format!("const {name}: u32 = {value}u;\n"));
+                return Some(Cow::Owned(lines.collect()));
+            }
+            _ => return None,
+        };
+        self.library.source(&module).map(Cow::Borrowed)
     }
 }
 
-impl wesl::Resolver for Shaders {
+impl wesl::Resolver for Modules<'_> {
     fn resolve_source<'a>(&'a self, path: &ModulePath) -> Result<Cow<'a, str>, wesl::ResolveError> {
         self.source(&path.components)
             .ok_or_else(|| wesl::ResolveError::ModuleNotFound(path.clone(), "no such shader module".into()))

@@ -9,8 +9,12 @@ use super::Random;
 use super::tolerances::{self, Tolerance};
 
 /// Fills outputs before a run: a NaN that no kernel makes, so that an element that was left alone can be told from one
-/// that was written. Also lies behind inputs, so that reading too far shows.
+/// that was written. Also lies around inputs, so that reading too far shows.
 pub const UNTOUCHED: u32 = 0x7fc5_a5a5;
+
+/// Stands around outputs: a number, since a kernel in place that computes with a NaN in front of or behind its tensor may
+/// leave the same NaN there.
+pub(super) const OUTPUT_GUARD: u32 = 0x4640_e6b7;
 
 /// The contents of one binding before the run.
 #[derive(Clone, Debug)]
@@ -33,6 +37,11 @@ impl Tensor {
     /// An output that the kernel makes from nothing.
     pub fn output(name: &'static str, words: usize, elements: Elements) -> Tensor {
         Tensor { name, words: vec![UNTOUCHED; words], output: Some(elements) }
+    }
+
+    /// What lies in front of it and behind it.
+    pub(super) fn guard(&self) -> u32 {
+        if self.output.is_some() { OUTPUT_GUARD } else { UNTOUCHED }
     }
 
     /// An output that the kernel also reads.

@@ -1,6 +1,6 @@
 //! Runs cases on an executor and on the reference.
 
-use super::case::{Case, Tensor, UNTOUCHED};
+use super::case::{Case, Tensor};
 use super::compare::{Fault, Outcome};
 use crate::recording::{BufferId, ExecutionError, Executor, Label, Recording, Slice};
 use crate::reference::ReferenceExecutor;
@@ -52,7 +52,7 @@ impl<'e> Runner<'e> {
                 }
             }
             let guards = (0..body.start).chain(body.end..actual.len());
-            let overwritten = guards.into_iter().find(|word| actual[*word] != UNTOUCHED);
+            let overwritten = guards.into_iter().find(|word| actual[*word] != tensor.guard());
             outcome.faults.extend(
                 overwritten.map(|word| Fault::Sentinel { tensor: tensor.name, word: word as i64 - body.start as i64 }),
             );
@@ -78,9 +78,9 @@ fn execute(
     let mut wholes = Vec::with_capacity(tensors.len());
     pool.release();
     for tensor in tensors {
-        let mut words = vec![UNTOUCHED; front as usize / 4];
+        let mut words = vec![tensor.guard(); front as usize / 4];
         words.extend_from_slice(&tensor.words);
-        words.extend([UNTOUCHED; GUARD_WORDS]);
+        words.extend([tensor.guard(); GUARD_WORDS]);
         let size = words.len() as u64 * 4;
         let limit = executor.memory_limits().max_binding;
         if size > limit {

@@ -72,6 +72,8 @@ fn push_path(cases: &mut Vec<Case>, plain: Batch) {
     for window in [1, 7, 16, 33, 50, 1000] {
         push_case(cases, Batch { window, ..plain });
     }
+    // Every row of a tile is another token, with a window of its own.
+    push_case(cases, Batch { window: 7, kv_heads: 4, ..plain });
     push_case(cases, Batch { window: 7, head_dim: 128, kv_type: F16, ..plain });
     push_case(cases, Batch { window: 5, head_dim: 256, kv_heads: 1, ..plain });
     push_case(cases, Batch { sharpness: 200.0, ..plain });

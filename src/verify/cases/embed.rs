@@ -31,6 +31,8 @@ fn push_case(cases: &mut Vec<Case>, dtype: DType, tokens: u32, dim: usize, shard
         // The shard's edges, and the rows next to them.
         let edges = [row0, row0 + rows - 1, row0.saturating_sub(1), (row0 + rows).min(VOCABULARY - 1)];
         ids.iter_mut().zip(edges).for_each(|(id, edge)| *id = edge);
+        // One more than the kernel is told: what it would make of it must not be written.
+        ids.push(row0);
         let mut tensors =
             vec![Tensor::u32("token_ids", ids), Tensor::output("x", tokens as usize * dim, Elements::F32)];
         let planes = random.weights(dtype, rows as usize, dim);

@@ -1,6 +1,6 @@
 //! Cases of `kv_append`.
 
-use super::Case;
+use super::{Case, ELEMENT_THREADS, FOLDED_WORKGROUPS};
 use crate::kernels::kv_append::{KvType, PAGE_SIZE, Params, Slices, dispatch};
 use crate::verify::{Elements, Random, Tensor};
 
@@ -10,6 +10,9 @@ pub(super) fn push(cases: &mut Vec<Case>) {
             push_case(cases, kv_type, tokens, kv_heads, head_dim);
         }
     }
+    // A thread four elements.
+    let folded = (ELEMENT_THREADS * FOLDED_WORKGROUPS).div_ceil(4 * 256 / 4) as u32;
+    push_case(cases, KvType::F16, folded, 4, 256);
 }
 
 fn push_case(cases: &mut Vec<Case>, kv_type: KvType, tokens: u32, kv_heads: u32, head_dim: u32) {
@@ -22,10 +25,12 @@ fn push_case(cases: &mut Vec<Case>, kv_type: KvType, tokens: u32, kv_heads: u32,
             KvType::F16 => Elements::F16,
         };
         let mut slot_mapping = random.permutation(slots);
-        slot_mapping.truncate(tokens as usize);
+        // One token more than the kernel is told: its slot must stay as it is.
+        let given = tokens + 1;
+        slot_mapping.truncate(given as usize);
         vec![
-            Tensor::f32("k", random.floats((tokens * width) as usize, 8.0)),
-            Tensor::f32("v", random.floats((tokens * width) as usize, 0.01)),
+            Tensor::f32("k", random.floats((given * width) as usize, 8.0)),
+            Tensor::f32("v", random.floats((given * width) as usize, 0.01)),
             Tensor::u32("slot_mapping", slot_mapping),
             Tensor::output("k_cache", words as usize, elements),
             Tensor::output("v_cache", words as usize, elements),

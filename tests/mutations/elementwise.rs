@@ -1,0 +1,246 @@
+//! Faults of the kernels beside attention and the matrix products.
+
+use super::{Kind::*, Mutation, plant};
+
+pub const ADD: &[Mutation] = &[
+    plant(Tail, "the last vector is left out", "index >= params.count4", "index + 1u >= params.count4"),
+    plant(Bounds, "a vector behind the last is written", "index >= params.count4", "index > params.count4"),
+    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
+    plant(Address, "every workgroup adds the first one's y", "+= y[index]", "+= y[thread]"),
+    plant(
+        Precision,
+        "y keeps the ten bits of f16",
+        "+= y[index]",
+        "+= bitcast<vec4<f32>>(bitcast<vec4<u32>>(y[index]) & vec4<u32>(0xffffe000u))",
+    ),
+];
+
+pub const ARGMAX: &[Mutation] = &[
+    plant(Tail, "the last logit is left out", "i < params.width;", "i < params.width - 1u;"),
+    plant(Bounds, "a logit behind the last is read", "i < params.width;", "i <= params.width;"),
+    plant(Loop, "the loop ends after 65,535 turns", "i < params.width;", "i < min(params.width, 65535u * WG);"),
+    plant(Grid, "the grid's second axis is ignored", "wg.y * grid.x + wg.x", "wg.x"),
+    plant(Address, "rows are taken to be one longer", "row * params.width", "row * (params.width + 1u)"),
+    plant(Start, "a row without a logit above 0 has no largest", "var best = -3.4028234e38", "var best = 0.0"),
+    plant(Start, "a row of -inf has no index", "var index = min(thread, params.width - 1u)", "var index = INVALID"),
+    plant(Ties, "the last of a thread's ties wins", "value > best", "value >= best"),
+    plant(
+        Ties,
+        "the highest index wins between threads",
+        "indices[other] < indices[thread]",
+        "indices[other] > indices[thread]",
+    ),
+    plant(Special, "a NaN is passed over", "if is_fault(value)", "if is_fault(value) && thread == WG"),
+    plant(Special, "infinity is passed over", "bits == INFINITY || ", ""),
+    plant(Special, "-infinity is taken for a fault", "(bits & ~SIGN) > INFINITY", "(bits & ~SIGN) >= INFINITY"),
+    plant(Special, "a row of -infinity has a largest", "== (SIGN | INFINITY)", "== INFINITY"),
+    plant(Special, "another thread's NaN is passed over", "(indices[other] == INVALID || better)", "better"),
+    plant(
+        Special,
+        "a thread forgets its NaN when it sees a larger logit",
+        "indices[thread] != INVALID && (indices[other] == INVALID || better)",
+        "indices[other] == INVALID || better",
+    ),
+    plant(Barrier, "the reduction does not wait", "workgroupBarrier();", ""),
+    plant(Tail, "half of the threads are left out", "half = WG / 2u", "half = WG / 4u"),
+    plant(Tail, "the reduction's last step is left out", "half > 0u", "half > 1u"),
+];
+
+pub const EMBED: &[Mutation] = &[
+    plant(Tail, "the last token is left out", "token >= params.tokens", "token + 1u >= params.tokens"),
+    plant(Bounds, "a token behind the last is embedded", "token >= params.tokens", "token > params.tokens"),
+    // Not the grid's second axis: the output would be larger than the binding that every adapter allows.
+    plant(Address, "the shard's first row is ignored", "token_ids[token] - params.row0", "token_ids[token]"),
+    plant(Bounds, "a row behind the shard's last is read", "row >= params.rows", "row > params.rows"),
+    plant(Tail, "the shard's last row is left out", "row >= params.rows", "row + 1u >= params.rows"),
+    plant(Address, "rows are taken to be one group longer", "parts / 4u)", "parts / 4u + 1u)"),
+    plant(
+        Address,
+        "the halves of eight weights are swapped",
+        "x[index * 2u] = params.scale * w.lo",
+        "x[index * 2u] = params.scale * w.hi",
+    ),
+    plant(Scale, "half of the elements are not scaled", "params.scale * w.hi", "w.hi"),
+    plant(Tail, "a group's last part repeats the one before", "part % 4u)", "min(part % 4u, 2u))"),
+];
+
+pub const GATED_ACTIVATION: &[Mutation] = &[
+    plant(Tail, "the last vector is left out", "index >= params.count4", "index + 1u >= params.count4"),
+    plant(Bounds, "a vector behind the last is written", "index >= params.count4", "index > params.count4"),
+    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
+    plant(Address, "the activation is multiplied by itself", "* up[index]", "* gate[index]"),
+    plant(Scale, "SiLU's exponent has the other sign", "min(-v, vec4<f32>(80.0))", "min(v, vec4<f32>(80.0))"),
+    plant(Special, "SiLU is cut off at -8", "min(-v, vec4<f32>(80.0))", "min(-v, vec4<f32>(8.0))"),
+    plant(
+        Special,
+        "SiLU clamps where it should take the minimum",
+        "min(-v, vec4<f32>(80.0))",
+        "clamp(-v, vec4<f32>(0.0), vec4<f32>(80.0))",
+    ),
+    plant(
+        Special,
+        "tanh overflows to inf / inf",
+        "let t = 1.0 - 2.0 / (exp(min(2.0 * u, vec4<f32>(80.0))) + 1.0);",
+        "let e = exp(2.0 * u);\n    let t = (e - 1.0) / (e + 1.0);",
+    ),
+    plant(Scale, "GELU's cubic term is half as large", "0.044715", "0.0223575"),
+    plant(Precision, "sqrt(2 / pi) has three digits", "0.7978845608028654", "0.798"),
+    plant(
+        Precision,
+        "GELU by the sigmoid, another function",
+        "return 0.5 * v * (1.0 + t);",
+        "return v / (1.0 + exp(min(-1.702 * v, vec4<f32>(80.0))));",
+    ),
+];
+
+pub const GATHER_ROWS: &[Mutation] = &[
+    plant(Tail, "the last vector is left out", "index >= params.count", "index + 1u >= params.count"),
+    plant(Bounds, "a vector behind the last is written", "index >= params.count", "index > params.count"),
+    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
+    plant(
+        Address,
+        "the first rows are taken, not those asked for",
+        "x[rows[index / params.dim4]",
+        "x[(index / params.dim4)",
+    ),
+    plant(
+        Address,
+        "the vectors of a row are reversed",
+        "+ index % params.dim4",
+        "+ params.dim4 - 1u - index % params.dim4",
+    ),
+    plant(Address, "rows are taken to be one vector shorter", "* params.dim4 + index", "* (params.dim4 - 1u) + index"),
+];
+
+pub const KV_APPEND: &[Mutation] = &[
+    plant(Tail, "the last vector is left out", "index >= params.tokens", "index + 1u >= params.tokens"),
+    plant(Bounds, "a vector of a token behind the last is written", "index >= params.tokens", "index > params.tokens"),
+    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
+    plant(Address, "the slot mapping is ignored", "let slot = slot_mapping[index / width]", "let slot = index / width"),
+    plant(
+        Address,
+        "the next token's slot is taken",
+        "slot_mapping[index / width]",
+        "slot_mapping[(index + 1u) / width]",
+    ),
+    plant(Address, "heads are mixed up", "(index % width) / params.dim4", "(index % width) % params.kv_heads"),
+    plant(Address, "K goes into the V cache", "pack(v[index])", "pack(k[index])"),
+    plant(
+        Codes,
+        "the pairs of an f16 cache are swapped",
+        "pack2x16float(v.xy), pack2x16float(v.zw)",
+        "pack2x16float(v.zw), pack2x16float(v.xy)",
+    ),
+    plant(Codes, "each f16 pair is swapped", "pack2x16float(v.xy)", "pack2x16float(v.yx)"),
+    plant(
+        Precision,
+        "an f32 cache keeps the ten bits of f16",
+        "return v;",
+        "return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u));",
+    ),
+];
+
+pub const RMS_NORM: &[Mutation] = &[
+    plant(
+        Tail,
+        "the last vector is left out of the mean",
+        "i < params.dim4; i += WG) {\n        let v",
+        "i < params.dim4 - 1u; i += WG) {\n        let v",
+    ),
+    plant(
+        Bounds,
+        "a vector behind the last enters the mean",
+        "i < params.dim4; i += WG) {\n        let v",
+        "i <= params.dim4; i += WG) {\n        let v",
+    ),
+    plant(
+        Tail,
+        "the last vector is not written",
+        "i < params.dim4; i += WG) {\n        y",
+        "i < params.dim4 - 1u; i += WG) {\n        y",
+    ),
+    plant(
+        Bounds,
+        "a vector behind the last is written",
+        "i < params.dim4; i += WG) {\n        y",
+        "i <= params.dim4; i += WG) {\n        y",
+    ),
+    plant(Tail, "what a second turn sums replaces the first", "squares += dot(v, v)", "squares = dot(v, v)"),
+    plant(Grid, "the grid's second axis is ignored", "wg.y * grid.x + wg.x", "wg.x"),
+    plant(Address, "rows are taken to be one vector longer", "row * params.dim4", "row * (params.dim4 + 1u)"),
+    plant(Scale, "the mean is the sum", "/ f32(params.dim4 * 4u)", ""),
+    plant(Scale, "the mean is taken over vectors, not elements", "f32(params.dim4 * 4u)", "f32(params.dim4)"),
+    plant(Scale, "eps is forgotten", "mean + params.eps", "mean"),
+    plant(Scale, "eps is added to the root", "1.0 / sqrt(mean + params.eps)", "1.0 / (sqrt(mean) + params.eps)"),
+    plant(Scale, "the weight's offset is forgotten", "(weight[i] + params.offset)", "weight[i]"),
+    plant(
+        Precision,
+        "the mean keeps the ten bits of f16",
+        "let mean = workgroup_sum(thread, squares) / f32(params.dim4 * 4u);",
+        "let mean = bitcast<f32>(bitcast<u32>(workgroup_sum(thread, squares) / f32(params.dim4 * 4u)) & 0xffffe000u);",
+    ),
+];
+
+pub const ROPE: &[Mutation] = &[
+    plant(
+        Tail,
+        "the last pair does not turn",
+        "index >= params.tokens * params.heads * pairs",
+        "index + 1u >= params.tokens * params.heads * pairs",
+    ),
+    plant(
+        Bounds,
+        "a pair behind the last turns",
+        "index >= params.tokens * params.heads * pairs",
+        "index > params.tokens * params.heads * pairs",
+    ),
+    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
+    plant(Address, "every head has turns of its own", "(head / params.heads) * pairs", "head * pairs"),
+    plant(Address, "the turns of all tokens are the first one's", "(head / params.heads) * pairs + pair", "pair"),
+    plant(
+        Address,
+        "halves are those of the head, not of what turns",
+        "let j = i + pairs",
+        "let j = i + params.head_dim / 2u",
+    ),
+    plant(Address, "adjacent pairs overlap", "params.head_dim + 2u * pair", "params.head_dim + pair"),
+    plant(
+        Address,
+        "what turns is taken to be the whole head",
+        "@if(!adjacent) let i = head * params.head_dim",
+        "@if(!adjacent) let i = head * params.rotary",
+    ),
+    plant(
+        Scale,
+        "it turns the other way",
+        "a * turn.x - b * turn.y;\n    x[j] = b * turn.x + a",
+        "a * turn.x + b * turn.y;\n    x[j] = b * turn.x - a",
+    ),
+    plant(Scale, "cosine and sine are swapped", "* pairs + pair];", "* pairs + pair].yx;"),
+    plant(
+        Start,
+        "the second element turns with the new first one",
+        "b * turn.x + a * turn.y",
+        "b * turn.x + x[i] * turn.y",
+    ),
+    plant(
+        Precision,
+        "the turns keep the ten bits of f16",
+        "let turn = turns[(head / params.heads) * pairs + pair];",
+        "let turn = bitcast<vec2<f32>>(bitcast<vec2<u32>>(turns[(head / params.heads) * pairs + pair]) & vec2<u32>(0xffffe000u));",
+    ),
+];
+
+pub const REDUCE: &[Mutation] = &[
+    plant(Tail, "half of the threads are left out", "half = WG / 2u", "half = WG / 4u"),
+    plant(Tail, "the last step is left out", "half > 0u", "half > 1u"),
+    plant(Address, "a step adds its neighbour", "partials[thread + half]", "partials[thread + 1u]"),
+    // Not the barrier behind the loop: a software adapter runs the first subgroup, which makes the sum, first.
+    plant(Barrier, "the steps do not wait", "workgroupBarrier();\n        if", "if"),
+    plant(
+        Precision,
+        "partial sums keep the ten bits of f16",
+        "partials[thread] = value;",
+        "partials[thread] = bitcast<f32>(bitcast<u32>(value) & 0xffffe000u);",
+    ),
+];

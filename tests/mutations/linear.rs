@@ -1,0 +1,163 @@
+//! Faults of the kernels that compute `y = x W^T (+ bias)`.
+
+use super::{Kind::*, Mutation, plant};
+
+pub const MATMUL: &[Mutation] = &[
+    plant(Tail, "the last group is left out", "group < groups", "group + 1u < groups"),
+    plant(Bounds, "a group too many is summed", "group < groups", "group <= groups"),
+    plant(Tail, "the last vector of a group is left out", "k4 < depth", "k4 < depth - 1u"),
+    plant(Tail, "the last turn of loads is left out", "turn < BM * BK4 / WG", "turn < BM * BK4 / WG - 1u"),
+    plant(Address, "x does not lie where it is looked for", "x_tile[place(i / BK4, i % BK4)]", "x_tile[i]"),
+    plant(
+        Address,
+        "rows of x are one group longer",
+        "(row * groups + group) * BK4",
+        "(row * (groups + 1u) + group) * BK4",
+    ),
+    plant(Address, "the halves of eight weights are swapped", "2u * part)] = w.lo", "2u * part)] = w.hi"),
+    plant(
+        Address,
+        "every tile has the weights of the first",
+        "min(column0 + column, params.n - 1u)",
+        "min(column, params.n - 1u)",
+    ),
+    plant(Address, "columns change places with their neighbours", "place(local.x, k4)", "place(local.x ^ 1u, k4)"),
+    plant(Address, "an element of x meets another's weight", "fma(a[i].y, b.y,", "fma(a[i].y, b.x,"),
+    plant(
+        Address,
+        "outputs are stored as if they were neighbours",
+        "row0 + local.y + 16u * i;",
+        "row0 + local.y * TM + i;",
+    ),
+    plant(Address, "the second columns' tile is the first", "let column0 = wg.y * BN", "let column0 = 0u * wg.y"),
+    plant(Barrier, "sums do not wait for the tile", "workgroupBarrier();\n        for (var k4", "for (var k4"),
+    plant(Barrier, "the tile is replaced before it is used", "workgroupBarrier();\n    }\n", "}\n"),
+    plant(
+        Precision,
+        "x keeps the ten bits of f16",
+        "a[i] = x_tile[a0 + 16u * BK4 * i];",
+        "a[i] = bitcast<vec4<f32>>(bitcast<vec4<u32>>(x_tile[a0 + 16u * BK4 * i]) & vec4<u32>(0xffffe000u));",
+    ),
+];
+
+pub const MATMUL_LANES: &[Mutation] = &[
+    plant(Tail, "the last group is left out", "group < groups", "group + 1u < groups"),
+    plant(Tail, "the last part of a group is left out", "part < parts", "part < parts - 1u"),
+    plant(Tail, "the last row is not stored", "    store_row(row0 + 15u, column0, s15);\n", ""),
+    plant(Address, "the second eight rows of x are the first", "row0 + LANES + lane", "row0 + lane"),
+    plant(
+        Address,
+        "one row takes another lane's x",
+        "subgroupBroadcast(b0, 3u) * lo",
+        "subgroupBroadcast(b0, 2u) * lo",
+    ),
+    plant(
+        Address,
+        "one row takes the wrong half of the weights",
+        "subgroupBroadcast(a1, 5u) * hi",
+        "subgroupBroadcast(a1, 5u) * lo",
+    ),
+    plant(
+        Address,
+        "two columns are swapped",
+        "store(row, column + 2u * LANES, sums.z)",
+        "store(row, column + 2u * LANES, sums.y)",
+    ),
+    plant(Address, "a workgroup is one column's lanes narrower", "wg.y * 4u * LANES", "wg.y * 3u * LANES"),
+    plant(Address, "parts are one vector apart", "part * 2u;", "part;"),
+    plant(Bounds, "a group too many is summed", "group < groups", "group <= groups"),
+    plant(
+        Precision,
+        "x keeps the ten bits of f16",
+        "let b1 = x[x1 + at + 1u];",
+        "let v = x[x1 + at + 1u];\n            let b1 = bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u));",
+    ),
+];
+
+pub const MATVEC: &[Mutation] = &[
+    plant(Tail, "the last turn is left out if not full", "part0 < groups * 4u;", "part0 + WG <= groups * 4u;"),
+    plant(Tail, "the last part is left out", "part >= groups * 4u", "part + 1u >= groups * 4u"),
+    plant(Bounds, "a part too many is summed", "part >= groups * 4u", "part > groups * 4u"),
+    plant(Loop, "only the first turn is taken", "part0 += WG", "part0 += groups * 4u"),
+    plant(Tail, "the last partial sum is left out", "p < count", "p + 1u < count"),
+    plant(Tail, "the last outputs are left out", "i < OUTPUTS; i += WG", "i < OUTPUTS - 1u; i += WG"),
+    plant(Grid, "the grid's third axis is ignored", "(wg.z * grid.y + wg.y)", "wg.y"),
+    plant(Address, "every row of x is the first", "min(m0 + m, params.m - 1u) * (params.k / 4u)", "0u"),
+    plant(
+        Address,
+        "the halves of x are swapped",
+        "dot(w.lo, lo[m]) + dot(w.hi, hi[m])",
+        "dot(w.lo, hi[m]) + dot(w.hi, lo[m])",
+    ),
+    plant(Address, "partial sums are read with another stride", "partials[p * OUTPUTS + i]", "partials[p * ROWS + i]"),
+    plant(
+        Address,
+        "rows and columns of y change places",
+        "store(m0 + i % M, row0 + i / M, sum)",
+        "store(i / M, row0 + i % M, sum)",
+    ),
+    plant(Scale, "a subgroup's sum is its first lane's", "subgroupAdd(sums[i])", "sums[i]"),
+    plant(Address, "every block reads the first rows of x", "min(m0 + m,", "min(m,"),
+    plant(Address, "every block writes the first rows of y", "store(m0 + i % M,", "store(i % M,"),
+    plant(Barrier, "the partial sums are not waited for", "workgroupBarrier();", ""),
+    plant(
+        Precision,
+        "sums keep the ten bits of f16",
+        "sum += partials[p * OUTPUTS + i];",
+        "sum = bitcast<f32>(bitcast<u32>(sum + partials[p * OUTPUTS + i]) & 0xffffe000u);",
+    ),
+];
+
+pub const MATVEC_LANES: &[Mutation] = &[
+    plant(Tail, "the last group is left out", "group < groups", "group + 1u < groups"),
+    plant(Tail, "the last part of a group is left out", "part < parts", "part < parts - 1u"),
+    plant(
+        Tail,
+        "the last row of x is left out",
+        "m < min(M, params.m - m0)",
+        "m < max(min(M, params.m - m0), 2u) - 1u",
+    ),
+    plant(Bounds, "a group too many is summed", "group < groups", "group <= groups"),
+    plant(Grid, "the grid's third axis is ignored", "(wg.z * grid.y + wg.y)", "wg.y"),
+    plant(Address, "a workgroup is one row's lanes narrower", "LANES * 4u + lane", "LANES * 3u + lane"),
+    plant(Address, "every block reads the first rows of x", "min(m0 + m,", "min(m,"),
+    plant(Tail, "every block but the first is left out", "let m0 = wg.x * M", "let m0 = wg.x * params.m"),
+    plant(Address, "every row of x is the first", "min(m0 + m, params.m - 1u) * params.k", "0u * params.k"),
+    plant(Address, "one x is another lane's", "subgroupBroadcast(own, 6u)", "subgroupBroadcast(own, 5u)"),
+    plant(Address, "the halves of x are swapped", "x_lo * lo + x_hi * hi", "x_lo * hi + x_hi * lo"),
+    plant(Address, "two rows of W are swapped", "min(row + 2u * LANES, last)", "min(row + LANES, last)"),
+    plant(
+        Address,
+        "two outputs are swapped",
+        "store(m0 + m, row + 3u * LANES, sums[m].w)",
+        "store(m0 + m, row + 3u * LANES, sums[m].z)",
+    ),
+    plant(
+        Precision,
+        "x keeps the ten bits of f16",
+        "let own = x[min(m0 + m, params.m - 1u) * params.k + group * 32u + part * 8u + lane];",
+        "let own = bitcast<f32>(bitcast<u32>(x[min(m0 + m, params.m - 1u) * params.k + group * 32u + part * 8u + lane]) & 0xffffe000u);",
+    ),
+];
+
+pub const LINEAR_IO: &[Mutation] = &[
+    plant(Bounds, "a row behind the last is written", "row < params.m &&", "row <= params.m &&"),
+    plant(Bounds, "a column behind the last is written", "column < params.n {", "column <= params.n {"),
+    plant(Tail, "the last row is not written", "row < params.m &&", "row + 1u < params.m &&"),
+    plant(Tail, "the last column is not written", "column < params.n {", "column + 1u < params.n {"),
+    plant(Address, "rows of y are as wide as the shard", "row * params.y_stride", "row * params.n"),
+    plant(Address, "the shard's first column is ignored", "params.y_column + column] = sum", "column] = sum"),
+    plant(Scale, "the bias is that of another shard", "bias[params.y_column + column]", "bias[column]"),
+    plant(
+        Scale,
+        "the bias is forgotten",
+        "sum += bias[params.y_column + column]",
+        "sum += 0.0 * bias[params.y_column + column]",
+    ),
+    plant(
+        Scale,
+        "the bias is added to the first row only",
+        "sum += bias[params.y_column + column]",
+        "sum += select(0.0, bias[params.y_column + column], row == 0u)",
+    ),
+];
