@@ -22,10 +22,12 @@ pub mod rope;
 mod selection;
 pub mod shader;
 pub mod weight_layout;
+mod work;
 
 pub use outputs::Elements;
 pub use selection::{AdapterFacts, LinearPath, Selection};
 pub use weight_layout::WeightSlices;
+pub use work::Work;
 
 /// Threads of a workgroup in the kernels that go through elements one by one.
 const ELEMENT_WG: u32 = 64;
