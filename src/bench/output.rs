@@ -83,6 +83,14 @@ pub trait Tabular: Serialize {
     fn cells(&self) -> Vec<String>;
 }
 
+impl<R: Tabular> Tabular for &R {
+    const COLUMNS: &'static [Column] = R::COLUMNS;
+
+    fn cells(&self) -> Vec<String> {
+        R::cells(self)
+    }
+}
+
 /// Every record in the format, ended by a line feed; of CSV and JSON lines nothing where there are no records.
 ///
 /// # Errors

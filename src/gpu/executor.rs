@@ -111,6 +111,11 @@ impl GpuExecutor {
         Ok(made)
     }
 
+    /// Forgets the bind groups that no prepared recording holds, for whoever prepares recordings without end.
+    pub fn forget_bind_groups(&mut self) {
+        self.bind_groups.clear();
+    }
+
     /// Makes a buffer, turning an allocation failure into an error instead of a lost device.
     fn make_buffer(&self, what: &str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, ExecutionError> {
         let limit = self.device.info.limits.max_buffer_size;

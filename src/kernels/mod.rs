@@ -36,7 +36,7 @@ const ELEMENT_WG: u32 = 64;
 const MAX_GRID: u32 = 65_535;
 
 /// Folds a number of workgroups into two axes, since one is limited; the shader reads `y * grid.x + x` and skips the rest.
-fn fold(workgroups: u32) -> [u32; 3] {
+pub(crate) fn fold(workgroups: u32) -> [u32; 3] {
     if workgroups <= MAX_GRID {
         return [workgroups, 1, 1];
     }
