@@ -10,11 +10,11 @@ use std::time::Duration;
 use super::cases::{Choice, Group, Impossible, groups};
 use super::peaks::{self, Peaks};
 use super::roofline::Roofs;
-use super::sample::windows;
+use super::sample::{self, Extent};
 use super::sampling::Sampler;
 use super::{BenchError, Record};
 use crate::gpu::GpuExecutor;
-use crate::recording::{Dispatch, ExecutionError, Executor, Slice};
+use crate::recording::{ExecutionError, Executor, Slice};
 use crate::reference::ReferenceExecutor;
 use crate::verify::{Case, Elements, Outcome, Pool, Tensor, UNTOUCHED};
 
@@ -280,8 +280,8 @@ impl Bench<'_> {
         variant.sampler.run_first(self.gpu)?;
 
         let slices = self.in_reference(tensors)?;
-        let parts: Vec<Dispatch> = windows(&variant.case.dispatch(&slices), group.work.flops);
-        parts.iter().try_for_each(|part| self.reference.dispatch(part))?;
+        let dispatch = variant.case.dispatch(&slices);
+        let extent = sample::run(&mut self.reference, &dispatch, group.work.flops)?;
 
         for (i, tensor) in tensors.iter().enumerate() {
             let Some(elements) = tensor.output else { continue };
@@ -291,7 +291,7 @@ impl Bench<'_> {
             self.reference.read(slices[i], bytemuck::cast_slice_mut(&mut expected))?;
             let a_word = if elements == Elements::F16 { 2 } else { 1 };
             variant.elements += a_word * expected.len() as u64;
-            if parts.len() > 1 {
+            if extent == Extent::Part {
                 // What the reference left alone is not compared.
                 let mut made = expected.iter().map(|word| *word != UNTOUCHED);
                 actual.retain(|_| made.next().unwrap_or(false));

@@ -13,6 +13,8 @@ use crate::recording::{Dispatch, ExecutionError, Executor, Label, Recording, Sli
 use crate::verify::Pool;
 
 const SAMPLES: usize = 7;
+/// So that starting and ending a thread is next to nothing.
+const FEWEST_TURNS: u32 = 16;
 const TARGET: Duration = Duration::from_millis(20);
 /// An arithmetic probe runs at least so long, or as many turns as it can.
 const LONG_ENOUGH: Duration = Duration::from_millis(4);
@@ -67,7 +69,7 @@ impl Probing<'_> {
     ) -> Result<f64, BenchError> {
         self.pool.release();
         let sums = self.slice(4 * u64::from(probes::THREADS))?;
-        let mut turns = 4;
+        let mut turns = FEWEST_TURNS;
         let mut sampler = Sampler::new(self.gpu, std::iter::once(dispatch(sums, turns)))?;
         sampler.run_first(self.gpu)?;
         while sampler.calibrate(self.gpu, Duration::ZERO)? < LONG_ENOUGH && turns < probes::MOST_TURNS {

@@ -1,11 +1,10 @@
 //! `wgpt bench kernels`: how fast each kernel is on each adapter, and how close to what that adapter can do.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use wgpt::bench::kernels::{Measured, Settings, measure};
@@ -16,7 +15,7 @@ use wgpt::gpu::{self, Backend, DeviceInfo, DeviceSelector, GpuExecutor};
 use wgpt::kernels::weight_layout::dtype_of_shader;
 use wgpt::verify;
 
-use crate::cli::terminal::{case_bar, note, one_line};
+use crate::cli::terminal::{case_bar, note, one_line, print};
 
 const NOTES: &str = "\
 Examples:
@@ -105,9 +104,14 @@ fn dtype(name: &str) -> Result<DType, String> {
 pub fn execute(args: KernelsArgs) -> anyhow::Result<ExitCode> {
     let named = args.device.is_some();
     let devices = gpu::matching(&DeviceSelector { device: args.device, backend: args.backend })?;
-    let mut chosen: Vec<ModelShape> = args.shapes.into_iter().flat_map(|models| models.0).collect();
-    chosen.dedup();
-    let choice = Choice { models: chosen, kernel: args.kernel, case: args.case, types: args.types, rows: args.m };
+    let shapes = args.shapes.into_iter().flat_map(|models| models.0);
+    let choice = Choice {
+        models: distinct(shapes),
+        kernel: args.kernel,
+        case: args.case,
+        types: distinct(args.types),
+        rows: distinct(args.m),
+    };
     let settings = Settings { choice, rounds: args.rounds as usize };
 
     let mut all: Vec<(DeviceInfo, Measured)> = Vec::new();
@@ -146,6 +150,16 @@ pub fn execute(args: KernelsArgs) -> anyhow::Result<ExitCode> {
     }
     verdict(&all, &unusable, named)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The values in their order, each once.
+fn distinct<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    values.into_iter().fold(Vec::new(), |mut all, value| {
+        if !all.contains(&value) {
+            all.push(value);
+        }
+        all
+    })
 }
 
 fn on_device(device: &DeviceInfo, settings: &Settings) -> anyhow::Result<Measured> {
@@ -210,12 +224,4 @@ fn verdict(all: &[(DeviceInfo, Measured)], unusable: &[String], named: bool) -> 
         bail!("no case was measured; loosen --kernel, --case, --types and --m");
     }
     Ok(())
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader has seen enough; the exit code still tells the outcome.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to stdout"),
-    }
 }
