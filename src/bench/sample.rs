@@ -128,9 +128,13 @@ mod tests {
 
     #[test]
     fn a_part_is_what_the_whole_has_there_and_nothing_else() {
-        for (case, kernel) in [("attn_kv q8_0 m32", "matmul"), ("attention f16 m32 context 512", "attention")] {
-            let choice =
-                Choice { case: Some(case.into()), kernel: Some(kernel.into()), rows: vec![32], ..Choice::default() };
+        for (case, kernel) in [("attn_kv q8_0 m32", "matmul"), ("attention f16 m128 context 512", "attention")] {
+            let choice = Choice {
+                case: Some(case.into()),
+                kernel: Some(kernel.into()),
+                rows: vec![32, 128],
+                ..Choice::default()
+            };
             let (groups, _) = groups(&choice, &Selection::BASELINE);
             let [group] = &groups[..] else { panic!("{} groups of {case}", groups.len()) };
             let case = &group.variants[0];
