@@ -131,8 +131,9 @@ impl List<'_> {
             self.impossible.push(Impossible { name, reason });
             return;
         }
+        // Kernels in blocks serve `--deterministic`, not speed.
         let suits = |path: &LinearPath| match path {
-            LinearPath::Matvec { .. } | LinearPath::MatvecLanes => m <= matvec::MAX_M,
+            LinearPath::Matvec { blocks, .. } | LinearPath::MatvecLanes { blocks } => !blocks && m <= matvec::MAX_M,
             LinearPath::Matmul { .. } | LinearPath::MatmulLanes => m > matvec::MAX_M,
         };
         let product = |path| cases::linear::product(path, dtype, m as usize, n as usize, k as usize);

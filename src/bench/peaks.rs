@@ -184,7 +184,7 @@ impl Probing<'_> {
             name: format!("peak {name}"),
             kernel: kernel.to_owned(),
             variant: "probe".to_owned(),
-            program: format!("{kernel}/probe"),
+            program: format!("bench/{kernel}/probe"),
             shape: format!("{} operations, {} bytes", amount.operations, amount.bytes),
             flops: (amount.operations > 0).then_some(amount.operations),
             bytes: (amount.bytes > 0).then_some(amount.bytes),

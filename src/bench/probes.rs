@@ -32,7 +32,7 @@ struct FmaParams {
 
 /// Fused multiply-adds; an f32 a thread goes to `sums`.
 pub fn fma_f32(sums: Slice, turns: u32) -> Dispatch {
-    let program = Program::new("fma_f32", "probe").constant("WG", WG);
+    let program = Program::new("bench/fma_f32", "probe").constant("WG", WG);
     let params = FmaParams { turns, factor: 1.0, term: 1.0 };
     Dispatch::new(program, &params, [THREADS / WG, 1, 1]).read_write(0, sums)
 }
@@ -45,7 +45,7 @@ pub fn fma_f32_sum(thread: u32, turns: u32) -> u32 {
 
 /// Dot products of packed bytes; a word a thread goes to `sums`.
 pub fn dot4_i8(sums: Slice, turns: u32) -> Dispatch {
-    let program = Program::new("dot4_i8", "probe").constant("WG", WG);
+    let program = Program::new("bench/dot4_i8", "probe").constant("WG", WG);
     Dispatch::new(program, &[turns, WEIGHTS], [THREADS / WG, 1, 1]).read_write(0, sums)
 }
 
@@ -62,7 +62,7 @@ pub fn dot4_i8_sum(thread: u32, turns: u32) -> u32 {
 
 /// Reads `data`, a multiple of [`GRANULE`], and leaves a word a thread in `sums`.
 pub fn read(data: Slice, sums: Slice) -> Dispatch {
-    let program = Program::new("read", "probe").constant("WG", WG).constant("READS", READS);
+    let program = Program::new("bench/read", "probe").constant("WG", WG).constant("READS", READS);
     let threads = read_threads(data.size);
     Dispatch::new(program, &[threads], fold(threads / WG)).read(0, data).read_write(1, sums)
 }
@@ -80,12 +80,12 @@ pub fn read_sum(thread: u32, bytes: u64, word: impl Fn(u64) -> u32) -> u32 {
 
 /// Copies a slice to another of the same size, a multiple of [`GRANULE`].
 pub fn copy(source: Slice, destination: Slice) -> Dispatch {
-    let program = Program::new("copy", "probe").constant("WG", WG);
+    let program = Program::new("bench/copy", "probe").constant("WG", WG);
     let count4 = (source.size / 16) as u32;
     Dispatch::new(program, &[count4], fold(count4 / WG)).read(0, source).read_write(1, destination)
 }
 
 /// Adds 1 to a word.
 pub fn count(word: Slice) -> Dispatch {
-    Dispatch::new(Program::new("count", "probe"), &[1u32], [1, 1, 1]).read_write(0, word)
+    Dispatch::new(Program::new("bench/count", "probe"), &[1u32], [1, 1, 1]).read_write(0, word)
 }

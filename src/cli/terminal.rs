@@ -1,7 +1,7 @@
-//! What a user sees: results on stdout; single lines and progress bars on stderr.
+//! What a user sees on stderr: single lines and progress bars.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::Write;
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,18 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Prints a line on stderr. Unlike `eprintln!` it does not panic when stderr is closed.
 pub fn note(line: &str) {
     // Nobody is left to tell when stderr itself fails.
-    let _ = writeln!(io::stderr(), "{}", escaped(line, &['\n']));
-}
-
-/// Prints a result on stdout.
-///
-/// # Errors
-/// stdout cannot be written. A reader who has seen enough and closed it is no error: the exit code still tells the outcome.
-pub fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to stdout"),
-    }
+    let _ = writeln!(std::io::stderr(), "{}", escaped(line, &['\n']));
 }
 
 /// Shows a part of a line on stderr at once.
