@@ -3,6 +3,7 @@
 //! A token flows one way: [`text`] -> [`schedule`] -> [`model`] (records the forward pass) -> [`recording`] ->
 //! [`gpu`] or [`mod@reference`] (executes it) -> [`engine`] -> [`text`]. Each module sees only the next ones.
 
+pub mod bench;
 pub mod engine;
 pub mod formats;
 pub mod gpu;

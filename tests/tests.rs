@@ -3,6 +3,7 @@
 mod support;
 
 mod adapters;
+mod bench;
 mod cli;
 mod determinism;
 mod engine;

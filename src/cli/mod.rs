@@ -2,6 +2,7 @@
 //!
 //! The generated text, or one JSON object, goes to stdout; everything else goes to stderr.
 
+mod bench;
 mod device_args;
 mod devices;
 mod figures;
@@ -44,6 +45,8 @@ enum Command {
     Devices(devices::DevicesArgs),
     /// Check that the GPUs compute what the CPU reference computes
     Verify(verify::VerifyArgs),
+    /// Measure how fast the kernels are
+    Bench(bench::BenchArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -53,6 +56,7 @@ Examples:
   wgpt perplexity -m model.gguf text.txt
   wgpt devices
   wgpt verify
+  wgpt bench kernels
 
 Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted, 143 terminated.
 Set WGPT_LOG=debug to see what happens inside.";
@@ -77,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Perplexity(args) => perplexity::execute(*args),
         Command::Devices(args) => devices::execute(&args),
         Command::Verify(args) => verify::execute(args),
+        Command::Bench(args) => bench::execute(args),
     });
     outcome.unwrap_or_else(|error| {
         terminal::note(&format!("wgpt: {}", terminal::one_line(&error)));

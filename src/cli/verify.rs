@@ -3,10 +3,8 @@
 mod checked;
 mod model;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
@@ -14,7 +12,7 @@ use wgpt::gpu::{self, Backend, DeviceInfo, DeviceSelector, GpuExecutor};
 use wgpt::verify::{self, Filter};
 
 use self::checked::{Checked, Outcome, verdict};
-use super::terminal::case_bar;
+use super::terminal::{case_bar, print};
 
 const NOTES: &str = "\
 Examples:
@@ -114,12 +112,4 @@ fn check(device: &DeviceInfo, filter: &Filter) -> Outcome {
     });
     bar.finish_and_clear();
     Outcome::Ran(report)
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // The reader has seen enough; the exit code still tells the outcome.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to stdout"),
-    }
 }

@@ -11,7 +11,7 @@ use crate::kernels::shader::Library;
 use crate::recording::{Binding, BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
 
 /// A dispatch with everything resolved.
-struct Step {
+pub(super) struct Step {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     params: Vec<u8>,
@@ -20,13 +20,13 @@ struct Step {
 
 /// A device with its buffers, pipelines and prepared recordings.
 pub struct GpuExecutor {
-    device: Device,
+    pub(super) device: Device,
     buffers: Vec<wgpu::Buffer>,
     pipelines: Pipelines,
     /// Shared between recordings: most of them differ in their parameters and grids only.
     bind_groups: HashMap<Vec<Binding>, wgpu::BindGroup>,
     /// The steps of each submit.
-    prepared: HashMap<Prepared, Vec<Vec<Step>>>,
+    pub(super) prepared: HashMap<Prepared, Vec<Vec<Step>>>,
     next_prepared: u64,
     readback: Option<wgpu::Buffer>,
 }
@@ -111,6 +111,11 @@ impl GpuExecutor {
         Ok(made)
     }
 
+    /// Forgets the bind groups that no prepared recording holds, for whoever prepares recordings without end.
+    pub fn forget_bind_groups(&mut self) {
+        self.bind_groups.clear();
+    }
+
     /// Makes a buffer, turning an allocation failure into an error instead of a lost device.
     fn make_buffer(&self, what: &str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, ExecutionError> {
         let limit = self.device.info.limits.max_buffer_size;
@@ -143,6 +148,28 @@ impl Drop for GpuExecutor {
             std::mem::take(&mut self.prepared),
             self.readback.take(),
         ));
+    }
+}
+
+/// The steps of each submit of a recording.
+pub(super) fn submits_of(
+    all: &HashMap<Prepared, Vec<Vec<Step>>>,
+    prepared: Prepared,
+) -> Result<&[Vec<Step>], ExecutionError> {
+    all.get(&prepared).map(Vec::as_slice).ok_or_else(|| {
+        let what = "a step".to_owned();
+        ExecutionError::Rejected { what, message: "its recording was discarded".to_owned() }
+    })
+}
+
+/// Records the steps into a pass.
+pub(super) fn encode(pass: &mut wgpu::ComputePass<'_>, steps: &[Step]) {
+    for step in steps {
+        pass.set_pipeline(&step.pipeline);
+        pass.set_bind_group(0, &step.bind_group, &[]);
+        pass.set_immediates(0, &step.params);
+        let [x, y, z] = step.grid;
+        pass.dispatch_workgroups(x, y, z);
     }
 }
 
@@ -197,21 +224,12 @@ impl Executor for GpuExecutor {
     }
 
     fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
-        let Some(submits) = self.prepared.get(&prepared) else {
-            let what = "a step".to_owned();
-            return Err(ExecutionError::Rejected { what, message: "its recording was discarded".to_owned() });
-        };
+        let submits = submits_of(&self.prepared, prepared)?;
         for steps in submits {
             let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                for step in steps {
-                    pass.set_pipeline(&step.pipeline);
-                    pass.set_bind_group(0, &step.bind_group, &[]);
-                    pass.set_immediates(0, &step.params);
-                    let [x, y, z] = step.grid;
-                    pass.dispatch_workgroups(x, y, z);
-                }
+                encode(&mut pass, steps);
             }
             self.device.submit(Some(encoder.finish()))?;
         }

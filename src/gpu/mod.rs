@@ -4,7 +4,9 @@ mod adapter;
 mod device;
 mod executor;
 mod pipelines;
+mod timing;
 
 pub use adapter::{AdapterError, Backend, DeviceInfo, DeviceLimits, DeviceSelector, devices, matching};
 pub use device::catches_panics;
 pub use executor::GpuExecutor;
+pub use timing::Timing;

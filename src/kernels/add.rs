@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{ELEMENT_WG, element_grid};
+use super::{ELEMENT_WG, Work, element_grid};
 use crate::recording::{Dispatch, Program, Slice};
 
 /// Mirrors `Params` of `shaders/add.wgsl`.
@@ -17,4 +17,10 @@ pub struct Params {
 pub fn dispatch(x: Slice, y: Slice, count: u32) -> Dispatch {
     let program = Program::new("add", "base").constant("WG", ELEMENT_WG);
     Dispatch::new(program, &Params { count4: count / 4 }, element_grid(count / 4)).read(0, y).read_write(1, x)
+}
+
+/// The work of adding `count` elements.
+pub fn work(count: u32) -> Work {
+    let count = u64::from(count);
+    Work { flops: count, read: 8 * count, written: 4 * count }
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::fold;
+use super::{Work, fold};
 use crate::recording::{Dispatch, Program, Slice};
 
 /// Stands for the token of a row that cannot be sampled from: one with NaN or +infinity, or with nothing but -infinity.
@@ -21,4 +21,10 @@ pub struct Params {
 pub fn dispatch(logits: Slice, tokens: Slice, params: Params) -> Dispatch {
     let program = Program::new("argmax", "base").constant("WG", 256);
     Dispatch::new(program, &params, fold(params.rows)).read(0, logits).read_write(1, tokens)
+}
+
+/// The work of `rows` rows of `width` logits; a comparison is an operation.
+pub fn work(params: Params) -> Work {
+    let (rows, logits) = (u64::from(params.rows), u64::from(params.rows) * u64::from(params.width));
+    Work { flops: logits, read: 4 * logits, written: 4 * rows }
 }

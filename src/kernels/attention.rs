@@ -1,7 +1,10 @@
 //! Causal softmax attention of a chunk of queries over the cached keys and values.
 
+use std::ops::Add;
+
 use bytemuck::{Pod, Zeroable};
 
+use super::Work;
 use super::attention_lanes;
 use super::kv_append::{KvType, PAGE_SIZE};
 use crate::recording::{Dispatch, Program, Requirement, Slice};
@@ -166,4 +169,23 @@ pub fn dispatch(path: AttentionPath, heads: Heads, tiles: u32, page_stride: u32,
         .read(4, slices.sequences)
         .read(5, slices.tiles)
         .read_write(6, slices.out)
+}
+
+/// The work of the sequences of a batch: for each query and each key that it sees, a product with the key, one with the
+/// value, and an exponential; the cached keys and values that any of a sequence's queries sees are read once.
+pub fn work(heads: Heads, sequences: &[Sequence]) -> Work {
+    let Heads { kv_type, window, .. } = heads;
+    let [query_heads, kv_heads, dim, window] = [heads.heads, heads.kv_heads, heads.head_dim, window].map(u64::from);
+    let one = |sequence: &Sequence| {
+        let (tokens, position0) = (u64::from(sequence.tokens), u64::from(sequence.position0));
+        let seen = |position: u64| if window == 0 { position + 1 } else { window.min(position + 1) };
+        let pairs: u64 = (position0..position0 + tokens).map(seen).sum();
+        let keys = if tokens == 0 { 0 } else { position0 + tokens - (position0 + 1 - seen(position0)) };
+        Work {
+            flops: query_heads * pairs * (4 * dim + 1),
+            read: 2 * keys * kv_heads * dim * kv_type.bytes() + 4 * tokens * query_heads * dim,
+            written: 4 * tokens * query_heads * dim,
+        }
+    };
+    sequences.iter().map(one).fold(Work::default(), Work::add)
 }

@@ -2,8 +2,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::weight_layout::{WeightSlices, shader_name};
-use super::{ELEMENT_WG, element_grid};
+use super::weight_layout::{WeightSlices, row_bytes, shader_name};
+use super::{ELEMENT_WG, Work, element_grid};
+use crate::formats::DType;
 use crate::recording::{Dispatch, Program, Slice};
 
 /// Mirrors `Params` of `shaders/embed.wgsl`.
@@ -26,4 +27,10 @@ pub fn dispatch(table: &WeightSlices, token_ids: Slice, x: Slice, tokens: u32, s
     let program = Program::new("embed", "base").weights(shader_name(table.dtype)).constant("WG", ELEMENT_WG);
     let dispatch = Dispatch::new(program, &params, element_grid(tokens * (table.k / 8)));
     table.bind(dispatch).read(3, token_ids).read_write(4, x)
+}
+
+/// The work of looking up `tokens` rows of `dim` elements.
+pub fn work(dtype: DType, tokens: u32, dim: u32) -> Work {
+    let (tokens, elements) = (u64::from(tokens), u64::from(tokens) * u64::from(dim));
+    Work { flops: elements, read: tokens * (row_bytes(dtype, dim as usize) + 4), written: 4 * elements }
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{ELEMENT_WG, element_grid};
+use super::{ELEMENT_WG, Work, element_grid};
 use crate::recording::{Dispatch, Program, Slice};
 
 /// Mirrors `Params` of `shaders/gather_rows.wgsl`.
@@ -19,4 +19,10 @@ pub fn dispatch(x: Slice, rows: Slice, y: Slice, count: u32, dim: u32) -> Dispat
     let params = Params { count, dim4: dim / 4 };
     let program = Program::new("gather_rows", "base").constant("WG", ELEMENT_WG);
     Dispatch::new(program, &params, element_grid(count * params.dim4)).read(0, x).read(1, rows).read_write(2, y)
+}
+
+/// The work of copying `count` rows of `dim` elements.
+pub fn work(count: u32, dim: u32) -> Work {
+    let (count, elements) = (u64::from(count), u64::from(count) * u64::from(dim));
+    Work { flops: 0, read: 4 * (elements + count), written: 4 * elements }
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{ELEMENT_WG, element_grid};
+use super::{ELEMENT_WG, Work, element_grid};
 use crate::recording::{Dispatch, Program, Slice};
 
 /// Tokens of a page of the KV cache.
@@ -74,4 +74,11 @@ pub fn dispatch(kv_type: KvType, slices: Slices, params: Params) -> Dispatch {
         .read(2, slices.slot_mapping)
         .read_write(3, slices.k_cache)
         .read_write(4, slices.v_cache)
+}
+
+/// The work of appending both the keys and the values of some tokens.
+pub fn work(kv_type: KvType, params: Params) -> Work {
+    let tokens = u64::from(params.tokens);
+    let elements = 2 * tokens * u64::from(params.kv_heads) * 4 * u64::from(params.dim4);
+    Work { flops: 0, read: 4 * (elements + tokens), written: kv_type.bytes() * elements }
 }

@@ -2,8 +2,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::weight_layout::WeightSlices;
-use super::{LinearPath, Selection, matmul, matmul_lanes, matvec, matvec_lanes};
+use super::weight_layout::{WeightSlices, row_bytes};
+use super::{LinearPath, Selection, Work, matmul, matmul_lanes, matvec, matvec_lanes};
+use crate::formats::DType;
 use crate::recording::{Dispatch, Program, Slice};
 
 /// Mirrors `Params` of `shaders/shared/linear_io.wgsl`.
@@ -58,4 +59,10 @@ fn finish(program: Program, grid: [u32; 3], weight: &WeightSlices, slices: Slice
         Some(bias) => dispatch.read(5, bias),
         None => dispatch,
     }
+}
+
+/// The work of a product of `x [m][k]` with `n` rows of weights, without a bias.
+pub fn work(dtype: DType, m: u32, n: u32, k: u32) -> Work {
+    let [m, n, inner] = [m, n, k].map(u64::from);
+    Work { flops: 2 * m * n * inner, read: n * row_bytes(dtype, k as usize) + 4 * m * inner, written: 4 * m * n }
 }

@@ -22,10 +22,12 @@ pub mod rope;
 mod selection;
 pub mod shader;
 pub mod weight_layout;
+mod work;
 
 pub use outputs::Elements;
 pub use selection::{AdapterFacts, LinearPath, Selection};
 pub use weight_layout::WeightSlices;
+pub use work::Work;
 
 /// Threads of a workgroup in the kernels that go through elements one by one.
 const ELEMENT_WG: u32 = 64;
@@ -34,7 +36,7 @@ const ELEMENT_WG: u32 = 64;
 const MAX_GRID: u32 = 65_535;
 
 /// Folds a number of workgroups into two axes, since one is limited; the shader reads `y * grid.x + x` and skips the rest.
-fn fold(workgroups: u32) -> [u32; 3] {
+pub(crate) fn fold(workgroups: u32) -> [u32; 3] {
     if workgroups <= MAX_GRID {
         return [workgroups, 1, 1];
     }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::fold;
+use super::{Work, fold};
 use crate::recording::{Dispatch, Program, Slice};
 
 /// Mirrors `Params` of `shaders/rms_norm.wgsl`.
@@ -23,4 +23,10 @@ pub fn dispatch(x: Slice, weight: Slice, y: Slice, params: Params) -> Dispatch {
     let wg = if params.dim4 <= 64 { 32 } else { 128 };
     let program = Program::new("rms_norm", "base").constant("WG", wg);
     Dispatch::new(program, &params, fold(params.rows)).read(0, x).read(1, weight).read_write(2, y)
+}
+
+/// The work of `rows` rows: a square and an addition, then two multiplications an element. The root is once a row.
+pub fn work(params: Params) -> Work {
+    let (rows, dim) = (u64::from(params.rows), 4 * u64::from(params.dim4));
+    Work { flops: 4 * rows * dim, read: 4 * (rows * dim + dim), written: 4 * rows * dim }
 }

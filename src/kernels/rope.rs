@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{ELEMENT_WG, element_grid};
+use super::{ELEMENT_WG, Work, element_grid};
 use crate::recording::{Dispatch, Program, Slice};
 
 /// Which elements of a head turn together.
@@ -31,4 +31,11 @@ pub fn dispatch(pairing: Pairing, x: Slice, turns: Slice, params: Params) -> Dis
         Program::new("rope", "base").constant("WG", ELEMENT_WG).flag("adjacent", pairing == Pairing::Adjacent);
     let grid = element_grid(params.tokens * params.heads * (params.rotary / 2));
     Dispatch::new(program, &params, grid).read(0, turns).read_write(1, x)
+}
+
+/// The work of turning pairs: four multiplications and two additions each.
+pub fn work(params: Params) -> Work {
+    let turns = u64::from(params.tokens) * u64::from(params.rotary / 2);
+    let pairs = turns * u64::from(params.heads);
+    Work { flops: 6 * pairs, read: 8 * (pairs + turns), written: 8 * pairs }
 }

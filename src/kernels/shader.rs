@@ -32,6 +32,10 @@ pub const KERNELS: &[(&str, &str)] = sources!(
     "rope",
 );
 
+/// Probes of what an adapter can do, for the benchmarks: no part of the engine, and without twins. Their programs name them
+/// with the folder, as `bench/read`.
+const PROBES: &[(&str, &str)] = sources!("bench/", "copy", "count", "dot4_i8", "fma_f32", "read");
+
 /// What kernels import.
 const SHARED: &[(&str, &str)] =
     sources!("shared/", "attention_io", "k_scales", "kv_cache", "linear_io", "reduce", "weights8");
@@ -50,6 +54,7 @@ fn embedded(module: &str) -> Option<&'static str> {
         None => find(KERNELS, module),
         Some(("shared", name)) => find(SHARED, name),
         Some(("weights", name)) => find(WEIGHTS, name),
+        Some(("bench", name)) => find(PROBES, name),
         Some(_) => None,
     }
 }

@@ -95,6 +95,11 @@ pub fn row_words(dtype: DType, k: usize) -> [usize; PLANES] {
     }
 }
 
+/// Bytes of a row of `k` elements, all planes together.
+pub fn row_bytes(dtype: DType, k: usize) -> u64 {
+    row_words(dtype, k).iter().map(|words| 4 * *words as u64).sum()
+}
+
 /// Repacks whole rows of `k` elements from the file's layout, appending to the planes.
 ///
 /// `bytes` must be a whole number of rows; the loader has checked that.

@@ -58,7 +58,7 @@ impl Outcome {
     }
 
     /// Compares the words of one output with the reference's.
-    pub(super) fn compare(
+    pub(crate) fn compare(
         &mut self,
         tensor: &'static str,
         elements: Elements,

@@ -6,7 +6,7 @@
 //! a [`Report`]; [`model`] runs a whole model on a device and on the reference.
 
 mod case;
-mod cases;
+pub(crate) mod cases;
 mod check;
 mod compare;
 pub mod model;
@@ -23,6 +23,7 @@ pub use compare::{Fault, Outcome};
 pub use plan::{Filter, Plan, kernels};
 pub use random::Random;
 pub use report::{Failure, Report, Skipped, VariantReport};
+pub(crate) use runner::Pool;
 pub use runner::Runner;
 
 pub use crate::kernels::Elements;

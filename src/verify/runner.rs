@@ -104,18 +104,19 @@ fn execute(
 
 /// Buffers that cases use in turn, since executors do not free any.
 #[derive(Default)]
-struct Pool {
+pub(crate) struct Pool {
     buffers: Vec<(BufferId, u64)>,
     taken: Vec<BufferId>,
 }
 
 impl Pool {
-    fn release(&mut self) {
+    /// Lets every buffer be taken again.
+    pub(crate) fn release(&mut self) {
         self.taken.clear();
     }
 
     /// The smallest free buffer that is large enough, or a new one.
-    fn take(&mut self, executor: &mut dyn Executor, size: u64) -> Result<BufferId, ExecutionError> {
+    pub(crate) fn take(&mut self, executor: &mut dyn Executor, size: u64) -> Result<BufferId, ExecutionError> {
         let free = self.buffers.iter().filter(|(id, capacity)| *capacity >= size && !self.taken.contains(id));
         let id = match free.min_by_key(|(_, capacity)| *capacity) {
             Some((id, _)) => *id,

@@ -30,7 +30,7 @@ pub(super) fn push(cases: &mut Vec<Case>) {
     push_case(cases, 1, LONG_ROW, "the last is the largest", |logits, width| logits[width - 1] = 9.0);
 }
 
-fn push_case(
+pub(crate) fn push_case(
     cases: &mut Vec<Case>,
     rows: usize,
     width: usize,

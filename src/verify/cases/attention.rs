@@ -14,21 +14,21 @@ const FREE_PAGES: u32 = 3;
 
 /// One batch: of each sequence, the first token's position and the number of tokens in the batch.
 #[derive(Clone, Copy)]
-struct Batch {
-    path: AttentionPath,
-    heads: u32,
-    kv_heads: u32,
-    head_dim: u32,
-    kv_type: KvType,
-    window: u32,
+pub(crate) struct Batch {
+    pub(crate) path: AttentionPath,
+    pub(crate) heads: u32,
+    pub(crate) kv_heads: u32,
+    pub(crate) head_dim: u32,
+    pub(crate) kv_type: KvType,
+    pub(crate) window: u32,
     /// Multiplies the queries: large ones make the softmax choose a single key.
-    sharpness: f32,
+    pub(crate) sharpness: f32,
     /// The largest cached element.
-    cached: f32,
-    sequences: &'static [(u32, u32)],
+    pub(crate) cached: f32,
+    pub(crate) sequences: &'static [(u32, u32)],
 }
 
-const PLAIN: Batch = Batch {
+pub(crate) const PLAIN: Batch = Batch {
     path: AttentionPath::Tile,
     heads: 4,
     kv_heads: 2,
@@ -94,7 +94,7 @@ fn push_path(cases: &mut Vec<Case>, plain: Batch) {
     push_case(cases, Batch { sequences, heads: 1, kv_heads: 1, ..plain });
 }
 
-fn push_case(cases: &mut Vec<Case>, batch: Batch) {
+pub(crate) fn push_case(cases: &mut Vec<Case>, batch: Batch) {
     let kv = match batch.kv_type {
         KvType::F32 => "f32",
         KvType::F16 => "f16",

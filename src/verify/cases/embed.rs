@@ -23,7 +23,14 @@ pub(super) fn push(cases: &mut Vec<Case>) {
     push_case(cases, DType::Q8_0, 9, 576, 0..1, 24.0);
 }
 
-fn push_case(cases: &mut Vec<Case>, dtype: DType, tokens: u32, dim: usize, shard: std::ops::Range<u32>, scale: f32) {
+pub(crate) fn push_case(
+    cases: &mut Vec<Case>,
+    dtype: DType,
+    tokens: u32,
+    dim: usize,
+    shard: std::ops::Range<u32>,
+    scale: f32,
+) {
     let shape = format!("{tokens} tokens of dim {dim}, rows {shard:?} of {VOCABULARY}, scale {scale}");
     let (row0, rows) = (shard.start, shard.len() as u32);
     let tensors = move |random: &mut Random| {

@@ -16,7 +16,7 @@ pub(super) fn push(cases: &mut Vec<Case>) {
     push_case(cases, Activation::Silu, 4 * ELEMENT_THREADS * FOLDED_WORKGROUPS, 4.0);
 }
 
-fn push_case(cases: &mut Vec<Case>, activation: Activation, count: usize, limit: f32) {
+pub(crate) fn push_case(cases: &mut Vec<Case>, activation: Activation, count: usize, limit: f32) {
     let tensors = move |random: &mut Random| {
         let mut gate = random.floats(count, limit);
         if limit > EDGES.len() as f32 {

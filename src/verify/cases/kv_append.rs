@@ -15,7 +15,7 @@ pub(super) fn push(cases: &mut Vec<Case>) {
     push_case(cases, KvType::F16, folded, 4, 256);
 }
 
-fn push_case(cases: &mut Vec<Case>, kv_type: KvType, tokens: u32, kv_heads: u32, head_dim: u32) {
+pub(crate) fn push_case(cases: &mut Vec<Case>, kv_type: KvType, tokens: u32, kv_heads: u32, head_dim: u32) {
     let slots = (tokens + 5).next_multiple_of(PAGE_SIZE);
     let width = kv_heads * head_dim;
     let tensors = move |random: &mut Random| {

@@ -119,6 +119,11 @@ fn whole(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Linear
     Linear { path, dtype, m, n, k, row0: 0, total: n, bias: false }
 }
 
+/// `y = x W^T` for `m` rows of x and a whole `W [n][k]`.
+pub(crate) fn product(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Case {
+    case(whole(path, dtype, m, n, k))
+}
+
 fn push_case(cases: &mut Vec<Case>, linear: Linear) {
     cases.push(case(linear));
 }

@@ -5,16 +5,16 @@
 //! more than 65,535 turns in one invocation, alone, nested and one after the other, which Mesa's software drivers before 23
 //! cut short without a word.
 
-mod add;
-mod argmax;
-mod attention;
-mod embed;
-mod gated_activation;
-mod gather_rows;
-mod kv_append;
-mod linear;
-mod rms_norm;
-mod rope;
+pub(crate) mod add;
+pub(crate) mod argmax;
+pub(crate) mod attention;
+pub(crate) mod embed;
+pub(crate) mod gated_activation;
+pub(crate) mod gather_rows;
+pub(crate) mod kv_append;
+pub(crate) mod linear;
+pub(crate) mod rms_norm;
+pub(crate) mod rope;
 
 use super::Case;
 use crate::kernels::Selection;

@@ -21,16 +21,20 @@ pub(super) fn push(cases: &mut Vec<Case>) {
         // Two loops of 33,000 turns each, one after the other, in each of 128 threads.
         (1, 128 * 4 * 33_000, 1.0, 0.0),
     ] {
-        let tensors = move |random: &mut Random| {
-            vec![
-                Tensor::f32("x", random.floats(rows * dim, limit)),
-                Tensor::f32("weight", random.floats(dim, 2.0)),
-                Tensor::output("y", rows * dim, Elements::F32),
-            ]
-        };
-        let params = Params { rows: rows as u32, dim4: dim as u32 / 4, eps: 1e-6, offset };
-        cases.push(Case::new(format!("{rows} rows of {dim}, up to {limit}, offset {offset}"), tensors, move |s| {
-            dispatch(s[0], s[1], s[2], params)
-        }));
+        cases.push(case(rows, dim, limit, offset));
     }
+}
+
+pub(crate) fn case(rows: usize, dim: usize, limit: f32, offset: f32) -> Case {
+    let tensors = move |random: &mut Random| {
+        vec![
+            Tensor::f32("x", random.floats(rows * dim, limit)),
+            Tensor::f32("weight", random.floats(dim, 2.0)),
+            Tensor::output("y", rows * dim, Elements::F32),
+        ]
+    };
+    let params = Params { rows: rows as u32, dim4: dim as u32 / 4, eps: 1e-6, offset };
+    Case::new(format!("{rows} rows of {dim}, up to {limit}, offset {offset}"), tensors, move |s| {
+        dispatch(s[0], s[1], s[2], params)
+    })
 }

@@ -17,7 +17,7 @@ pub(super) fn push(cases: &mut Vec<Case>) {
     push_case(cases, Pairing::Half, Params { tokens: pairs / 128 + 1, heads: 4, head_dim: 64, rotary: 64 });
 }
 
-fn push_case(cases: &mut Vec<Case>, pairing: Pairing, params: Params) {
+pub(crate) fn push_case(cases: &mut Vec<Case>, pairing: Pairing, params: Params) {
     let Params { tokens, heads, head_dim, rotary } = params;
     let tensors = move |random: &mut Random| {
         let pairs = (tokens * rotary / 2) as usize;

@@ -1,0 +1,230 @@
+//! The cases that are timed: the shared case list's kernels with the shapes of real models.
+
+use super::models::ModelShape;
+use crate::formats::DType;
+use crate::kernels::attention::{self, AttentionPath, Heads, Sequence};
+use crate::kernels::gated_activation::{self, Activation};
+use crate::kernels::kv_append::{self, KvType};
+use crate::kernels::rope::{self, Pairing};
+use crate::kernels::weight_layout::{row_words, shader_name};
+use crate::kernels::{LinearPath, Selection, Work, add, argmax, embed, gather_rows, linear, matvec, rms_norm};
+use crate::verify::{Case, cases};
+
+/// Positions of a decode step, and (position, queries) of prefill chunks: contexts of 128 to 32,768.
+static DECODE: [[(u32, u32); 1]; 5] = [[(127, 1)], [(511, 1)], [(2047, 1)], [(8191, 1)], [(32_767, 1)]];
+static PREFILL: [[(u32, u32); 1]; 9] = [
+    [(96, 32)],
+    [(480, 32)],
+    [(4064, 32)],
+    [(0, 128)],
+    [(384, 128)],
+    [(3968, 128)],
+    [(0, 512)],
+    [(3584, 512)],
+    [(7680, 512)],
+];
+
+/// What to time.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    pub models: Vec<ModelShape>,
+    /// Only this kernel.
+    pub kernel: Option<String>,
+    /// Only cases that have this in their name.
+    pub case: Option<String>,
+    /// Storage types of weights.
+    pub types: Vec<DType>,
+    /// Rows at once: 1 for a decode step, the chunk's tokens for prefill.
+    pub rows: Vec<u32>,
+}
+
+impl Default for Choice {
+    fn default() -> Choice {
+        Choice {
+            models: vec![ModelShape::ALL[0]],
+            kernel: None,
+            case: None,
+            types: vec![DType::Q8_0, DType::Q4_0],
+            rows: vec![1, 128],
+        }
+    }
+}
+
+/// The variants of one piece of work, which are timed in turns.
+pub struct Group {
+    /// `smollm2 ffn_down q8_0 m1`.
+    pub name: String,
+    pub work: Work,
+    /// Bytes of the largest tensor.
+    pub largest: u64,
+    /// Names of the tensors that a model reads once a step, so that no cache holds them.
+    pub cold: &'static [&'static str],
+    /// At least one; all with the same inputs.
+    pub variants: Vec<Case>,
+}
+
+/// A case that there is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impossible {
+    pub name: String,
+    pub reason: String,
+}
+
+/// Everything that the choice admits, in the variants that the selection can run, and what it names but cannot be.
+pub fn groups(choice: &Choice, selection: &Selection) -> (Vec<Group>, Vec<Impossible>) {
+    let mut list = List { choice, groups: Vec::new(), impossible: Vec::new() };
+    for model in &choice.models {
+        list.linear(model, selection);
+        list.attention(model, selection);
+        list.small(model);
+    }
+    (list.groups, list.impossible)
+}
+
+struct List<'a> {
+    choice: &'a Choice,
+    groups: Vec<Group>,
+    impossible: Vec<Impossible>,
+}
+
+impl List<'_> {
+    fn named(&self, name: &str) -> bool {
+        self.choice.case.as_deref().is_none_or(|text| name.contains(text))
+    }
+
+    fn runs(&self, kernel: &str) -> bool {
+        self.choice.kernel.as_deref().is_none_or(|wanted| wanted == kernel)
+    }
+
+    /// Adds a group, if anything of it is wanted. Its variants get one seed, so that they work on the same numbers.
+    fn push(&mut self, name: String, work: Work, largest: u64, cold: &'static [&'static str], variants: Vec<Case>) {
+        if !self.named(&name) {
+            return;
+        }
+        let mut variants: Vec<Case> = variants.into_iter().filter(|case| self.runs(case.program.kernel)).collect();
+        let Some(seed) = variants.first().map(|case| case.seed) else { return };
+        variants.iter_mut().for_each(|case| case.seed = seed);
+        self.groups.push(Group { name, work, largest, cold, variants });
+    }
+
+    fn linear(&mut self, model: &ModelShape, selection: &Selection) {
+        let choice = self.choice;
+        for &m in &choice.rows {
+            for (layer, n, k) in model.layers() {
+                // The head runs for the rows whose logits are wanted: decode.
+                if layer == "head" && m > matvec::MAX_M {
+                    continue;
+                }
+                for &dtype in &choice.types {
+                    self.product(format!("{model} {layer} {} m{m}", shader_name(dtype)), dtype, [m, n, k], selection);
+                }
+            }
+        }
+    }
+
+    fn product(&mut self, name: String, dtype: DType, [m, n, k]: [u32; 3], selection: &Selection) {
+        if !self.named(&name) {
+            return;
+        }
+        if !(k as usize).is_multiple_of(dtype.block_len()) {
+            let reason = format!("rows of {k} are no whole blocks of {}", dtype.block_len());
+            self.impossible.push(Impossible { name, reason });
+            return;
+        }
+        // Kernels in blocks serve `--deterministic`, not speed.
+        let suits = |path: &LinearPath| match path {
+            LinearPath::Matvec { blocks, .. } | LinearPath::MatvecLanes { blocks } => !blocks && m <= matvec::MAX_M,
+            LinearPath::Matmul { .. } | LinearPath::MatmulLanes => m > matvec::MAX_M,
+        };
+        let product = |path| cases::linear::product(path, dtype, m as usize, n as usize, k as usize);
+        let variants = selection.linear_paths(m).into_iter().filter(suits).map(product).collect();
+        let codes = row_words(dtype, k as usize)[0] as u64 * 4 * u64::from(n);
+        let largest = codes.max(4 * u64::from(m) * u64::from(n.max(k)));
+        self.push(name, linear::work(dtype, m, n, k), largest, &["weights"], variants);
+    }
+
+    fn attention(&mut self, model: &ModelShape, selection: &Selection) {
+        let (decode, prefill) = (DECODE.iter(), PREFILL.iter());
+        for batch in decode.chain(prefill) {
+            let [(position0, tokens)] = *batch;
+            if !self.choice.rows.contains(&tokens) {
+                continue;
+            }
+            let context = position0 + tokens;
+            let name = format!("{model} attention f16 m{tokens} context {context}");
+            let heads = Heads {
+                heads: model.heads,
+                kv_heads: model.kv_heads,
+                head_dim: model.head_dim,
+                kv_type: KvType::F16,
+                window: 0,
+                scale: 1.0,
+            };
+            let work = attention::work(heads, &[Sequence { row0: 0, tokens, position0, page_row: 0 }]);
+            let mut variants = Vec::new();
+            // Made only where wanted: the list of tiles is long.
+            for path in selection.attention_paths() {
+                cases::attention::push_case(&mut variants, batch_of(path, heads, batch));
+            }
+            // Up to four pages are nobody's or not full.
+            let cached = u64::from(context + 4 * kv_append::PAGE_SIZE);
+            let largest = cached * u64::from(model.kv_heads * model.head_dim) * heads.kv_type.bytes();
+            self.push(name, work, largest, &["k_cache", "v_cache"], variants);
+        }
+    }
+
+    /// The kernels between the products.
+    fn small(&mut self, model: &ModelShape) {
+        let choice = self.choice;
+        let ModelShape { dim, ffn, heads, kv_heads, head_dim, vocabulary, .. } = *model;
+        for &m in &choice.rows {
+            let bytes = |elements: u32| 4 * u64::from(m) * u64::from(elements);
+            let name = |what: &str| format!("{model} {what} m{m}");
+            let one = |push: &dyn Fn(&mut Vec<Case>)| {
+                let mut variants = Vec::new();
+                push(&mut variants);
+                variants
+            };
+
+            let params = rms_norm::Params { rows: m, dim4: dim / 4, eps: 1e-6, offset: 0.0 };
+            let case = cases::rms_norm::case(m as usize, dim as usize, 1.0, 0.0);
+            self.push(name("rms_norm"), rms_norm::work(params), bytes(dim), &[], vec![case]);
+
+            let params = rope::Params { tokens: m, heads, head_dim, rotary: head_dim };
+            let variants = one(&|cases| cases::rope::push_case(cases, Pairing::Half, params));
+            self.push(name("rope"), rope::work(params), bytes(heads * head_dim), &[], variants);
+
+            let params = kv_append::Params { tokens: m, kv_heads, dim4: head_dim / 4 };
+            let variants = one(&|cases| cases::kv_append::push_case(cases, KvType::F16, m, kv_heads, head_dim));
+            self.push(name("kv_append f16"), kv_append::work(KvType::F16, params), bytes(dim), &[], variants);
+
+            let work = gated_activation::work(Activation::Silu, m * ffn);
+            let variants =
+                one(&|cases| cases::gated_activation::push_case(cases, Activation::Silu, (m * ffn) as usize, 1.0));
+            self.push(name("gated_activation"), work, bytes(ffn), &[], variants);
+
+            self.push(name("add"), add::work(m * dim), bytes(dim), &[], vec![cases::add::case((m * dim) as usize)]);
+
+            let case = cases::gather_rows::case(m as usize, dim as usize, m as usize);
+            self.push(name("gather_rows"), gather_rows::work(m, dim), bytes(dim), &[], vec![case]);
+
+            for &dtype in choice.types.iter().filter(|dtype| (dim as usize).is_multiple_of(dtype.block_len())) {
+                let name = name(&format!("embed {}", shader_name(dtype)));
+                let variants = one(&|cases| cases::embed::push_case(cases, dtype, m, dim as usize, 0..101, 1.0));
+                self.push(name, embed::work(dtype, m, dim), bytes(dim), &[], variants);
+            }
+            if m <= matvec::MAX_M {
+                let params = argmax::Params { rows: m, width: vocabulary };
+                let push = |cases: &mut Vec<Case>| {
+                    cases::argmax::push_case(cases, m as usize, vocabulary as usize, "any order", |_, _| {});
+                };
+                self.push(name("argmax"), argmax::work(params), bytes(vocabulary), &[], one(&push));
+            }
+        }
+    }
+}
+
+fn batch_of(path: AttentionPath, heads: Heads, sequences: &'static [(u32, u32)]) -> cases::attention::Batch {
+    let Heads { heads, kv_heads, head_dim, kv_type, window, .. } = heads;
+    cases::attention::Batch { path, heads, kv_heads, head_dim, kv_type, window, sequences, ..cases::attention::PLAIN }
+}

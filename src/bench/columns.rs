@@ -1,0 +1,74 @@
+//! What a table of kernel measurements shows.
+
+use super::Record;
+use super::output::{Column, Tabular};
+
+impl Tabular for Record {
+    const COLUMNS: &'static [Column] = &[
+        Column::text("case"),
+        Column::text("kernel/variant"),
+        Column::number("device median"),
+        Column::number("min"),
+        Column::number("p95"),
+        Column::number("wall median"),
+        Column::number("spread"),
+        Column::number("GFLOP/s"),
+        Column::number("GB/s"),
+        Column::number("FLOP/B"),
+        Column::number("of its bound"),
+        Column::text("bound"),
+        Column::number("NMSE"),
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let time = |nanoseconds: Option<f64>| nanoseconds.map_or_else(|| "-".to_owned(), duration);
+        let figure = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), three_digits);
+        // Where the device has no clock, the wall's figures stand in for its own.
+        let (min, p95) = (self.device_min_ns.or(self.wall_min_ns), self.device_p95_ns.or(self.wall_p95_ns));
+        let (mean, deviation) =
+            (self.device_mean_ns.or(self.wall_mean_ns), self.device_stddev_ns.or(self.wall_stddev_ns));
+        let spread = mean.zip(deviation).filter(|(mean, _)| *mean > 0.0).map(|(mean, s)| 100.0 * s / mean);
+        let nmse = match (&self.fault, self.nmse) {
+            (Some(_), _) => "WRONG".to_owned(),
+            (None, Some(0.0)) => "0".to_owned(),
+            (None, Some(nmse)) => format!("{nmse:.1e}"),
+            (None, None) => "-".to_owned(),
+        };
+        vec![
+            self.name.clone(),
+            format!("{}/{}", self.kernel, self.variant),
+            time(self.device_median_ns),
+            time(min),
+            time(p95),
+            time(self.wall_median_ns),
+            spread.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.0} %")),
+            figure(self.gflops),
+            figure(self.gbps),
+            figure(self.intensity),
+            self.percent_of_bound.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.1} %")),
+            self.bound.unwrap_or("-").to_owned(),
+            nmse,
+        ]
+    }
+}
+
+/// Nanoseconds with three digits and a unit.
+fn duration(nanoseconds: f64) -> String {
+    match nanoseconds {
+        below if below < 1e3 => format!("{below:.0} ns"),
+        below if below < 1e6 => format!("{} us", three_digits(below / 1e3)),
+        below if below < 1e9 => format!("{} ms", three_digits(below / 1e6)),
+        above => format!("{} s", three_digits(above / 1e9)),
+    }
+}
+
+/// Three significant digits, and all of those before the point.
+fn three_digits(value: f64) -> String {
+    let decimals = match value.abs() {
+        below if below < 0.0995 => 3,
+        below if below < 9.995 => 2,
+        below if below < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}

@@ -1,0 +1,81 @@
+//! The models whose shapes are measured.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The sizes of a decoder that decide its kernels' shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelShape {
+    pub name: &'static str,
+    /// Elements of the residual stream.
+    pub dim: u32,
+    /// Elements of the feed-forward network's hidden layer.
+    pub ffn: u32,
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head_dim: u32,
+    pub vocabulary: u32,
+}
+
+impl ModelShape {
+    /// As the models' own configurations say.
+    pub const ALL: [ModelShape; 4] = [
+        ModelShape { name: "smollm2", dim: 576, ffn: 1536, heads: 9, kv_heads: 3, head_dim: 64, vocabulary: 49_152 },
+        ModelShape {
+            name: "qwen2.5-0.5b",
+            dim: 896,
+            ffn: 4864,
+            heads: 14,
+            kv_heads: 2,
+            head_dim: 64,
+            vocabulary: 151_936,
+        },
+        ModelShape {
+            name: "qwen2.5-7b",
+            dim: 3584,
+            ffn: 18_944,
+            heads: 28,
+            kv_heads: 4,
+            head_dim: 128,
+            vocabulary: 152_064,
+        },
+        ModelShape {
+            name: "llama3-8b",
+            dim: 4096,
+            ffn: 14_336,
+            heads: 32,
+            kv_heads: 8,
+            head_dim: 128,
+            vocabulary: 128_256,
+        },
+    ];
+
+    /// The linear layers of different shapes: name, rows and row length of the weights.
+    pub fn layers(&self) -> [(&'static str, u32, u32); 6] {
+        [
+            ("attn_q", self.heads * self.head_dim, self.dim),
+            ("attn_kv", self.kv_heads * self.head_dim, self.dim),
+            ("attn_output", self.dim, self.heads * self.head_dim),
+            ("ffn_up", self.ffn, self.dim),
+            ("ffn_down", self.dim, self.ffn),
+            ("head", self.vocabulary, self.dim),
+        ]
+    }
+}
+
+impl fmt::Display for ModelShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl FromStr for ModelShape {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<ModelShape, String> {
+        let found = ModelShape::ALL.into_iter().find(|model| model.name == name);
+        found.ok_or_else(|| {
+            format!("there are no shapes of '{name}'; use all, {}", ModelShape::ALL.map(|model| model.name).join(", "))
+        })
+    }
+}
