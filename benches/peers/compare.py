@@ -4,8 +4,8 @@
     cargo build --release && python3 benches/peers/compare.py MODEL.gguf [MODEL.gguf ...] [-r RUNS]
 
 llama.cpp comes prebuilt in the npm package node-llama-cpp, which is installed into the user's cache folder at the first run
-(needs node and npm, takes 130 MB). Tests have llama-bench's names: pp512 is a prompt of 512 tokens, tg64 are 64 tokens
-generated one by one, "@ d512" is behind 512 tokens of context. Each run of one is followed by a run of the other; the tables
+(needs node and npm, takes 130 MB). Tests have llama-bench's names: pp484 is a prompt of 484 tokens, tg64 are 64 tokens
+generated one by one, "@ d484" is behind 484 tokens of context. Each run of one is followed by a run of the other; the tables
 print medians, with the lowest and the highest, and the ratio of the medians.
 """
 
@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
@@ -22,13 +21,10 @@ PACKAGE = "node-llama-cpp"
 VERSION = "3.22.1"
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-# What llama-bench calls them, and the figures of a request.
-TESTS = [
-    ("pp512", {"prompt": 512, "generate": 0, "depth": 0}),
-    ("pp512 @ d512", {"prompt": 512, "generate": 0, "depth": 512}),
-    ("tg64", {"prompt": 0, "generate": 64, "depth": 0}),
-    ("tg64 @ d512", {"prompt": 0, "generate": 64, "depth": 512}),
-]
+sys.path.insert(0, str(HERE.parent))
+from measure import PROMPT, run, spread  # noqa: E402
+
+GENERATED = 64
 
 
 def install():
@@ -81,46 +77,47 @@ class LlamaCpp:
         self.process.wait()
 
 
-def measure_wgpt(binary, model, device, request):
-    """One run of `wgpt bench model` with one test."""
-    command = [binary, "bench", "model", "-m", model, "-p", str(request["prompt"]), "-n", str(request["generate"]),
-               "-d", str(request["depth"]), "-r", "1", "--backend", "vulkan", "-o", "json"]
-    if device:
-        command += ["--device", device]
-    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    [record] = json.loads(result.stdout)
-    return record["avg_ts"]
-
-
-def spread(values):
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+def compare(llama, binary, model, device, runs):
+    """The table's rows: a test's name, the figures of wgpt, and llama.cpp's."""
+    flags = ["--backend", "vulkan"] + (["--device", device] if device else [])
+    # The first run of each compiles shaders; wgpt's also tells how many tokens the prompt has.
+    tokens = run(binary, model, flags, PROMPT, 2)[0]["prompt_tokens"]
+    tests = {
+        f"pp{tokens}": {"prompt": tokens, "generate": 0, "depth": 0},
+        f"tg{GENERATED} @ d{tokens}": {"prompt": 0, "generate": GENERATED, "depth": tokens},
+        f"tg{GENERATED}": {"prompt": 0, "generate": GENERATED, "depth": 0},
+    }
+    for request in tests.values():
+        llama.measure(request)
+    figures = {name: ([], []) for name in tests}
+    for _ in range(runs):
+        deep, _ = run(binary, model, flags, PROMPT, GENERATED)
+        shallow, _ = run(binary, model, flags, "The", GENERATED)
+        ours = [deep["prompt_tokens_per_second"], deep["decode_tokens_per_second"], shallow["decode_tokens_per_second"]]
+        for (name, request), value in zip(tests.items(), ours):
+            figures[name][0].append(value)
+            figures[name][1].append(llama.measure(request))
+    return figures
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", help="GGUF files")
     parser.add_argument("-r", "--runs", type=int, default=3)
-    parser.add_argument("-t", "--tests", help="only tests whose name matches this regular expression")
     parser.add_argument("--device", help="wgpt's device, an index of `wgpt devices` or a part of a name")
     parser.add_argument("--llama-device", type=int, default=0, help="llama.cpp's device: its number among Vulkan's")
     target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
     parser.add_argument("--binary", default=os.path.join(target, "release", "wgpt"))
     arguments = parser.parse_args()
     script = install()
-    tests = [test for test in TESTS if re.search(arguments.tests or "", test[0])]
     for model in arguments.models:
         llama = LlamaCpp(script, model, arguments.llama_device)
         print(f"\n{os.path.basename(model)}, llama.cpp {llama.about['release']} on {', '.join(llama.about['devices'])}\n")
         print("| test | wgpt, t/s | llama.cpp Vulkan, t/s | ratio |\n|---|---|---|---|", flush=True)
-        for name, request in tests:
-            ours, theirs = [], []
-            # The first run of each compiles shaders.
-            llama.measure(request)
-            for _ in range(arguments.runs):
-                ours.append(measure_wgpt(arguments.binary, model, arguments.device, request))
-                theirs.append(llama.measure(request))
+        figures = compare(llama, arguments.binary, model, arguments.device, arguments.runs)
+        for name, (ours, theirs) in figures.items():
             ratio = statistics.median(ours) / statistics.median(theirs)
-            print(f"| {name} | {spread(ours)} | {spread(theirs)} | {ratio:.1f} |", flush=True)
+            print(f"| {name} | {spread(ours, 2)} | {spread(theirs, 2)} | {ratio:.1f} |", flush=True)
         llama.close()
 
 
