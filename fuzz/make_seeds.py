@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the fuzzers' first inputs, under 100 KB in all, to seeds/TARGET/, made from the files that the tests use."""
+"""Writes the fuzzers' first inputs, to seeds/TARGET/, made from the files that the tests use."""
 
 import json
 import struct
