@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::LogSoftmax;
+use crate::model::LogSoftmax;
 
 /// The rows of one step, from which successive tokens of a window are predicted. There may be none: a step's tokens need
 /// not be among those from which scored ones are predicted.

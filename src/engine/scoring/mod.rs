@@ -1,11 +1,10 @@
 //! Scores texts: how probable a model finds each token of a text, given those before it.
 //!
 //! [`Windows`] cuts a text as llama.cpp's perplexity tool does, [`Engine::score`](super::Engine::score) hands out the
-//! logits of each window, [`LogSoftmax`] makes probabilities of them, and [`Moments`] and [`Divergence`] sum them up.
+//! logits of each window, [`LogSoftmax`](crate::model::LogSoftmax) makes probabilities of them, and [`Moments`] and [`Divergence`] sum them up.
 //! [`saved_logits`] keeps one run's probabilities in a file so that another can be compared with it.
 
 mod divergence;
-mod log_softmax;
 mod logit_rows;
 mod moments;
 mod run;
@@ -13,7 +12,6 @@ pub mod saved_logits;
 mod windows;
 
 pub use divergence::{Divergence, Quantiles, TokenDivergence};
-pub use log_softmax::LogSoftmax;
 pub use logit_rows::{LogitRow, LogitRows};
 pub use moments::{Estimate, Moments};
 pub use windows::{Window, WindowError, Windows};

@@ -1,6 +1,6 @@
 //! One row: the log-probabilities of the whole vocabulary in 16 bits each.
 
-use crate::engine::scoring::LogSoftmax;
+use crate::model::LogSoftmax;
 
 /// Log-probabilities further below the largest are cut off there.
 const RANGE: f32 = 16.0;
