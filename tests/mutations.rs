@@ -83,6 +83,7 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
     ("matmul_lanes", linear::MATMUL_LANES),
     ("matvec", linear::MATVEC),
     ("matvec_lanes", linear::MATVEC_LANES),
+    ("residual_norm", elementwise::RESIDUAL_NORM),
     ("rms_norm", elementwise::RMS_NORM),
     ("rope", elementwise::ROPE),
     ("shared/attention_io", attention::ATTENTION_IO),

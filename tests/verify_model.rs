@@ -188,13 +188,14 @@ fn with_fault(is_wrong: IsWrong) -> ModelReport {
 #[test]
 fn a_wrong_kernel_is_pinned_to_its_first_dispatch() {
     // Out of place and in place; and of several that are wrong, the first.
-    let cases: [(IsWrong, &str); 6] = [
+    let cases: [(IsWrong, &str); 7] = [
         (|d| is(d, Some(1), "ffn_up"), "layer 1 ffn_up"),
         (|d| is(d, Some(0), "rope_q"), "layer 0 rope_q"),
         (|d| is(d, Some(0), "kv_append"), "layer 0 kv_append"),
         (|d| is(d, Some(1), "residual"), "layer 1 residual"),
         (|d| is(d, None, "output"), "output"),
-        (|d| d.program.kernel == "rms_norm" && d.label.layer != Some(0), "layer 1 attn_norm"),
+        (|d| d.program.kernel == "residual_norm" && d.label.layer == Some(0), "layer 0 residual"),
+        (|d| d.program.kernel == "rms_norm", "layer 0 attn_norm"),
     ];
     for (is_wrong, label) in cases {
         let parting = parting(with_fault(is_wrong));

@@ -7,7 +7,9 @@ use crate::kernels::gated_activation::{self, Activation};
 use crate::kernels::kv_append::{self, KvType};
 use crate::kernels::rope::{self, Pairing};
 use crate::kernels::weight_layout::{row_words, shader_name};
-use crate::kernels::{LinearPath, Selection, Work, add, argmax, embed, gather_rows, linear, matvec, rms_norm};
+use crate::kernels::{
+    LinearPath, Selection, Work, add, argmax, embed, gather_rows, linear, matvec, residual_norm, rms_norm,
+};
 use crate::verify::{Case, cases};
 
 /// Positions of a decode step, and (position, queries) of prefill chunks: contexts of 128 to 32,768.
@@ -189,6 +191,9 @@ impl List<'_> {
             let params = rms_norm::Params { rows: m, dim4: dim / 4, eps: 1e-6, offset: 0.0 };
             let case = cases::rms_norm::case(m as usize, dim as usize, 1.0, 0.0);
             self.push(name("rms_norm"), rms_norm::work(params), bytes(dim), &[], vec![case]);
+
+            let case = cases::residual_norm::case(m as usize, dim as usize, 1.0, 0.0, false);
+            self.push(name("residual_norm"), residual_norm::work(params, false), bytes(dim), &[], vec![case]);
 
             let params = rope::Params { tokens: m, heads, head_dim, rotary: head_dim };
             let variants = one(&|cases| cases::rope::push_case(cases, Pairing::Half, params));

@@ -17,6 +17,7 @@ mod matmul_lanes;
 pub mod matvec;
 mod matvec_lanes;
 mod outputs;
+pub mod residual_norm;
 pub mod rms_norm;
 pub mod rope;
 mod selection;

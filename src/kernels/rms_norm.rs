@@ -19,10 +19,13 @@ pub struct Params {
 
 /// `y[r] = x[r] / rms(x[r]) * (weight + offset)`.
 pub fn dispatch(x: Slice, weight: Slice, y: Slice, params: Params) -> Dispatch {
-    // Rows of a head's size do not feed more than a small workgroup.
-    let wg = if params.dim4 <= 64 { 32 } else { 128 };
-    let program = Program::new("rms_norm", "base").constant("WG", wg);
+    let program = Program::new("rms_norm", "base").constant("WG", workgroup(params.dim4));
     Dispatch::new(program, &params, fold(params.rows)).read(0, x).read(1, weight).read_write(2, y)
+}
+
+/// Threads for a row: one of a head's size does not feed more than a small workgroup.
+pub(super) fn workgroup(dim4: u32) -> u32 {
+    if dim4 <= 64 { 32 } else { 128 }
 }
 
 /// The work of `rows` rows: a square and an addition, then two multiplications an element. The root is once a row.

@@ -28,6 +28,7 @@ pub const KERNELS: &[(&str, &str)] = sources!(
     "matmul_lanes",
     "matvec",
     "matvec_lanes",
+    "residual_norm",
     "rms_norm",
     "rope",
 );

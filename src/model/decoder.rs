@@ -13,7 +13,8 @@ use super::weights::{LayerWeights, Linear, Weights, items};
 use crate::formats::Checkpoint;
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
 use crate::kernels::{
-    Selection, add, argmax, attention, embed, gated_activation, gather_rows, kv_append, linear, rms_norm, rope,
+    Selection, add, argmax, attention, embed, gated_activation, gather_rows, kv_append, linear, residual_norm,
+    rms_norm, rope,
 };
 use crate::recording::{ExecutionError, Executor, Label, MemoryLimits, Prepared, Recording, Slice};
 use crate::schedule::Batch;
@@ -267,9 +268,12 @@ impl Model {
             let scale = config.embedding_scale;
             recording.push(at(None, "embed"), embed::dispatch(shard, inputs.token_ids, scratch.x, m, scale));
         }
+        if let Some(first) = self.weights.layers.first() {
+            self.norm(&mut recording, at(Some(0), "attn_norm"), scratch.x, first.attention_norm, scratch.h, m);
+        }
         for (index, weights) in self.weights.layers.iter().enumerate() {
             self.record_attention(&mut recording, index, weights, shape);
-            self.record_ffn(&mut recording, index as u32, weights, m);
+            self.record_ffn(&mut recording, index, weights, m);
             if m > LIGHT_STEP {
                 recording.cut();
             }
@@ -296,6 +300,7 @@ impl Model {
         recording
     }
 
+    /// From its normed input in `h` to that of the feed-forward block.
     fn record_attention(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, shape: StepShape) {
         let (config, scratch, inputs) = (&self.config, &self.scratch, &self.inputs);
         let at = |what| at(Some(index as u32), what);
@@ -304,7 +309,6 @@ impl Model {
         let head_dim = config.head_dim as u32;
         let window = config.layers[index].window;
 
-        self.norm(recording, at("attn_norm"), scratch.x, weights.attention_norm, scratch.h, m);
         self.linear(recording, at("attn_q"), &weights.query, scratch.h, scratch.q, m);
         self.linear(recording, at("attn_k"), &weights.key, scratch.h, scratch.k, m);
         self.linear(recording, at("attn_v"), &weights.value, scratch.h, scratch.v, m);
@@ -351,38 +355,47 @@ impl Model {
             attention::dispatch(self.limits.attention, with, shape.tiles, shape.page_stride, slices),
         );
         self.linear(recording, at("attn_output"), &weights.attention_output, scratch.attention, scratch.delta, m);
-        self.add_to_residual(recording, index as u32, "post_attention_norm", weights.post_attention_norm, m);
+        self.residual_and_norm(recording, at("residual"), weights.post_attention_norm, weights.ffn_norm, m);
     }
 
-    fn record_ffn(&self, recording: &mut Recording, layer: u32, weights: &LayerWeights, m: u32) {
+    /// From its normed input in `h` to that of the next layer.
+    fn record_ffn(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, m: u32) {
         let scratch = &self.scratch;
-        let at = |what| at(Some(layer), what);
-        self.norm(recording, at("ffn_norm"), scratch.x, weights.ffn_norm, scratch.h, m);
+        let at = |what| at(Some(index as u32), what);
         self.linear(recording, at("ffn_gate"), &weights.gate, scratch.h, scratch.gate, m);
         self.linear(recording, at("ffn_up"), &weights.up, scratch.h, scratch.up, m);
         let count = m * self.config.ffn_dim as u32;
         let activation = gated_activation::dispatch(self.config.activation, scratch.gate, scratch.up, count);
         recording.push(at("ffn_activation"), activation);
         self.linear(recording, at("ffn_down"), &weights.down, scratch.gate, scratch.delta, m);
-        self.add_to_residual(recording, layer, "post_ffw_norm", weights.post_ffn_norm, m);
+        match self.weights.layers.get(index + 1) {
+            Some(next) => {
+                self.residual_and_norm(recording, at("residual"), weights.post_ffn_norm, next.attention_norm, m);
+            }
+            // Only some of the rows are normed for the logits.
+            None => {
+                let mut delta = scratch.delta;
+                if let Some(weight) = weights.post_ffn_norm {
+                    self.norm(recording, at("post_ffw_norm"), delta, weight, scratch.h, m);
+                    delta = scratch.h;
+                }
+                recording.push(at("residual"), add::dispatch(scratch.x, delta, m * self.config.dim as u32));
+            }
+        }
     }
 
-    /// `x += delta`, normed first where the family has a norm behind its blocks.
-    fn add_to_residual(
+    /// `x += delta`, which is normed first where the family has a norm behind its blocks, and the norm of the next block.
+    fn residual_and_norm(
         &self,
         recording: &mut Recording,
-        layer: u32,
-        norm: &'static str,
-        weight: Option<Slice>,
-        m: u32,
+        label: Label,
+        post_weight: Option<Slice>,
+        weight: Slice,
+        rows: u32,
     ) {
-        let scratch = &self.scratch;
-        let mut delta = scratch.delta;
-        if let Some(weight) = weight {
-            self.norm(recording, at(Some(layer), norm), delta, weight, scratch.h, m);
-            delta = scratch.h;
-        }
-        recording.push(at(Some(layer), "residual"), add::dispatch(scratch.x, delta, m * self.config.dim as u32));
+        let Scratch { x, h, delta, .. } = self.scratch;
+        let slices = residual_norm::Slices { delta, weight, x, h, post_weight };
+        recording.push(label, residual_norm::dispatch(slices, self.norm_params(rows, self.config.dim as u32)));
     }
 
     fn norm(&self, recording: &mut Recording, label: Label, x: Slice, weight: Slice, y: Slice, rows: u32) {

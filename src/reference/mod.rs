@@ -20,6 +20,7 @@ mod matmul;
 mod matmul_lanes;
 mod matvec;
 mod matvec_lanes;
+mod residual_norm;
 mod rms_norm;
 mod rope;
 mod weights;
@@ -46,6 +47,7 @@ pub const TWINS: &[(&str, Twin)] = &[
     ("matmul_lanes", matmul_lanes::run),
     ("matvec", matvec::run),
     ("matvec_lanes", matvec_lanes::run),
+    ("residual_norm", residual_norm::run),
     ("rms_norm", rms_norm::run),
     ("rope", rope::run),
 ];

@@ -142,7 +142,7 @@ pub fn of(program: &Program) -> &'static Tolerance {
         "kv_append" => &MOVED,
         "embed" => &SCALED,
         "rope" => &ROTATED,
-        "rms_norm" => &NORMALISED,
+        "rms_norm" | "residual_norm" => &NORMALISED,
         "gated_activation" => &ACTIVATED,
         "attention" | "attention_lanes" => &ATTENDED,
         _ => &SUMMED,

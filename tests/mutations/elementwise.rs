@@ -140,6 +140,79 @@ pub const KV_APPEND: &[Mutation] = &[
     ),
 ];
 
+pub const RESIDUAL_NORM: &[Mutation] = &[
+    plant(
+        Tail,
+        "the last vector of delta is left out of its mean",
+        "i < params.dim4; i += WG) {\n        let v",
+        "i < params.dim4 - 1u; i += WG) {\n        let v",
+    ),
+    plant(
+        Tail,
+        "the last vector is not added",
+        "i < params.dim4; i += WG) {\n        @if",
+        "i < params.dim4 - 1u; i += WG) {\n        @if",
+    ),
+    plant(
+        Bounds,
+        "a vector behind the last is added",
+        "i < params.dim4; i += WG) {\n        @if",
+        "i <= params.dim4; i += WG) {\n        @if",
+    ),
+    plant(
+        Tail,
+        "the last vector is not normed",
+        "i < params.dim4; i += WG) {\n        h",
+        "i < params.dim4 - 1u; i += WG) {\n        h",
+    ),
+    plant(
+        Bounds,
+        "a vector behind the last is normed",
+        "i < params.dim4; i += WG) {\n        h",
+        "i <= params.dim4; i += WG) {\n        h",
+    ),
+    plant(Barrier, "the second sum begins while the first is read", "workgroupBarrier();", "_ = thread;"),
+    plant(Tail, "what a second turn sums replaces the first", " squares += dot(v, v)", " squares = dot(v, v)"),
+    plant(
+        Tail,
+        "what a second turn sums of delta replaces the first",
+        "delta_squares += dot(v, v)",
+        "delta_squares = dot(v, v)",
+    ),
+    plant(Grid, "the grid's second axis is ignored", "wg.y * grid.x + wg.x", "wg.x"),
+    plant(Address, "rows are taken to be one vector longer", "row * params.dim4", "row * (params.dim4 + 1u)"),
+    plant(
+        Address,
+        "every row adds the first one's delta",
+        "let v = x[base + i] + delta[base + i];",
+        "let v = x[base + i] + delta[i];",
+    ),
+    plant(Start, "the sum replaces what was normed, not x", "x[base + i] = v;", ""),
+    plant(
+        Start,
+        "the mean is that of delta",
+        "squares += dot(v, v);\n    }\n    let scale",
+        "squares += dot(delta[base + i], delta[base + i]);\n    }\n    let scale",
+    ),
+    plant(Scale, "the mean is the sum", "/ f32(params.dim4 * 4u)", ""),
+    plant(Scale, "eps is forgotten", "mean + params.eps", "mean"),
+    plant(Scale, "delta is not normed", "delta[base + i] * delta_scale *", "delta[base + i] *"),
+    plant(Scale, "the offset of delta's weight is forgotten", "(post_weight[i] + params.offset)", "post_weight[i]"),
+    plant(Scale, "the weight's offset is forgotten", "(weight[i] + params.offset)", "weight[i]"),
+    plant(
+        Scale,
+        "delta is normed with the other weight",
+        "(post_weight[i] + params.offset)",
+        "(weight[i] + params.offset)",
+    ),
+    plant(
+        Precision,
+        "the mean keeps the ten bits of f16",
+        "let mean = workgroup_sum(thread, squares) / f32(params.dim4 * 4u);",
+        "let mean = bitcast<f32>(bitcast<u32>(workgroup_sum(thread, squares) / f32(params.dim4 * 4u)) & 0xffffe000u);",
+    ),
+];
+
 pub const RMS_NORM: &[Mutation] = &[
     plant(
         Tail,

@@ -13,6 +13,7 @@ pub(crate) mod gated_activation;
 pub(crate) mod gather_rows;
 pub(crate) mod kv_append;
 pub(crate) mod linear;
+pub(crate) mod residual_norm;
 pub(crate) mod rms_norm;
 pub(crate) mod rope;
 
@@ -36,6 +37,7 @@ pub fn cases(selection: &Selection) -> Vec<Case> {
     gather_rows::push(&mut cases);
     kv_append::push(&mut cases);
     linear::push(selection, &mut cases);
+    residual_norm::push(&mut cases);
     rms_norm::push(&mut cases);
     rope::push(&mut cases);
     cases
