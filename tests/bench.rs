@@ -115,7 +115,7 @@ fn the_work_of_the_small_kernels_is_that_of_a_hand_count() {
     assert_eq!(add::work(8), work(8, 64, 32));
     assert_eq!(rms_norm::work(rms_norm::Params { rows: 3, dim4: 2, eps: 0.0, offset: 0.0 }), work(96, 128, 96));
     // 2 tokens of 3 heads of 8, of which 4 turn: 12 pairs, and 4 turns shared by the heads.
-    let params = rope::Params { tokens: 2, heads: 3, head_dim: 8, rotary: 4 };
+    let params = rope::Params { tokens: 2, heads: 2, kv_heads: 1, head_dim: 8, rotary: 4 };
     assert_eq!(rope::work(params), work(72, 8 * 12 + 8 * 4, 8 * 12));
     assert_eq!(gated_activation::work(Activation::Silu, 8), work(40, 64, 32));
     assert_eq!(gather_rows::work(2, 8), work(0, 4 * 16 + 8, 4 * 16));

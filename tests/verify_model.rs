@@ -190,7 +190,7 @@ fn a_wrong_kernel_is_pinned_to_its_first_dispatch() {
     // Out of place and in place; and of several that are wrong, the first.
     let cases: [(IsWrong, &str); 7] = [
         (|d| is(d, Some(1), "ffn_up"), "layer 1 ffn_up"),
-        (|d| is(d, Some(0), "rope_q"), "layer 0 rope_q"),
+        (|d| is(d, Some(0), "rope"), "layer 0 rope"),
         (|d| is(d, Some(0), "kv_append"), "layer 0 kv_append"),
         (|d| is(d, Some(1), "residual"), "layer 1 residual"),
         (|d| is(d, None, "output"), "output"),

@@ -195,7 +195,7 @@ impl List<'_> {
             let case = cases::residual_norm::case(m as usize, dim as usize, 1.0, 0.0, false);
             self.push(name("residual_norm"), residual_norm::work(params, false), bytes(dim), &[], vec![case]);
 
-            let params = rope::Params { tokens: m, heads, head_dim, rotary: head_dim };
+            let params = rope::Params { tokens: m, heads, kv_heads, head_dim, rotary: head_dim };
             let variants = one(&|cases| cases::rope::push_case(cases, Pairing::Half, params));
             self.push(name("rope"), rope::work(params), bytes(heads * head_dim), &[], variants);
 

@@ -324,10 +324,8 @@ impl Model {
         let k = head_norm("attn_k_norm", scratch.k, weights.key_norm, scratch.k_normed, kv_heads);
 
         let turns = if config.layers[index].sliding { inputs.turns_sliding } else { inputs.turns };
-        for (what, x, heads) in [("rope_q", q, heads), ("rope_k", k, kv_heads)] {
-            let params = rope::Params { tokens: m, heads, head_dim, rotary: head_dim };
-            recording.push(at(what), rope::dispatch(config.pairing, x, turns, params));
-        }
+        let params = rope::Params { tokens: m, heads, kv_heads, head_dim, rotary: head_dim };
+        recording.push(at("rope"), rope::dispatch(config.pairing, q, k, turns, params));
         let (k_cache, v_cache) = self.cache.layers[index];
         let slices = kv_append::Slices { k, v: scratch.v, slot_mapping: inputs.slot_mapping, k_cache, v_cache };
         let params = kv_append::Params { tokens: m, kv_heads, dim4: head_dim / 4 };
