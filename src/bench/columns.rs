@@ -1,9 +1,9 @@
 //! What a table of kernel measurements shows.
 
-use super::Record;
+use super::KernelRecord;
 use super::output::{Column, Tabular};
 
-impl Tabular for Record {
+impl Tabular for KernelRecord {
     const COLUMNS: &'static [Column] = &[
         Column::text("case"),
         Column::text("kernel/variant"),

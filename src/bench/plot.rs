@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::{Record, Roofs};
+use super::{KernelRecord, Roofs};
 
 /// Pixels of one adapter's chart.
 const SIZE: (u32, u32) = (960, 600);
@@ -15,7 +15,7 @@ const FONT: &str = "sans-serif";
 pub struct Chart<'a> {
     pub title: String,
     pub roofs: Roofs,
-    pub records: &'a [Record],
+    pub records: &'a [KernelRecord],
 }
 
 /// The file could not be made. What was there before is still there.
@@ -60,7 +60,7 @@ fn draw(charts: &[Chart<'_>]) -> Result<String, DrawingError<'static>> {
 }
 
 /// A point of the chart: operations a byte, GFLOP/s.
-fn point(record: &Record) -> Option<(f64, f64)> {
+fn point(record: &KernelRecord) -> Option<(f64, f64)> {
     record.intensity.zip(record.gflops).filter(|(intensity, gflops)| *intensity > 0.0 && *gflops > 0.0)
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use wgpt::bench::kernels::{Measured, Settings, measure};
 use wgpt::bench::output::{Format, render};
-use wgpt::bench::{Choice, Impossible, ModelShape, Record, plot};
+use wgpt::bench::{Choice, Impossible, KernelRecord, ModelShape, plot};
 use wgpt::formats::DType;
 use wgpt::gpu::{self, Backend, DeviceInfo, DeviceSelector, GpuExecutor};
 use wgpt::kernels::weight_layout::dtype_of_shader;
@@ -134,7 +134,7 @@ pub fn execute(args: KernelsArgs) -> anyhow::Result<ExitCode> {
         }
     }
     if !matches!(args.output, Format::Table | Format::Md) {
-        let records: Vec<&Record> = all.iter().flat_map(|(_, measured)| &measured.records).collect();
+        let records: Vec<&KernelRecord> = all.iter().flat_map(|(_, measured)| &measured.records).collect();
         print(&render(args.output, &records)?)?;
     }
     if let Some(path) = args.plot {
@@ -212,7 +212,7 @@ fn verdict(all: &[(DeviceInfo, Measured)], unusable: &[String], named: bool) -> 
     let wrong = records().filter(|record| record.fault.is_some()).count();
     if let Some(first) = records().find(|record| record.fault.is_some()) {
         let fault = first.fault.as_deref().unwrap_or_default();
-        bail!("{wrong} results were wrong, the first of {} on {}: {fault}", first.name, first.device);
+        bail!("{wrong} results were wrong, the first of {} on {}: {fault}", first.name, first.origin.device);
     }
     if all.is_empty() {
         bail!("no device could be measured: {}", unusable.join("; "));
@@ -220,7 +220,7 @@ fn verdict(all: &[(DeviceInfo, Measured)], unusable: &[String], named: bool) -> 
     if named && !unusable.is_empty() {
         bail!("a device that was asked for could not be measured: {}", unusable.join("; "));
     }
-    if records().all(|record| record.bench == "peaks") {
+    if records().all(|record| record.origin.bench == "peaks") {
         bail!("no case was measured; loosen --kernel, --case, --types and --m");
     }
     Ok(())

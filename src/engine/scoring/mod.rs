@@ -7,7 +7,6 @@
 mod divergence;
 mod log_softmax;
 mod logit_rows;
-mod moments;
 mod run;
 pub mod saved_logits;
 mod windows;
@@ -15,5 +14,6 @@ mod windows;
 pub use divergence::{Divergence, Quantiles, TokenDivergence};
 pub use log_softmax::LogSoftmax;
 pub use logit_rows::{LogitRow, LogitRows};
-pub use moments::{Estimate, Moments};
 pub use windows::{Window, WindowError, Windows};
+
+pub use crate::stats::{Estimate, Moments};
