@@ -14,4 +14,5 @@ pub mod reference;
 pub mod schedule;
 pub mod stats;
 pub mod text;
+pub mod units;
 pub mod verify;

@@ -3,7 +3,7 @@
 use predicates::prelude::*;
 use predicates::str::contains;
 use wgpt::bench::output::{Format, render};
-use wgpt::bench::plot::{self, Chart};
+use wgpt::bench::plot::{self, Chart, Roofline};
 use wgpt::bench::{KernelRecord, Origin, Roofs, Stats};
 use wgpt::formats::DType;
 use wgpt::kernels::attention::{self, Heads, Sequence};
@@ -158,7 +158,8 @@ fn a_plot_shows_each_device_and_kernel_and_is_written_as_a_whole() {
     let path = folder.path().join("roofline.svg");
     let measured =
         [KernelRecord { intensity: Some(2.0), gflops: Some(5.0), ..records().remove(0) }, records().remove(1)];
-    let chart = || Chart { title: "An adapter <1>".to_owned(), roofs: ROOFS, records: &measured };
+    let roofline = || Roofline { title: "An adapter <1>".to_owned(), roofs: ROOFS, records: &measured };
+    let chart = || Chart::Roofline(roofline());
     plot::write(&path, &[chart(), chart()]).expect("written");
     let text = std::fs::read_to_string(&path).expect("a file");
     assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"), "{text}");
@@ -170,7 +171,7 @@ fn a_plot_shows_each_device_and_kernel_and_is_written_as_a_whole() {
     let error = plot::write(&folder.path().join("missing/roofline.svg"), &[chart()]).expect_err("no such folder");
     assert!(error.to_string().contains("choose another file"), "{error}");
     // What no chart could show leaves a chart without points.
-    let nothing = Chart { records: &[], ..chart() };
+    let nothing = Chart::Roofline(Roofline { records: &[], ..roofline() });
     plot::write(&path, &[nothing]).expect("written");
 }
 

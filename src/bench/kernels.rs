@@ -12,7 +12,7 @@ use super::peaks::{self, Peaks};
 use super::roofline::Roofs;
 use super::sample::{self, Extent};
 use super::sampling::Sampler;
-use super::{BenchError, KernelRecord, Origin};
+use super::{BenchError, KernelRecord, Origin, Progress};
 use crate::gpu::GpuExecutor;
 use crate::recording::{ExecutionError, Executor, Slice};
 use crate::reference::ReferenceExecutor;
@@ -44,15 +44,6 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings { choice: Choice::default(), rounds: 5 }
     }
-}
-
-/// What is about to be measured.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
-    /// Cases before it.
-    pub done: usize,
-    pub total: usize,
-    pub name: &'a str,
 }
 
 /// The measurements of one adapter.

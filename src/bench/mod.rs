@@ -7,19 +7,26 @@ mod cases;
 mod columns;
 mod error;
 pub mod kernels;
+pub mod model;
+mod model_record;
 mod models;
 pub mod output;
 mod peaks;
 pub mod plot;
 mod probes;
+mod process_memory;
+mod progress;
 mod record;
 mod roofline;
 mod sample;
 mod sampling;
+mod workload;
 
 pub use cases::{Choice, Impossible};
 pub use error::BenchError;
+pub use model_record::{ModelRecord, depth_chart};
 pub use models::ModelShape;
+pub use progress::Progress;
 pub use record::{KernelRecord, Origin};
 pub use roofline::{Bound, Roofs};
 

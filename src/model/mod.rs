@@ -17,3 +17,4 @@ pub use config::Config;
 pub use decoder::{Memory, Model, ModelOptions, StepShape};
 pub use error::ModelError;
 pub use non_finite::NonFinite;
+pub use weight_upload::UploadTimings;
