@@ -5,6 +5,7 @@
 
 mod cases;
 mod columns;
+pub mod compare;
 mod error;
 pub mod kernels;
 pub mod model;

@@ -1,5 +1,6 @@
 //! `wgpt bench`: measurements, a file a benchmark.
 
+mod compare;
 mod kernels;
 mod model;
 
@@ -24,6 +25,8 @@ enum Bench {
     Model(Box<model::ModelArgs>),
     /// Time each kernel on each adapter, beside what the adapter can do
     Kernels(Box<kernels::KernelsArgs>),
+    /// Compare two files of measurements
+    Compare(compare::CompareArgs),
 }
 
 /// Runs the benchmark that was named.
@@ -34,6 +37,7 @@ pub fn execute(args: BenchArgs) -> anyhow::Result<ExitCode> {
     match args.bench {
         Bench::Model(args) => model::execute(*args),
         Bench::Kernels(args) => kernels::execute(*args),
+        Bench::Compare(args) => compare::execute(args),
     }
 }
 
