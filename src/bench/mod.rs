@@ -6,6 +6,8 @@
 mod cases;
 mod columns;
 pub mod compare;
+pub mod complexity;
+mod complexity_record;
 mod error;
 pub mod kernels;
 pub mod model;
@@ -21,9 +23,11 @@ mod record;
 mod roofline;
 mod sample;
 mod sampling;
+mod work_of_model;
 mod workload;
 
 pub use cases::{Choice, Impossible};
+pub use complexity_record::{ComplexityRecord, exponents, growth_chart};
 pub use error::BenchError;
 pub use model_record::{ModelRecord, depth_chart};
 pub use models::ModelShape;

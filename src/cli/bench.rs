@@ -1,6 +1,7 @@
 //! `wgpt bench`: measurements, a file a benchmark.
 
 mod compare;
+mod complexity;
 mod kernels;
 mod model;
 
@@ -25,6 +26,8 @@ enum Bench {
     Model(Box<model::ModelArgs>),
     /// Time each kernel on each adapter, beside what the adapter can do
     Kernels(Box<kernels::KernelsArgs>),
+    /// Find out how a model's time grows with the length of a text
+    Complexity(complexity::ComplexityArgs),
     /// Compare two files of measurements
     Compare(compare::CompareArgs),
 }
@@ -37,6 +40,7 @@ pub fn execute(args: BenchArgs) -> anyhow::Result<ExitCode> {
     match args.bench {
         Bench::Model(args) => model::execute(*args),
         Bench::Kernels(args) => kernels::execute(*args),
+        Bench::Complexity(args) => complexity::execute(args),
         Bench::Compare(args) => compare::execute(args),
     }
 }
