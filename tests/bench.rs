@@ -201,6 +201,8 @@ fn the_records_of_a_run_are_complete_and_sane() {
     };
 
     let (peaks, kernels): (Vec<_>, Vec<_>) = records.iter().partition(|record| record["bench"] == "peaks");
+    let computes_f16 = device["features"].as_array().expect("a list").iter().any(|feature| feature == "f16");
+    assert_eq!(peaks.iter().any(|record| record["name"] == "peak fma_f16"), computes_f16);
     let peak = |name: &str| *peaks.iter().find(|record| record["name"] == name).unwrap_or_else(|| panic!("{name}"));
     for (name, field) in [
         ("peak fma_f32", "gflops"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::work_of_model::WorkOfModel;
 use super::workload::{Runner, Workload};
-use super::{BenchError, ComplexityRecord, Origin, Progress, Stats};
+use super::{BenchError, ComplexityRecord, Progress, Stats};
 use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::kernels::kv_append::PAGE_SIZE;
 use crate::stats::{BeyondConstant, Estimate, PowerLaw, beyond_constant, power_law};
@@ -98,8 +98,10 @@ pub fn measure(
     let config = engine.config().clone();
     let mut run =
         Run { runner: Runner::new(&mut engine), work: WorkOfModel(&config), done: 0, total: sizes.count(), on_point };
-    // What is made at the first use of a kernel is made now.
-    run.runner.first_token(*sizes.prompts.first().unwrap_or(&FEWEST))?;
+    // What is made at the first use of a kernel is made now: they are chosen by the number of tokens.
+    for tokens in (1..FEWEST).chain(sizes.generated.iter().copied()) {
+        run.runner.first_token(tokens)?;
+    }
     let mut series = vec![
         run.with_cache(&sizes.generated)?,
         run.without_cache(&sizes.generated)?,
@@ -113,8 +115,7 @@ pub fn measure(
     let records = series
         .iter()
         .flat_map(|one| one.points.iter().map(move |point| (one, point)))
-        .map(|(one, point)| ComplexityRecord::new(Origin::of_device("complexity", &info.device), info, one, point))
-        .map(|record| ComplexityRecord { kv_type: settings.engine.kv_type.name(), ..record })
+        .map(|(one, point)| ComplexityRecord::new(info, &settings.engine, one, point))
         .collect();
     Ok(Measured { series, records })
 }

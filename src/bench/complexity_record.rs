@@ -6,7 +6,7 @@ use super::Origin;
 use super::complexity::{Point, Series};
 use super::output::{Column, Tabular};
 use super::plot::{self, Lines, Scale};
-use crate::engine::ModelInfo;
+use crate::engine::{EngineOptions, ModelInfo};
 use crate::stats::{Estimate, Stats};
 use crate::units::{duration, three_digits};
 
@@ -25,6 +25,7 @@ pub struct ComplexityRecord {
     pub n_ctx: u32,
     pub n_ubatch: u32,
     pub kv_type: &'static str,
+    pub deterministic: bool,
     pub kernels: String,
     pub samples_ns: Vec<f64>,
     pub avg_ns: Option<f64>,
@@ -41,11 +42,11 @@ pub struct ComplexityRecord {
 }
 
 impl ComplexityRecord {
-    pub(super) fn new(origin: Origin, info: &ModelInfo, series: &Series, point: &Point) -> ComplexityRecord {
+    pub(super) fn new(info: &ModelInfo, options: &EngineOptions, series: &Series, point: &Point) -> ComplexityRecord {
         let stats = Stats::of(&point.samples_ns);
         let exponent = series.measured.map(|law| law.exponent());
         ComplexityRecord {
-            origin,
+            origin: Origin::of_device("complexity", &info.device),
             name: series.what.to_owned(),
             tokens: point.tokens,
             model: info.name.clone(),
@@ -53,7 +54,8 @@ impl ComplexityRecord {
             model_n_params: info.parameters,
             n_ctx: info.context,
             n_ubatch: info.chunk_size,
-            kv_type: "",
+            kv_type: options.kv_type.name(),
+            deterministic: options.deterministic,
             kernels: info.kernels.join("; "),
             samples_ns: point.samples_ns.clone(),
             avg_ns: stats.map(|stats| stats.mean),

@@ -1,6 +1,4 @@
 //! Measures what an adapter can do at most: arithmetic, memory, and the cost of asking for anything.
-//!
-//! f16 arithmetic is left out: the engine opens its device without that feature, since no kernel uses it.
 
 use std::time::{Duration, Instant};
 
@@ -39,6 +37,9 @@ pub struct Peaks {
 pub fn measure(gpu: &mut GpuExecutor, pool: &mut Pool) -> Result<Peaks, BenchError> {
     let mut probing = Probing { gpu, pool, records: Vec::new() };
     let flops = probing.arithmetic("fma_f32", probes::fma_f32, probes::fma_f32_sum)?;
+    if probing.gpu.computes_in_f16() {
+        probing.arithmetic("fma_f16", probes::fma_f16, probes::fma_f16_sum)?;
+    }
     probing.arithmetic("dot4_i8", probes::dot4_i8, probes::dot4_i8_sum)?;
     let (read, copy) = probing.memory()?;
     let dispatch = probing.dispatch()?;

@@ -159,7 +159,8 @@ fn on_device(device: &DeviceInfo, settings: &Settings) -> anyhow::Result<Measure
     if !device.usable {
         bail!("{}", device.notice.as_deref().unwrap_or("it cannot be used"));
     }
-    let mut gpu = GpuExecutor::open(&DeviceSelector { device: Some(device.index.to_string()), backend: None })?;
+    let mut gpu =
+        GpuExecutor::open_for_benchmarks(&DeviceSelector { device: Some(device.index.to_string()), backend: None })?;
     let bar = case_bar(&format!("{} ({})", device.name, device.backend));
     let measured = measure(&mut gpu, settings, &mut |progress| show(&bar, &progress));
     bar.finish_and_clear();
