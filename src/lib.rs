@@ -12,5 +12,7 @@ pub mod model;
 pub mod recording;
 pub mod reference;
 pub mod schedule;
+pub mod stats;
 pub mod text;
+pub mod units;
 pub mod verify;

@@ -3,8 +3,8 @@
 use predicates::prelude::*;
 use predicates::str::contains;
 use wgpt::bench::output::{Format, render};
-use wgpt::bench::plot::{self, Chart};
-use wgpt::bench::{Record, Roofs, Stats};
+use wgpt::bench::plot::{self, Chart, Roofline};
+use wgpt::bench::{KernelRecord, Origin, Roofs, Stats};
 use wgpt::formats::DType;
 use wgpt::kernels::attention::{self, Heads, Sequence};
 use wgpt::kernels::gated_activation::{self, Activation};
@@ -27,16 +27,16 @@ fn statistics_are_those_of_the_definitions() {
     assert_eq!(Stats::of(&[1.0, f64::NAN]), None);
 }
 
-fn records() -> Vec<Record> {
-    let record = |name: &str, gflops| Record {
-        bench: "kernels",
+fn records() -> Vec<KernelRecord> {
+    let record = |name: &str, gflops| KernelRecord {
+        origin: Origin { bench: "kernels", ..Origin::default() },
         name: name.to_owned(),
         kernel: "matvec".to_owned(),
         variant: "subgroup".to_owned(),
         shape: "m 1, n 2, k 3".to_owned(),
         device_median_ns: Some(1_234_000.0),
         gflops,
-        ..Record::default()
+        ..KernelRecord::default()
     };
     vec![record("a|b", Some(12.34)), record("plain", None)]
 }
@@ -67,7 +67,7 @@ fn records_are_objects_with_every_field_in_each_format_for_programs() {
     let fields: Vec<&str> = header.split(',').collect();
     let keys: Vec<&String> = array[0].as_object().expect("an object").keys().collect();
     assert_eq!(fields, keys);
-    assert!(rows.starts_with("kernels,a|b,matvec,subgroup,,\"m 1, n 2, k 3\","), "{rows}");
+    assert!(rows.starts_with("kernels,") && rows.contains(",a|b,matvec,subgroup,,\"m 1, n 2, k 3\","), "{rows}");
     assert_eq!(rows.lines().count(), 2);
 }
 
@@ -156,8 +156,10 @@ fn the_roofline_rises_with_the_intensity_up_to_the_peak() {
 fn a_plot_shows_each_device_and_kernel_and_is_written_as_a_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("roofline.svg");
-    let measured = [Record { intensity: Some(2.0), gflops: Some(5.0), ..records().remove(0) }, records().remove(1)];
-    let chart = || Chart { title: "An adapter <1>".to_owned(), roofs: ROOFS, records: &measured };
+    let measured =
+        [KernelRecord { intensity: Some(2.0), gflops: Some(5.0), ..records().remove(0) }, records().remove(1)];
+    let roofline = || Roofline { title: "An adapter <1>".to_owned(), roofs: ROOFS, records: &measured };
+    let chart = || Chart::Roofline(roofline());
     plot::write(&path, &[chart(), chart()]).expect("written");
     let text = std::fs::read_to_string(&path).expect("a file");
     assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"), "{text}");
@@ -169,7 +171,7 @@ fn a_plot_shows_each_device_and_kernel_and_is_written_as_a_whole() {
     let error = plot::write(&folder.path().join("missing/roofline.svg"), &[chart()]).expect_err("no such folder");
     assert!(error.to_string().contains("choose another file"), "{error}");
     // What no chart could show leaves a chart without points.
-    let nothing = Chart { records: &[], ..chart() };
+    let nothing = Chart::Roofline(Roofline { records: &[], ..roofline() });
     plot::write(&path, &[nothing]).expect("written");
 }
 
@@ -199,6 +201,8 @@ fn the_records_of_a_run_are_complete_and_sane() {
     };
 
     let (peaks, kernels): (Vec<_>, Vec<_>) = records.iter().partition(|record| record["bench"] == "peaks");
+    let computes_f16 = device["features"].as_array().expect("a list").iter().any(|feature| feature == "f16");
+    assert_eq!(peaks.iter().any(|record| record["name"] == "peak fma_f16"), computes_f16);
     let peak = |name: &str| *peaks.iter().find(|record| record["name"] == name).unwrap_or_else(|| panic!("{name}"));
     for (name, field) in [
         ("peak fma_f32", "gflops"),

@@ -1,9 +1,10 @@
 //! What a table of kernel measurements shows.
 
-use super::Record;
+use super::KernelRecord;
 use super::output::{Column, Tabular};
+use crate::units::{duration, three_digits};
 
-impl Tabular for Record {
+impl Tabular for KernelRecord {
     const COLUMNS: &'static [Column] = &[
         Column::text("case"),
         Column::text("kernel/variant"),
@@ -50,25 +51,4 @@ impl Tabular for Record {
             nmse,
         ]
     }
-}
-
-/// Nanoseconds with three digits and a unit.
-fn duration(nanoseconds: f64) -> String {
-    match nanoseconds {
-        below if below < 1e3 => format!("{below:.0} ns"),
-        below if below < 1e6 => format!("{} us", three_digits(below / 1e3)),
-        below if below < 1e9 => format!("{} ms", three_digits(below / 1e6)),
-        above => format!("{} s", three_digits(above / 1e9)),
-    }
-}
-
-/// Three significant digits, and all of those before the point.
-fn three_digits(value: f64) -> String {
-    let decimals = match value.abs() {
-        below if below < 0.0995 => 3,
-        below if below < 9.995 => 2,
-        below if below < 99.95 => 1,
-        _ => 0,
-    };
-    format!("{value:.decimals$}")
 }

@@ -12,7 +12,7 @@ use super::peaks::{self, Peaks};
 use super::roofline::Roofs;
 use super::sample::{self, Extent};
 use super::sampling::Sampler;
-use super::{BenchError, Record};
+use super::{BenchError, KernelRecord, Origin, Progress};
 use crate::gpu::GpuExecutor;
 use crate::recording::{ExecutionError, Executor, Slice};
 use crate::reference::ReferenceExecutor;
@@ -46,21 +46,12 @@ impl Default for Settings {
     }
 }
 
-/// What is about to be measured.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
-    /// Cases before it.
-    pub done: usize,
-    pub total: usize,
-    pub name: &'a str,
-}
-
 /// The measurements of one adapter.
 pub struct Measured {
     /// What the adapter can do.
     pub roofs: Roofs,
     /// The peaks first, then the kernels.
-    pub records: Vec<Record>,
+    pub records: Vec<KernelRecord>,
     /// What the choice names and was not measured.
     pub skipped: Vec<Impossible>,
     /// The error that ended the measurements early.
@@ -178,7 +169,7 @@ impl Bench<'_> {
     }
 
     /// Checks every variant, then times them in turns.
-    fn group(&mut self, group: &Group) -> Result<Vec<Record>, Obstacle> {
+    fn group(&mut self, group: &Group) -> Result<Vec<KernelRecord>, Obstacle> {
         self.pool.release();
         let mut uploaded: Vec<(Tensor, Placed)> = Vec::new();
         let mut variants = Vec::with_capacity(group.variants.len());
@@ -316,7 +307,7 @@ impl Bench<'_> {
     }
 
     /// `None` without a sample, which does not happen.
-    fn record(&self, group: &Group, variant: &Variant<'_>, copies: u64) -> Option<Record> {
+    fn record(&self, group: &Group, variant: &Variant<'_>, copies: u64) -> Option<KernelRecord> {
         let (device, wall) = variant.sampler.stats();
         let wall = wall?;
         let nanoseconds = device.unwrap_or(wall).median;
@@ -329,7 +320,7 @@ impl Bench<'_> {
             cold => format!("{copies} copies of {} in turns", cold.join(" and ")),
         };
         Some(
-            Record {
+            KernelRecord {
                 name: group.name.clone(),
                 kernel: case.program.kernel.to_owned(),
                 variant: case.program.variant.to_owned(),
@@ -354,7 +345,8 @@ impl Bench<'_> {
                 compared: Some(*compared),
                 elements: Some(*elements),
                 fault: (!faults.is_empty()).then(|| faults.join("; ")),
-                ..Record::of_device("kernels", self.gpu.info())
+                origin: Origin::of_device("kernels", self.gpu.info()),
+                ..KernelRecord::default()
             }
             .timed(device.as_ref(), &wall),
         )

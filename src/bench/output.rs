@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// How records are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,12 +115,27 @@ pub fn render<R: Tabular>(format: Format, records: &[R]) -> Result<String, Outpu
         }
         Format::Csv => {
             let mut writer = csv::Writer::from_writer(Vec::new());
-            for record in records {
-                writer.serialize(record).map_err(|e| failed(e.to_string()))?;
+            for (number, record) in records.iter().enumerate() {
+                let fields = serde_json::to_value(record).map_err(|e| failed(e.to_string()))?;
+                let Some(fields) = fields.as_object() else { return Err(failed("one has no fields".to_owned())) };
+                if number == 0 {
+                    writer.write_record(fields.keys()).map_err(|e| failed(e.to_string()))?;
+                }
+                writer.write_record(fields.values().map(csv_cell)).map_err(|e| failed(e.to_string()))?;
             }
             let bytes = writer.into_inner().map_err(|e| failed(e.to_string()))?;
             String::from_utf8(bytes).map_err(|e| failed(e.to_string()))
         }
+    }
+}
+
+/// A list becomes one cell, its values apart by semicolons.
+fn csv_cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(csv_cell).collect::<Vec<_>>().join(";"),
+        other => other.to_string(),
     }
 }
 

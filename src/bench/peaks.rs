@@ -1,13 +1,11 @@
 //! Measures what an adapter can do at most: arithmetic, memory, and the cost of asking for anything.
-//!
-//! f16 arithmetic is left out: the engine opens its device without that feature, since no kernel uses it.
 
 use std::time::{Duration, Instant};
 
 use super::probes;
 use super::roofline::Roofs;
 use super::sampling::Sampler;
-use super::{BenchError, Record, Stats};
+use super::{BenchError, KernelRecord, Origin, Stats};
 use crate::gpu::GpuExecutor;
 use crate::recording::{Dispatch, ExecutionError, Executor, Label, Recording, Slice};
 use crate::verify::Pool;
@@ -29,7 +27,7 @@ const ROUND_TRIPS: usize = 50;
 pub struct Peaks {
     pub roofs: Roofs,
     /// One for each probe.
-    pub records: Vec<Record>,
+    pub records: Vec<KernelRecord>,
 }
 
 /// Measures them all. The probes' results are checked, so that no compiler can have left anything out.
@@ -39,6 +37,9 @@ pub struct Peaks {
 pub fn measure(gpu: &mut GpuExecutor, pool: &mut Pool) -> Result<Peaks, BenchError> {
     let mut probing = Probing { gpu, pool, records: Vec::new() };
     let flops = probing.arithmetic("fma_f32", probes::fma_f32, probes::fma_f32_sum)?;
+    if probing.gpu.computes_in_f16() {
+        probing.arithmetic("fma_f16", probes::fma_f16, probes::fma_f16_sum)?;
+    }
     probing.arithmetic("dot4_i8", probes::dot4_i8, probes::dot4_i8_sum)?;
     let (read, copy) = probing.memory()?;
     let dispatch = probing.dispatch()?;
@@ -49,7 +50,7 @@ pub fn measure(gpu: &mut GpuExecutor, pool: &mut Pool) -> Result<Peaks, BenchErr
 struct Probing<'a> {
     gpu: &'a mut GpuExecutor,
     pool: &'a mut Pool,
-    records: Vec<Record>,
+    records: Vec<KernelRecord>,
 }
 
 /// What a probe moves and computes in a dispatch.
@@ -154,7 +155,7 @@ impl Probing<'_> {
         }
         if let Some(wall) = Stats::of(&times) {
             let record = self.record(NAME, "count", Amount::default()).timed(None, &wall);
-            self.records.push(Record { settings: format!("{ROUND_TRIPS} round trips"), ..record });
+            self.records.push(KernelRecord { settings: format!("{ROUND_TRIPS} round trips"), ..record });
         }
         Ok(())
     }
@@ -179,8 +180,8 @@ impl Probing<'_> {
         Ok(nanoseconds / 1e9)
     }
 
-    fn record(&self, name: &str, kernel: &str, amount: Amount) -> Record {
-        Record {
+    fn record(&self, name: &str, kernel: &str, amount: Amount) -> KernelRecord {
+        KernelRecord {
             name: format!("peak {name}"),
             kernel: kernel.to_owned(),
             variant: "probe".to_owned(),
@@ -188,7 +189,8 @@ impl Probing<'_> {
             shape: format!("{} operations, {} bytes", amount.operations, amount.bytes),
             flops: (amount.operations > 0).then_some(amount.operations),
             bytes: (amount.bytes > 0).then_some(amount.bytes),
-            ..Record::of_device("peaks", self.gpu.info())
+            origin: Origin::of_device("peaks", self.gpu.info()),
+            ..KernelRecord::default()
         }
     }
 

@@ -9,7 +9,7 @@ use crate::recording::{Dispatch, Program, Slice};
 const WG: u32 = 64;
 /// Threads of the arithmetic probes: enough to fill a large GPU.
 pub const THREADS: u32 = 1 << 18;
-/// Operations of a thread of either arithmetic probe in a turn: 64 fused multiply-adds of vectors of four, or 64 dot products
+/// Operations of a thread of any arithmetic probe in a turn: 64 fused multiply-adds of vectors of four, or 64 dot products
 /// of four.
 pub const OPERATIONS: u64 = 512;
 /// The most turns: up to there the sums of `fma_f32` are exact.
@@ -21,7 +21,7 @@ pub const GRANULE: u64 = 16 * READS as u64 * WG as u64;
 /// The packed bytes 3, -5, 7 and -2.
 const WEIGHTS: u32 = u32::from_le_bytes([3, 251, 7, 254]);
 
-/// Mirrors `Params` of `shaders/bench/fma_f32.wgsl`.
+/// Mirrors `Params` of `shaders/bench/fma_f32.wgsl` and `fma_f16.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct FmaParams {
@@ -32,7 +32,16 @@ struct FmaParams {
 
 /// Fused multiply-adds; an f32 a thread goes to `sums`.
 pub fn fma_f32(sums: Slice, turns: u32) -> Dispatch {
-    let program = Program::new("bench/fma_f32", "probe").constant("WG", WG);
+    fma(Program::new("bench/fma_f32", "probe"), sums, turns)
+}
+
+/// The same in f16, for a device that computes in it; the sums are f32.
+pub fn fma_f16(sums: Slice, turns: u32) -> Dispatch {
+    fma(Program::new("bench/fma_f16", "probe"), sums, turns)
+}
+
+fn fma(program: Program, sums: Slice, turns: u32) -> Dispatch {
+    let program = program.constant("WG", WG);
     let params = FmaParams { turns, factor: 1.0, term: 1.0 };
     Dispatch::new(program, &params, [THREADS / WG, 1, 1]).read_write(0, sums)
 }
@@ -41,6 +50,13 @@ pub fn fma_f32(sums: Slice, turns: u32) -> Dispatch {
 pub fn fma_f32_sum(thread: u32, turns: u32) -> u32 {
     let start = 32 * (thread % 16) + 8 * (1 + 2 + 3) + 4 * (1 + 2 + 3 + 4 + 5 + 6 + 7);
     ((start + 32 * 8 * turns) as f32).to_bits()
+}
+
+/// What a thread of `fma_f16` leaves: the same, but in f16 adding 1 to 2048 gives 2048.
+pub fn fma_f16_sum(thread: u32, turns: u32) -> u32 {
+    let starts = (0..8).flat_map(|vector| (0..4).map(move |element| thread % 16 + vector + element));
+    let sum: u32 = starts.map(|start| (start + 8 * turns).min(2048)).sum();
+    (sum as f32).to_bits()
 }
 
 /// Dot products of packed bytes; a word a thread goes to `sums`.

@@ -1,18 +1,71 @@
-//! One measurement as a flat record: a line of CSV, an object of JSON.
+//! Measurements as flat records: a line of CSV, an object of JSON.
 
 use serde::Serialize;
 
 use super::Stats;
 use crate::gpu::DeviceInfo;
 
-/// One measurement, with all that is needed to read it later. What a benchmark does not measure is `None`.
-///
-/// Times are nanoseconds: of one dispatch for kernels, as `bench` says for others. Rates follow from the median of the
-/// device's clock, or of the wall clock where the device has none.
+/// What each measurement says of where and when it was made.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Record {
-    /// Which benchmark: `kernels`, or `peaks` for what the adapter can do.
+pub struct Origin {
+    /// Which benchmark: `model`, `complexity`, `kernels`, or `peaks` for what the adapter can do.
     pub bench: &'static str,
+    pub device: String,
+    pub device_type: String,
+    pub backend: String,
+    pub driver: String,
+    /// Bytes: the largest buffer that the adapter allows.
+    pub max_buffer: u64,
+    /// Bytes: the largest storage binding that the adapter allows.
+    pub max_storage_binding: u64,
+    /// Bytes: the largest workgroup memory that the adapter allows.
+    pub max_workgroup_memory: u32,
+    /// Threads: the largest workgroup that the adapter allows.
+    pub max_workgroup_invocations: u32,
+    /// The adapter's smallest and largest subgroup, in lanes.
+    pub min_subgroup: u32,
+    pub max_subgroup: u32,
+    /// wgpt's version.
+    pub version: &'static str,
+    /// The git commit that wgpt was built from; `None` where it was built outside of its repository.
+    pub build_commit: Option<&'static str>,
+    /// When, as in RFC 3339, in UTC.
+    pub test_time: String,
+}
+
+impl Origin {
+    /// A measurement of this moment on a device.
+    pub fn of_device(bench: &'static str, device: &DeviceInfo) -> Origin {
+        let now = time::OffsetDateTime::now_utc().replace_nanosecond(0).ok();
+        Origin {
+            bench,
+            device: device.name.clone(),
+            device_type: device.device_type.clone(),
+            backend: device.backend.clone(),
+            driver: format!("{} {}", device.driver, device.driver_info).trim().to_owned(),
+            max_buffer: device.limits.max_buffer_size,
+            max_storage_binding: device.limits.max_storage_binding,
+            max_workgroup_memory: device.limits.max_workgroup_memory,
+            max_workgroup_invocations: device.limits.max_workgroup_invocations,
+            min_subgroup: device.subgroup_sizes.0,
+            max_subgroup: device.subgroup_sizes.1,
+            version: env!("CARGO_PKG_VERSION"),
+            build_commit: option_env!("WGPT_COMMIT"),
+            test_time: now
+                .and_then(|now| now.format(&time::format_description::well_known::Rfc3339).ok())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// How fast a kernel is. What was not measured is `None`.
+///
+/// Times are nanoseconds of one dispatch. Rates follow from the median of the device's clock, or of the wall clock where the
+/// device has none.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct KernelRecord {
+    #[serde(flatten)]
+    pub origin: Origin,
     /// What was measured, the same for all variants and devices: `smollm2 ffn_down q8_0 m1`.
     pub name: String,
     pub kernel: String,
@@ -21,20 +74,8 @@ pub struct Record {
     pub program: String,
     /// The shape in words.
     pub shape: String,
-    pub device: String,
-    pub device_type: String,
-    pub backend: String,
-    pub driver: String,
-    /// Bytes: the largest storage binding that the adapter allows.
-    pub max_storage_binding: u64,
-    /// Bytes: the largest workgroup memory that the adapter allows.
-    pub max_workgroup_memory: u32,
-    /// wgpt's version.
-    pub version: &'static str,
     /// How it was measured: rounds, dispatches a sample, how caches were kept cold.
     pub settings: String,
-    /// When, in seconds since 1970.
-    pub unix_time: u64,
     pub samples: usize,
     pub device_min_ns: Option<f64>,
     pub device_median_ns: Option<f64>,
@@ -73,25 +114,9 @@ pub struct Record {
     pub fault: Option<String>,
 }
 
-impl Record {
-    /// A record of a device, without any measurement yet.
-    pub fn of_device(bench: &'static str, device: &DeviceInfo) -> Record {
-        Record {
-            bench,
-            device: device.name.clone(),
-            device_type: device.device_type.clone(),
-            backend: device.backend.clone(),
-            driver: format!("{} {}", device.driver, device.driver_info).trim().to_owned(),
-            max_storage_binding: device.limits.max_storage_binding,
-            max_workgroup_memory: device.limits.max_workgroup_memory,
-            version: env!("CARGO_PKG_VERSION"),
-            unix_time: std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs()),
-            ..Record::default()
-        }
-    }
-
+impl KernelRecord {
     /// Takes over the times: nanoseconds by the device's clock, if it has one, and by the wall clock.
-    pub fn timed(mut self, device: Option<&Stats>, wall: &Stats) -> Record {
+    pub fn timed(mut self, device: Option<&Stats>, wall: &Stats) -> KernelRecord {
         self.samples = wall.samples;
         self.device_min_ns = device.map(|stats| stats.min);
         self.device_median_ns = device.map(|stats| stats.median);

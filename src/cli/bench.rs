@@ -1,10 +1,17 @@
 //! `wgpt bench`: measurements, a file a benchmark.
 
+mod compare;
+mod complexity;
 mod kernels;
+mod model;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use indicatif::ProgressBar;
+use wgpt::bench::Progress;
+use wgpt::bench::output::Format;
+use wgpt::gpu::DeviceInfo;
 
 #[derive(Debug, Args)]
 #[command(long_about = "Measure how fast things are, and how fast they could be.")]
@@ -15,8 +22,14 @@ pub struct BenchArgs {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// Time prompts and generation of a model, as llama-bench does
+    Model(Box<model::ModelArgs>),
     /// Time each kernel on each adapter, beside what the adapter can do
     Kernels(Box<kernels::KernelsArgs>),
+    /// Find out how a model's time grows with the length of a text
+    Complexity(complexity::ComplexityArgs),
+    /// Compare two files of measurements
+    Compare(compare::CompareArgs),
 }
 
 /// Runs the benchmark that was named.
@@ -25,6 +38,45 @@ enum Bench {
 /// As of the benchmark.
 pub fn execute(args: BenchArgs) -> anyhow::Result<ExitCode> {
     match args.bench {
+        Bench::Model(args) => model::execute(*args),
         Bench::Kernels(args) => kernels::execute(*args),
+        Bench::Complexity(args) => complexity::execute(args),
+        Bench::Compare(args) => compare::execute(args),
     }
+}
+
+/// Shows how far a benchmark has come.
+fn show(bar: &ProgressBar, progress: &Progress<'_>) {
+    bar.set_length(progress.total as u64);
+    bar.set_position(progress.done as u64);
+    bar.set_message(progress.name.to_owned());
+}
+
+/// Whether what is printed is for people, who want to know what it is of.
+fn is_for_people(format: Format) -> bool {
+    matches!(format, Format::Table | Format::Md)
+}
+
+/// The line above a device's table.
+fn title(device: &DeviceInfo, format: Format) -> String {
+    let driver = format!("{} {}", device.driver, device.driver_info);
+    let heading = if format == Format::Md { "### " } else { "" };
+    format!(
+        "{heading}{}: {} ({}, {}, {})",
+        device.index,
+        device.name,
+        device.device_type,
+        device.backend,
+        driver.trim()
+    )
+}
+
+/// The values in their order, each once.
+fn distinct<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    values.into_iter().fold(Vec::new(), |mut all, value| {
+        if !all.contains(&value) {
+            all.push(value);
+        }
+        all
+    })
 }

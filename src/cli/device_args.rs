@@ -12,6 +12,14 @@ pub struct DeviceArgs {
     #[arg(value_parser = parse_tokens, allow_negative_numbers = true)]
     chunk_size: Option<u32>,
 
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+/// All of them but the chunk size, of which a benchmark takes several.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Device")]
+pub struct EngineArgs {
     /// Type of the KV cache: f16 takes half the memory of f32
     #[arg(long, visible_alias = "cache-type", value_name = "f32|f16", default_value = "f16")]
     kv_type: KvType,
@@ -37,9 +45,15 @@ pub struct DeviceArgs {
 impl DeviceArgs {
     /// What the flags ask for; the rest as the library has it.
     pub fn engine_options(self) -> EngineOptions {
+        EngineOptions { chunk_size: self.chunk_size, ..self.engine.engine_options() }
+    }
+}
+
+impl EngineArgs {
+    /// What the flags ask for; the rest as the library has it.
+    pub fn engine_options(self) -> EngineOptions {
         EngineOptions {
             device: DeviceSelector { device: self.device, backend: self.backend },
-            chunk_size: self.chunk_size,
             kv_type: self.kv_type,
             deterministic: self.deterministic,
             ..EngineOptions::default()

@@ -45,7 +45,7 @@ enum Command {
     Devices(devices::DevicesArgs),
     /// Check that the GPUs compute what the CPU reference computes
     Verify(verify::VerifyArgs),
-    /// Measure how fast the kernels are
+    /// Measure how fast a model and the kernels are, and compare measurements
     Bench(bench::BenchArgs),
 }
 
@@ -56,7 +56,7 @@ Examples:
   wgpt perplexity -m model.gguf text.txt
   wgpt devices
   wgpt verify
-  wgpt bench kernels
+  wgpt bench model -m model.gguf
 
 Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted, 143 terminated.
 Set WGPT_LOG=debug to see what happens inside.";
@@ -64,6 +64,9 @@ Set WGPT_LOG=debug to see what happens inside.";
 /// llama.cpp's flags of several letters behind one dash, which clap cannot declare, with the names they have here.
 const SINGLE_DASH_FLAGS: [(&str, &str); 3] =
     [("-dev", "--device"), ("-sys", "--system-prompt"), ("-ub", "--ubatch-size")];
+
+/// The same of `wgpt bench`, where nothing else begins so: elsewhere, `-pg` is the prompt `g`.
+const SINGLE_DASH_FLAGS_OF_BENCH: [(&str, &str); 1] = [("-pg", "--pg")];
 
 /// Parses the arguments, runs the command and turns what happened into an exit code.
 ///
@@ -105,12 +108,16 @@ fn long_forms(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     cli.build();
     let mut only_values = false;
     let mut is_value = false;
-    let arguments = arguments.map(|argument| {
+    let mut flags = SINGLE_DASH_FLAGS.to_vec();
+    let arguments = arguments.enumerate().map(|(position, argument)| {
+        if position == 1 && argument == "bench" {
+            flags.extend(SINGLE_DASH_FLAGS_OF_BENCH);
+        }
         if only_values || std::mem::take(&mut is_value) {
             return argument;
         }
         only_values = argument == "--";
-        let long = SINGLE_DASH_FLAGS.iter().find(|(flag, _)| argument == *flag).map(|(_, name)| OsString::from(name));
+        let long = flags.iter().find(|(flag, _)| argument == *flag).map(|(_, name)| OsString::from(name));
         let argument = long.unwrap_or(argument);
         is_value = argument.to_str().is_some_and(|flag| takes_next(&cli, flag));
         argument

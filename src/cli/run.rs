@@ -68,6 +68,7 @@ fn request(engine: &Engine, options: &RunOptions, prompt: String) -> anyhow::Res
     };
     Ok(GenerationRequest {
         prompt,
+        prompt_tokens: None,
         // A template writes the special tokens itself.
         add_special: !templated,
         max_new_tokens: options.max_new_tokens,

@@ -32,7 +32,7 @@ pub(super) fn chunk(config: &Config, device: &DeviceInfo) -> usize {
         "software" => return SOFTWARE_CHUNK,
         _ => 1 << 37,
     };
-    let chunk = 2 * rate / flops_per_token(config).max(1);
+    let chunk = 2 * rate / config.flops_per_token().max(1);
     let power = if chunk == 0 { 1 } else { 1 << chunk.ilog2() };
     u64::clamp(power, MIN_CHUNK, MAX_CHUNK) as usize
 }
@@ -41,14 +41,6 @@ pub(super) fn chunk(config: &Config, device: &DeviceInfo) -> usize {
 pub(super) fn scoring_rows(config: &Config, limits: MemoryLimits) -> usize {
     let bytes = limits.max_binding.min(MAX_LOGITS_BYTES);
     (bytes / (4 * config.vocabulary as u64).max(1)).max(1) as usize
-}
-
-/// Multiplications and additions of the linear layers for one token, without the LM head.
-fn flops_per_token(config: &Config) -> u64 {
-    let dim = config.dim as u64;
-    let attention = (2 * config.heads + 2 * config.kv_heads) as u64 * config.head_dim as u64 * dim;
-    let ffn = 3 * config.ffn_dim as u64 * dim;
-    2 * config.layers.len() as u64 * (attention + ffn)
 }
 
 /// Bytes that may be taken on a software device, whose buffers lie in the host's own memory. Real GPUs report running out

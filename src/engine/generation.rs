@@ -15,6 +15,8 @@ use crate::text::{Detokenizer, StopStrings, Tokenizer};
 #[derive(Clone, Debug, Default)]
 pub struct GenerationRequest {
     pub prompt: String,
+    /// The prompt as tokens, in place of its text.
+    pub prompt_tokens: Option<Vec<u32>>,
     /// Puts the tokens that the model wants around a text, such as BOS, where the prompt does not have them.
     pub add_special: bool,
     /// `None`: until the context is full.
@@ -139,7 +141,10 @@ impl Engine {
         let mut active = Vec::with_capacity(requests.len());
         for request in requests {
             request.sampling.validate()?;
-            let prompt = tokenizer.encode_prompt(&request.prompt, request.add_special)?;
+            let prompt = match &request.prompt_tokens {
+                Some(tokens) => tokens.clone(),
+                None => tokenizer.encode_prompt(&request.prompt, request.add_special)?,
+            };
             if prompt.is_empty() {
                 return Err(EngineError::EmptyPrompt);
             }

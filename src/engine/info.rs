@@ -8,12 +8,27 @@ use crate::formats::{Checkpoint, DType, Description};
 use crate::gpu::DeviceInfo;
 use crate::model::Memory;
 
+/// Where the time of loading went. Descriptions and the tokenizer take the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadTimings {
+    /// Finding and opening the device.
+    pub device: Duration,
+    /// Reading the weights, and laying their blocks out as the kernels want them.
+    pub read: Duration,
+    /// Handing the weights to the device.
+    pub upload: Duration,
+    /// Making pipelines, as far as the weights were not waited for meanwhile.
+    pub compile: Duration,
+}
+
 /// A loaded model, described.
 #[derive(Clone, Debug)]
 pub struct ModelInfo {
     pub name: String,
     pub architecture: String,
     pub parameters: u64,
+    /// Bytes of the checkpoint's tensors.
+    pub size: u64,
     /// `Q4_K_M`, `BF16`, ...
     pub quantisation: String,
     /// Tokens that the model knows: logits of a row.
@@ -25,7 +40,9 @@ pub struct ModelInfo {
     pub device: DeviceInfo,
     /// Which kernel does what in this engine.
     pub kernels: Vec<String>,
+    /// From nothing to an engine that is ready.
     pub load: Duration,
+    pub load_timings: LoadTimings,
     pub memory: Memory,
     pub warnings: Vec<String>,
     pub has_chat_template: bool,

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::sampler::SamplingOptions;
-use super::{Engine, EngineDevice, EngineError, ModelInfo, capacity, info};
+use super::{Engine, EngineDevice, EngineError, LoadTimings, ModelInfo, capacity, info};
 use crate::formats::Checkpoint;
 use crate::gpu::{AdapterError, DeviceSelector};
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
-use crate::model::{Config, Model, ModelOptions};
+use crate::model::{Config, Model, ModelOptions, UploadTimings};
 use crate::schedule::{Batch, Limits, Scheduler};
 use crate::text::{TextError, Tokenizer};
 
@@ -121,7 +121,9 @@ impl Engine {
             ));
         }
 
+        let opening = Instant::now();
         let EngineDevice { mut executor, info: device, selection } = open(options)?;
+        let opened = opening.elapsed();
         progress(LoadProgress::Opened { bytes: checkpoint.size_bytes() });
         let chunk = match options.chunk_size {
             Some(chunk) => (chunk as usize).min(context),
@@ -149,10 +151,13 @@ impl Engine {
         let mut model = Model::load(executor.as_mut(), &checkpoint, config, model_options, &mut |bytes| {
             progress(LoadProgress::Uploaded { bytes });
         })?;
+        let compiling = Instant::now();
         let shapes = [(1, true), (1, false), (chunk, true)];
         for (tokens, greedy) in shapes.into_iter().filter(|_| !options.scoring) {
             model.warm_up(executor.as_mut(), tokens, greedy)?;
         }
+        let UploadTimings { read, upload } = model.upload_timings();
+        let load_timings = LoadTimings { device: opened, read, upload, compile: compiling.elapsed() };
         let scheduler = Scheduler::new(Limits {
             token_budget: step_tokens,
             max_tokens_per_request: chunk,
@@ -166,6 +171,7 @@ impl Engine {
             name: info::name(&checkpoint),
             architecture: model.config().architecture.clone(),
             parameters: info::parameters(&checkpoint),
+            size: checkpoint.size_bytes(),
             quantisation: info::quantisation(&checkpoint),
             vocabulary: model.config().vocabulary,
             context: context as u32,
@@ -173,6 +179,7 @@ impl Engine {
             device,
             kernels: selection.describe(),
             load: started.elapsed(),
+            load_timings,
             memory: model.memory(),
             warnings,
             has_chat_template: !matches!(tokenizer.chat_template(), Err(TextError::NoChatTemplate)),

@@ -13,14 +13,14 @@ pub mod scoring;
 pub use device::EngineDevice;
 pub use error::EngineError;
 pub use generation::{FinishReason, Generation, GenerationRequest, Timings};
-pub use info::ModelInfo;
+pub use info::{LoadTimings, ModelInfo};
 pub use load::{EngineOptions, LoadProgress};
 
 pub use crate::gpu::{DeviceInfo, DeviceSelector, devices};
 pub use crate::kernels::kv_append::KvType;
 pub use crate::model::{Memory, NonFinite};
 
-use crate::model::Model;
+use crate::model::{Config, Model};
 use crate::recording::Executor;
 use crate::schedule::{Batch, Scheduler};
 use crate::text::{Message, Tokenizer};
@@ -42,6 +42,11 @@ pub struct Engine {
 impl Engine {
     pub fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    /// The model in numbers.
+    pub fn config(&self) -> &Config {
+        self.model.config()
     }
 
     pub fn tokenizer(&self) -> &Tokenizer {

@@ -9,13 +9,22 @@ use std::time::{Duration, Instant};
 use super::adapter::{AdapterError, Candidate, DeviceInfo};
 use crate::recording::ExecutionError;
 
-/// What is asked for beyond the baseline, where the adapter has it: subgroups for the kernels, timestamps for the benchmarks.
-const OPTIONAL: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::TIMESTAMP_QUERY);
+/// What is asked for beyond the baseline, where the adapter has it.
+const OPTIONAL: wgpu::Features = wgpu::Features::SUBGROUP;
+/// What the benchmarks ask for beyond that: the device's clock, and arithmetic in f16, which no kernel uses.
+const OF_BENCHMARKS: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SHADER_F16);
 
 /// How long a GPU may take for one submit. Most drivers give up after seconds, and the work of a submit is bounded to that.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// A CPU that emulates a GPU has no watchdog, and takes minutes for a submit of a large model.
 const SOFTWARE_STALL_LIMIT: Duration = Duration::from_secs(20 * 60);
+
+/// What a device is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Inference,
+    Benchmarks,
+}
 
 pub(super) struct Device {
     pub device: wgpu::Device,
@@ -39,16 +48,20 @@ struct Failures {
 }
 
 impl Device {
-    pub fn open(candidate: Candidate) -> Result<Device, AdapterError> {
+    pub fn open(candidate: Candidate, purpose: Purpose) -> Result<Device, AdapterError> {
         let Candidate { adapter, info } = candidate;
         let refused = |reason: String| AdapterError::Refused { name: info.name.clone(), reason };
+        let wanted = match purpose {
+            Purpose::Inference => OPTIONAL,
+            Purpose::Benchmarks => OPTIONAL | OF_BENCHMARKS,
+        };
         let mut limits = adapter.limits();
         limits.max_immediate_size = limits.max_immediate_size.min(128);
         // DX12 allocates descriptors for this limit up front.
         limits.max_non_sampler_bindings = limits.max_non_sampler_bindings.min(100_000);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpt"),
-            required_features: wgpu::Features::IMMEDIATES | (adapter.features() & OPTIONAL),
+            required_features: wgpu::Features::IMMEDIATES | (adapter.features() & wanted),
             required_limits: limits,
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,

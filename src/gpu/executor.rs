@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, facts, select};
-use super::device::Device;
+use super::device::{Device, Purpose};
 use super::pipelines::Pipelines;
+use super::timing::DeviceClock;
 use crate::kernels::Selection;
 use crate::kernels::shader::Library;
 use crate::recording::{Binding, BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
@@ -29,6 +30,8 @@ pub struct GpuExecutor {
     pub(super) prepared: HashMap<Prepared, Vec<Vec<Step>>>,
     next_prepared: u64,
     readback: Option<wgpu::Buffer>,
+    /// Made when something is timed first.
+    pub(super) clock: Option<DeviceClock>,
 }
 
 impl GpuExecutor {
@@ -37,7 +40,19 @@ impl GpuExecutor {
     /// # Errors
     /// When there is no such adapter, or its driver is known to be wrong or refuses.
     pub fn open(selector: &DeviceSelector) -> Result<GpuExecutor, AdapterError> {
-        let device = Device::open(select(selector)?)?;
+        GpuExecutor::open_for(Purpose::Inference, selector)
+    }
+
+    /// The same with what benchmarks ask of a device, where it has that: its clock, and arithmetic in f16.
+    ///
+    /// # Errors
+    /// As of [`GpuExecutor::open`].
+    pub fn open_for_benchmarks(selector: &DeviceSelector) -> Result<GpuExecutor, AdapterError> {
+        GpuExecutor::open_for(Purpose::Benchmarks, selector)
+    }
+
+    fn open_for(purpose: Purpose, selector: &DeviceSelector) -> Result<GpuExecutor, AdapterError> {
+        let device = Device::open(select(selector)?, purpose)?;
         Ok(GpuExecutor {
             device,
             buffers: Vec::new(),
@@ -46,11 +61,18 @@ impl GpuExecutor {
             prepared: HashMap::new(),
             next_prepared: 0,
             readback: None,
+            clock: None,
         })
     }
 
     pub fn info(&self) -> &DeviceInfo {
         &self.device.info
+    }
+
+    /// Whether shaders may compute in f16: where the adapter can, and the device was opened
+    /// [for benchmarks](GpuExecutor::open_for_benchmarks).
+    pub fn computes_in_f16(&self) -> bool {
+        self.device.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
     /// Sets how long the device may take for one submit, after which it counts as hung ([`ExecutionError::Stalled`]). Unless
@@ -147,6 +169,7 @@ impl Drop for GpuExecutor {
             std::mem::take(&mut self.bind_groups),
             std::mem::take(&mut self.prepared),
             self.readback.take(),
+            self.clock.take(),
         ));
     }
 }

@@ -9,7 +9,8 @@ use crate::recording::{ExecutionError, Prepared};
 /// How long a submit took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// From the start of its compute pass to the end, by the device's clock; `None` where the adapter has none.
+    /// From the start of its compute pass to the end, by the device's clock; `None` where the adapter has none, or the device
+    /// was not opened [for benchmarks](GpuExecutor::open_for_benchmarks).
     pub device: Option<Duration>,
     /// From handing it over to knowing that it is done.
     pub wall: Duration,
@@ -25,7 +26,8 @@ impl GpuExecutor {
     /// When a recording was discarded, or the device fails.
     pub fn time(&mut self, sequence: &[Prepared]) -> Result<Timing, ExecutionError> {
         self.device.wait(0)?;
-        let clock = DeviceClock::new(&self.device);
+        // Put back only when it is free again.
+        let clock = self.clock.take().or_else(|| DeviceClock::new(&self.device));
         let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let timestamp_writes = clock.as_ref().map(DeviceClock::writes);
@@ -43,13 +45,14 @@ impl GpuExecutor {
         self.device.submit(Some(commands))?;
         self.device.wait(0)?;
         let wall = started.elapsed();
-        let device = clock.map(|clock| clock.read(&self.device)).transpose()?.flatten();
+        let device = clock.as_ref().map(|clock| clock.read(&self.device)).transpose()?.flatten();
+        self.clock = clock;
         Ok(Timing { device, wall })
     }
 }
 
 /// Timestamps at the start and at the end of a pass.
-struct DeviceClock {
+pub(super) struct DeviceClock {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     readback: wgpu::Buffer,
@@ -101,6 +104,8 @@ impl DeviceClock {
             .get_mapped_range(..BYTES)
             .map_err(|e| ExecutionError::DeviceLost(format!("its memory could not be read: {e}")))?;
         let [start, end]: [u64; 2] = bytemuck::pod_read_unaligned(&mapped);
+        drop(mapped);
+        self.readback.unmap();
         let period = f64::from(device.queue.get_timestamp_period());
         let ticks = end.checked_sub(start).filter(|ticks| *ticks > 0);
         Ok(ticks.map(|ticks| Duration::from_nanos((ticks as f64 * period) as u64)))

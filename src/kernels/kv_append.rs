@@ -29,6 +29,14 @@ impl std::str::FromStr for KvType {
 }
 
 impl KvType {
+    /// As [`KvType::from_str`](std::str::FromStr) takes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            KvType::F32 => "f32",
+            KvType::F16 => "f16",
+        }
+    }
+
     /// Bytes of one element.
     pub const fn bytes(self) -> u64 {
         match self {

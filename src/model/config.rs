@@ -104,6 +104,14 @@ impl Config {
         Ok(config)
     }
 
+    /// Multiplications and additions of the linear layers for one token, without the LM head.
+    pub fn flops_per_token(&self) -> u64 {
+        let dim = self.dim as u64;
+        let attention = (2 * self.heads + 2 * self.kv_heads) as u64 * self.head_dim as u64 * dim;
+        let ffn = 3 * self.ffn_dim as u64 * dim;
+        2 * self.layers.len() as u64 * (attention + ffn)
+    }
+
     /// Query heads that share a KV head.
     pub fn heads_per_kv_head(&self) -> usize {
         self.heads / self.kv_heads

@@ -8,7 +8,7 @@ use super::kv_cache::{KvCache, KvCachePlan};
 use super::names::Names;
 use super::rope_table::RopeTable;
 use super::step_inputs::{Staging, StepInputs, StepLimits};
-use super::weight_upload::Plan;
+use super::weight_upload::{Plan, UploadTimings};
 use super::weights::{LayerWeights, Linear, Weights, items};
 use crate::formats::Checkpoint;
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
@@ -84,6 +84,7 @@ pub struct Model {
     /// Recordings by shape: every decode step has the same.
     prepared: HashMap<StepShape, Prepared>,
     memory: Memory,
+    upload: UploadTimings,
 }
 
 /// Tokens up to which a step is light enough for one submit.
@@ -128,7 +129,7 @@ impl Model {
         let cache = KvCache::allocate(&cache_plan, executor).map_err(ran_out)?;
         let inputs = StepInputs::allocate(&config, limits, executor).map_err(ran_out)?;
         let scratch = sizes.allocate(executor).map_err(ran_out)?;
-        let placed = plan.upload(executor, checkpoint, progress).map_err(ran_out)?;
+        let (placed, upload) = plan.upload(executor, checkpoint, progress).map_err(ran_out)?;
         let weights = Weights::assemble(&config, &names, &placed)?;
         let ropes = std::iter::once(&config.rope)
             .chain(&config.rope_sliding)
@@ -147,6 +148,7 @@ impl Model {
             staging: Staging::default(),
             prepared: HashMap::new(),
             memory,
+            upload,
         })
     }
 
@@ -156,6 +158,11 @@ impl Model {
 
     pub fn memory(&self) -> Memory {
         self.memory
+    }
+
+    /// Where the time of loading the weights went.
+    pub fn upload_timings(&self) -> UploadTimings {
+        self.upload
     }
 
     /// The most tokens of a step.

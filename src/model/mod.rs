@@ -19,3 +19,4 @@ pub use decoder::{Memory, Model, ModelOptions, StepShape};
 pub use error::ModelError;
 pub use log_softmax::LogSoftmax;
 pub use non_finite::NonFinite;
+pub use weight_upload::UploadTimings;

@@ -1,6 +1,7 @@
 //! Lays tensors out in a few large buffers, before anything is allocated, and uploads them in pieces.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use super::ModelError;
 use crate::formats::{Checkpoint, DType, TensorInfo, blocks};
@@ -40,6 +41,15 @@ pub(super) struct Placed {
     pub shards: Vec<WeightSlices>,
     /// Of a vector: the slice itself. Of a matrix: its first plane.
     pub vector: Slice,
+}
+
+/// Where the time of an upload went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UploadTimings {
+    /// Reading the file, and laying its blocks out as the kernels want them.
+    pub read: Duration,
+    /// Handing them to the device.
+    pub upload: Duration,
 }
 
 /// The layout of all tensors; buffer ids count arenas until they are allocated.
@@ -130,7 +140,8 @@ impl<'a> Plan<'a> {
         executor: &mut dyn Executor,
         checkpoint: &Checkpoint,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<HashMap<String, Placed>, ModelError> {
+    ) -> Result<(HashMap<String, Placed>, UploadTimings), ModelError> {
+        let started = Instant::now();
         let mut arenas = Vec::with_capacity(self.arenas.len());
         for bytes in &self.arenas {
             arenas.push(executor.allocate("weights", *bytes)?);
@@ -140,7 +151,8 @@ impl<'a> Plan<'a> {
             resolve(&mut placed.vector);
             placed.shards.iter_mut().flat_map(|shard| shard.planes.iter_mut().flatten()).for_each(resolve);
         }
-        let mut uploader = Uploader { executor, checkpoint, piece: Vec::new(), unflushed: 0 };
+        let mut uploader =
+            Uploader { executor, checkpoint, piece: Vec::new(), unflushed: 0, handing_over: started.elapsed() };
         let mut done = 0;
         let mut placed_by_name = HashMap::with_capacity(self.items.len());
         for (item, placed) in self.items {
@@ -156,8 +168,9 @@ impl<'a> Plan<'a> {
             progress(done);
             placed_by_name.insert(item.tensor.name.clone(), placed);
         }
-        uploader.executor.flush()?;
-        Ok(placed_by_name)
+        uploader.flush()?;
+        let upload = uploader.handing_over;
+        Ok((placed_by_name, UploadTimings { read: started.elapsed().saturating_sub(upload), upload }))
     }
 }
 
@@ -167,6 +180,8 @@ struct Uploader<'e> {
     /// What is being repacked, in a buffer that all tensors share.
     piece: Vec<u8>,
     unflushed: u64,
+    /// The time that the device has taken so far.
+    handing_over: Duration,
 }
 
 impl Uploader<'_> {
@@ -215,12 +230,18 @@ impl Uploader<'_> {
     }
 
     fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ModelError> {
+        let started = Instant::now();
         self.executor.write(slice, bytes)?;
+        self.handing_over += started.elapsed();
         self.unflushed += bytes.len() as u64;
-        if self.unflushed >= FLUSH {
-            self.executor.flush()?;
-            self.unflushed = 0;
-        }
+        if self.unflushed >= FLUSH { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), ModelError> {
+        let started = Instant::now();
+        self.executor.flush()?;
+        self.handing_over += started.elapsed();
+        self.unflushed = 0;
         Ok(())
     }
 }

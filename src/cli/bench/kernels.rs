@@ -9,12 +9,13 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use wgpt::bench::kernels::{Measured, Settings, measure};
 use wgpt::bench::output::{Format, render};
-use wgpt::bench::{Choice, Impossible, ModelShape, Record, plot};
+use wgpt::bench::{Choice, Impossible, KernelRecord, ModelShape, plot};
 use wgpt::formats::DType;
 use wgpt::gpu::{self, Backend, DeviceInfo, DeviceSelector, GpuExecutor};
 use wgpt::kernels::weight_layout::dtype_of_shader;
 use wgpt::verify;
 
+use super::{distinct, is_for_people, show, title};
 use crate::cli::terminal::{case_bar, note, one_line, print};
 
 const NOTES: &str = "\
@@ -120,7 +121,7 @@ pub fn execute(args: KernelsArgs) -> anyhow::Result<ExitCode> {
         match on_device(&device, &settings) {
             Ok(measured) => {
                 report_left_out(&device, &measured.skipped);
-                if matches!(args.output, Format::Table | Format::Md) {
+                if is_for_people(args.output) {
                     print(&format!("{}\n\n", title(&device, args.output)))?;
                     print(&(render(args.output, &measured.records)? + "\n"))?;
                 }
@@ -133,17 +134,19 @@ pub fn execute(args: KernelsArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    if !matches!(args.output, Format::Table | Format::Md) {
-        let records: Vec<&Record> = all.iter().flat_map(|(_, measured)| &measured.records).collect();
+    if !is_for_people(args.output) {
+        let records: Vec<&KernelRecord> = all.iter().flat_map(|(_, measured)| &measured.records).collect();
         print(&render(args.output, &records)?)?;
     }
     if let Some(path) = args.plot {
         let charts: Vec<plot::Chart<'_>> = all
             .iter()
-            .map(|(device, measured)| plot::Chart {
-                title: format!("{} ({})", device.name, device.backend),
-                roofs: measured.roofs,
-                records: &measured.records,
+            .map(|(device, measured)| {
+                plot::Chart::Roofline(plot::Roofline {
+                    title: format!("{} ({})", device.name, device.backend),
+                    roofs: measured.roofs,
+                    records: &measured.records,
+                })
             })
             .collect();
         plot::write(&path, &charts)?;
@@ -152,42 +155,16 @@ pub fn execute(args: KernelsArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The values in their order, each once.
-fn distinct<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
-    values.into_iter().fold(Vec::new(), |mut all, value| {
-        if !all.contains(&value) {
-            all.push(value);
-        }
-        all
-    })
-}
-
 fn on_device(device: &DeviceInfo, settings: &Settings) -> anyhow::Result<Measured> {
     if !device.usable {
         bail!("{}", device.notice.as_deref().unwrap_or("it cannot be used"));
     }
-    let mut gpu = GpuExecutor::open(&DeviceSelector { device: Some(device.index.to_string()), backend: None })?;
+    let mut gpu =
+        GpuExecutor::open_for_benchmarks(&DeviceSelector { device: Some(device.index.to_string()), backend: None })?;
     let bar = case_bar(&format!("{} ({})", device.name, device.backend));
-    let measured = measure(&mut gpu, settings, &mut |progress| {
-        bar.set_length(progress.total as u64);
-        bar.set_position(progress.done as u64);
-        bar.set_message(progress.name.to_owned());
-    });
+    let measured = measure(&mut gpu, settings, &mut |progress| show(&bar, &progress));
     bar.finish_and_clear();
     Ok(measured?)
-}
-
-fn title(device: &DeviceInfo, format: Format) -> String {
-    let driver = format!("{} {}", device.driver, device.driver_info);
-    let heading = if format == Format::Md { "### " } else { "" };
-    format!(
-        "{heading}{}: {} ({}, {}, {})",
-        device.index,
-        device.name,
-        device.device_type,
-        device.backend,
-        driver.trim()
-    )
 }
 
 /// A line on stderr for each reason to leave cases out.
@@ -212,7 +189,7 @@ fn verdict(all: &[(DeviceInfo, Measured)], unusable: &[String], named: bool) -> 
     let wrong = records().filter(|record| record.fault.is_some()).count();
     if let Some(first) = records().find(|record| record.fault.is_some()) {
         let fault = first.fault.as_deref().unwrap_or_default();
-        bail!("{wrong} results were wrong, the first of {} on {}: {fault}", first.name, first.device);
+        bail!("{wrong} results were wrong, the first of {} on {}: {fault}", first.name, first.origin.device);
     }
     if all.is_empty() {
         bail!("no device could be measured: {}", unusable.join("; "));
@@ -220,7 +197,7 @@ fn verdict(all: &[(DeviceInfo, Measured)], unusable: &[String], named: bool) -> 
     if named && !unusable.is_empty() {
         bail!("a device that was asked for could not be measured: {}", unusable.join("; "));
     }
-    if records().all(|record| record.bench == "peaks") {
+    if records().all(|record| record.origin.bench == "peaks") {
         bail!("no case was measured; loosen --kernel, --case, --types and --m");
     }
     Ok(())

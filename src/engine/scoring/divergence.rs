@@ -1,7 +1,8 @@
 //! How far a run's probabilities are from those of a base: what llama.cpp prints for `--kl-divergence`.
 
+use super::LogitRow;
 use super::saved_logits::SavedRow;
-use super::{Estimate, LogitRow, Moments};
+use crate::stats::{Estimate, Moments};
 
 /// Base probabilities below `exp` of this do not count: the file has no resolution there.
 const LEAST_LOG_PROBABILITY: f64 = -16.0;

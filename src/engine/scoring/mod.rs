@@ -6,12 +6,12 @@
 
 mod divergence;
 mod logit_rows;
-mod moments;
 mod run;
 pub mod saved_logits;
 mod windows;
 
 pub use divergence::{Divergence, Quantiles, TokenDivergence};
 pub use logit_rows::{LogitRow, LogitRows};
-pub use moments::{Estimate, Moments};
 pub use windows::{Window, WindowError, Windows};
+
+pub use crate::stats::{Estimate, Moments};

@@ -39,6 +39,11 @@ impl Moments {
         let error = if self.count < 2 { f64::NAN } else { (variance / (count - 1.0)).sqrt() };
         Estimate { value, error }
     }
+
+    /// The sample standard deviation (divided by n - 1); NaN for fewer than two numbers.
+    pub fn deviation(&self) -> f64 {
+        self.mean().error * (self.count as f64).sqrt()
+    }
 }
 
 impl AddAssign for Moments {

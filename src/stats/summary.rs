@@ -1,4 +1,6 @@
-//! What a list of timings comes to.
+//! A sample in a few figures.
+
+use super::Moments;
 
 /// Figures of a sample, in the unit of its values.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,16 +23,16 @@ impl Stats {
         }
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
-        let count = sorted.len() as f64;
-        let mean = sorted.iter().sum::<f64>() / count;
-        let squares: f64 = sorted.iter().map(|value| (value - mean).powi(2)).sum();
+        let median = quantile(&sorted, 0.5);
+        // Around the median, since squares of large and almost equal numbers cancel.
+        let around: Moments = sorted.iter().map(|value| value - median).collect();
         Some(Stats {
             samples: sorted.len(),
             min: sorted[0],
-            median: quantile(&sorted, 0.5),
+            median,
             p95: quantile(&sorted, 0.95),
-            mean,
-            stddev: if sorted.len() > 1 { (squares / (count - 1.0)).sqrt() } else { 0.0 },
+            mean: median + around.mean().value,
+            stddev: if sorted.len() > 1 { around.deviation() } else { 0.0 },
         })
     }
 }
