@@ -19,6 +19,8 @@ mod matvec_lanes;
 mod outputs;
 pub mod rms_norm;
 pub mod rope;
+pub mod run_peaks;
+pub mod sample;
 mod selection;
 pub mod shader;
 pub mod weight_layout;

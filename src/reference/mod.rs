@@ -22,6 +22,8 @@ mod matvec;
 mod matvec_lanes;
 mod rms_norm;
 mod rope;
+mod run_peaks;
+mod sample;
 mod weights;
 
 pub use bindings::{Bindings, TwinError};
@@ -48,6 +50,8 @@ pub const TWINS: &[(&str, Twin)] = &[
     ("matvec_lanes", matvec_lanes::run),
     ("rms_norm", rms_norm::run),
     ("rope", rope::run),
+    ("run_peaks", run_peaks::run),
+    ("sample", sample::run),
 ];
 
 /// The twin of a kernel.

@@ -15,6 +15,8 @@ pub(crate) mod kv_append;
 pub(crate) mod linear;
 pub(crate) mod rms_norm;
 pub(crate) mod rope;
+pub(crate) mod run_peaks;
+pub(crate) mod sample;
 
 use super::Case;
 use crate::kernels::Selection;
@@ -38,5 +40,7 @@ pub fn cases(selection: &Selection) -> Vec<Case> {
     linear::push(selection, &mut cases);
     rms_norm::push(&mut cases);
     rope::push(&mut cases);
+    run_peaks::push(&mut cases);
+    sample::push(&mut cases);
     cases
 }
