@@ -1,6 +1,7 @@
 // The index of the largest logit of each row, the lowest index on a tie; 0xffffffff where a row holds NaN or +infinity, or
 // nothing but -infinity, so that no token is ever made from one. A workgroup a row. Mirrors kernels/argmax.rs.
 import package::constants::WG;
+import package::shared::logits::{INVALID, INFINITY, SIGN, is_fault};
 
 struct Params {
     rows: u32,
@@ -11,18 +12,8 @@ var<immediate> params: Params;
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read_write> tokens: array<u32>;
 
-const INVALID: u32 = 0xffffffffu;
 var<workgroup> values: array<f32, WG>;
 var<workgroup> indices: array<u32, WG>;
-
-const INFINITY: u32 = 0x7f800000u;
-const SIGN: u32 = 0x80000000u;
-
-// NaN or +infinity. Compilers may assume that there is neither: look at the bits.
-fn is_fault(v: f32) -> bool {
-    let bits = bitcast<u32>(v);
-    return bits == INFINITY || (bits & ~SIGN) > INFINITY;
-}
 
 @compute @workgroup_size(WG)
 fn main(

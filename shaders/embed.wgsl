@@ -1,5 +1,5 @@
-// x[t] = scale * table[token_ids[t]] for the tokens whose rows this shard of the table holds.
-// One thread makes eight elements. Mirrors kernels/embed.rs.
+// x[t] = scale * table[token_ids[t]] for the tokens whose rows this shard of the table holds. A token with the upper bit is
+// the place of one that the device has chosen itself. One thread makes eight elements. Mirrors kernels/embed.rs.
 import package::weights::{load_group, dequantize};
 import package::constants::WG;
 
@@ -15,6 +15,10 @@ var<immediate> params: Params;
 @group(0) @binding(3) var<storage, read> token_ids: array<u32>;
 @group(0) @binding(4) var<storage, read_write> x: array<vec4<f32>>;
 
+@group(0) @binding(5) var<storage, read> sampled: array<u32>;
+
+const SAMPLED: u32 = 0x80000000u;
+
 @compute @workgroup_size(WG)
 fn main(
     @builtin(workgroup_id) wg: vec3<u32>,
@@ -27,7 +31,11 @@ fn main(
     if token >= params.tokens {
         return;
     }
-    let row = token_ids[token] - params.row0; // wraps below row0, and is then too large
+    var id = token_ids[token];
+    if (id & SAMPLED) != 0u {
+        id = sampled[id & ~SAMPLED];
+    }
+    let row = id - params.row0; // wraps below row0, and is then too large
     if row >= params.rows {
         return;
     }

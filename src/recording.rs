@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 /// A buffer that an [`Executor`] has allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -336,6 +337,16 @@ pub trait Executor {
     /// Starts a prepared recording; it may still be running when this returns.
     fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError>;
 
+    /// Starts a prepared recording, and keeps what a slice holds at its end until it is collected. Unlike after a
+    /// [`run`](Self::run), several such recordings may be waiting for the device: it is the caller who bounds them.
+    fn run_keeping(&mut self, prepared: Prepared, slice: Slice) -> Result<(), ExecutionError>;
+
+    /// Waits for the oldest recording whose slice is kept, and takes the start of that slice, which fills `out`.
+    fn collect(&mut self, out: &mut [u8]) -> Result<(), ExecutionError>;
+
+    /// Forgets all that is kept and was not collected.
+    fn forget_kept(&mut self);
+
     /// Forgets a prepared recording.
     fn discard(&mut self, prepared: Prepared);
 
@@ -349,6 +360,11 @@ pub trait Executor {
 
     /// Waits for all that was started, and reads a slice into `out`.
     fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError>;
+
+    /// How long this executor has waited for its device so far: what is left of a step's time is the host's own.
+    fn time_waited(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ impl Probe<ReferenceExecutor> for Saboteur {
         match call {
             Call::Prepare(recording) => self.last = recording.clone(),
             Call::Run => self.plant(inner)?,
-            Call::Allocate { .. } | Call::Write | Call::Flush | Call::Read => {}
+            Call::Allocate { .. } | Call::Write | Call::Flush | Call::Read | Call::Collect => {}
         }
         Ok(())
     }

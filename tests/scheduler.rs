@@ -1,11 +1,11 @@
 //! The scheduler, its pages and its batches: known cases, then random ones against a fake model.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use proptest::prelude::*;
 use wgpt::schedule::{
     Batch, BatchError, FinishReason, Limits, LogitsWanted, PageAllocator, PageError, PrefixHash, Request, RequestId,
-    RequestState, ScheduleError, Scheduler, SequenceStep,
+    RequestState, SAMPLED, ScheduleError, Scheduler, SequenceStep,
 };
 
 const LIMITS: Limits = Limits {
@@ -39,8 +39,8 @@ fn step(scheduler: &mut Scheduler) -> Vec<(RequestId, usize)> {
 }
 
 fn complete(scheduler: &mut Scheduler, batch: &Batch) {
-    let due = batch.request_ids.iter().copied().filter(|&id| scheduler.awaits_token(id));
-    let sampled: Vec<_> = due.map(|id| (id, 7)).collect();
+    let due = (0..batch.num_sequences()).filter(|&index| scheduler.awaits_token(batch, index));
+    let sampled: Vec<_> = due.map(|index| (batch.request_ids[index], 7)).collect();
     scheduler.complete(batch, &sampled).unwrap();
 }
 
@@ -59,11 +59,11 @@ fn concurrent_prompts_share_the_budget() {
 
 #[test]
 fn only_the_chunk_that_ends_the_prompt_yields_logits() {
-    let (mut s, ids) = scheduler_with(Limits { max_tokens_per_request: 400, ..LIMITS }, &[800, 10], 10);
+    let (mut s, _) = scheduler_with(Limits { max_tokens_per_request: 400, ..LIMITS }, &[800, 10], 10);
     let mut batch = Batch::default();
     assert!(s.schedule(&mut batch));
     assert_eq!(
-        (batch.logits_rows.as_slice(), s.awaits_token(ids[0]), s.awaits_token(ids[1])),
+        (batch.logits_rows.as_slice(), s.awaits_token(&batch, 0), s.awaits_token(&batch, 1)),
         (&[409][..], false, true)
     );
     assert_eq!((batch.logits_range(0), batch.logits_range(1), batch.logits_range(2)), (0..0, 0..1, 1..1));
@@ -154,7 +154,7 @@ fn scoring_yields_each_position_once() {
     let mut rows = 0;
     while s.schedule(&mut batch) {
         assert_eq!(batch.logits_rows.len(), batch.num_tokens());
-        assert!(!s.awaits_token(id));
+        assert!(!s.awaits_token(&batch, 0));
         rows += batch.logits_rows.len();
         s.complete(&batch, &[]).unwrap();
     }
@@ -262,6 +262,104 @@ fn requests_in_flight_are_passed_over_and_never_preempted() {
     complete(&mut s, &second);
     assert_eq!(step(&mut s), zip(&ids, &[1]));
     assert_eq!(s.stats().preemptions, 1);
+}
+
+mod ahead {
+    use super::*;
+
+    fn ahead(s: &mut Scheduler) -> Batch {
+        let mut batch = Batch::default();
+        s.schedule_ahead(&mut batch);
+        batch
+    }
+
+    #[test]
+    fn a_step_takes_its_tokens_from_the_rows_of_the_step_before() {
+        let (mut s, ids) = scheduler_with(Limits { max_tokens_per_request: 8, ..LIMITS }, &[12, 3, 8], 9);
+        // The first has no row of logits yet: the others' are the first and the second.
+        let first = ahead(&mut s);
+        assert_eq!((first.num_tokens(), first.logits_rows.len()), (19, 2));
+        let second = ahead(&mut s);
+        assert_eq!(second.request_ids, ids);
+        assert_eq!(second.token_ids[4..], [Batch::sampled(0), Batch::sampled(1)]);
+        assert_eq!(second.positions[4..], [3, 8]);
+        let third = ahead(&mut s);
+        assert_eq!(third.token_ids, [0, 1, 2].map(Batch::sampled));
+        complete(&mut s, &first);
+        assert_eq!(s.request(ids[1]).unwrap().generated(), [7]);
+        complete(&mut s, &second);
+        complete(&mut s, &third);
+        let generated = ids.iter().map(|id| s.request(*id).unwrap().generated().len()).collect::<Vec<_>>();
+        assert_eq!((generated, s.stats().wasted_tokens), (vec![2, 3, 3], 0));
+    }
+
+    #[test]
+    fn ends_that_are_known_beforehand_waste_nothing() {
+        for (limits, new) in [(LIMITS, 3), (Limits { max_context: 13, ..LIMITS }, 99)] {
+            let (mut s, ids) = scheduler_with(limits, &[10], new);
+            let steps = [ahead(&mut s), ahead(&mut s), ahead(&mut s), ahead(&mut s)];
+            assert_eq!(steps.each_ref().map(Batch::num_tokens), [10, 1, 1, 0]);
+            steps[..3].iter().for_each(|step| complete(&mut s, step));
+            assert_eq!(s.finish(ids[0]).unwrap().generated(), [7; 3]);
+            assert_eq!(s.stats().wasted_tokens, 0);
+        }
+    }
+
+    #[test]
+    fn what_is_in_flight_behind_an_end_is_counted_and_passed_over() {
+        let (mut s, ids) = scheduler_with(LIMITS, &[10, 10], 9);
+        let steps = [ahead(&mut s), ahead(&mut s), ahead(&mut s)];
+        complete(&mut s, &steps[0]);
+        assert_eq!(s.finish(ids[0]).unwrap().num_in_flight(), 2);
+        // The pages are free, and go to another while the steps in flight still have them.
+        let late = s.add(Request::new(prompt(4), 1)).unwrap();
+        let next = ahead(&mut s);
+        assert_eq!((next.request_ids.as_slice(), next.token_ids[0]), (&[ids[1], late][..], Batch::sampled(1)));
+        steps[1..].iter().for_each(|step| complete(&mut s, step));
+        complete(&mut s, &next);
+        assert_eq!((s.stats().wasted_tokens, s.request(ids[1]).unwrap().generated().len()), (2, 4));
+    }
+
+    #[test]
+    fn a_sequence_that_missed_a_step_waits_for_its_token() {
+        let (mut s, ids) = scheduler_with(LIMITS, &[10], 9);
+        let first = ahead(&mut s);
+        let late = s.add(Request::new(prompt(4), 9)).unwrap();
+        let mut second = Batch::default();
+        assert!(s.schedule(&mut second));
+        // The rows are those of the late one now.
+        let third = ahead(&mut s);
+        assert_eq!((second.request_ids.as_slice(), third.request_ids.as_slice()), (&[late][..], &[late][..]));
+        complete(&mut s, &first);
+        let fourth = ahead(&mut s);
+        assert_eq!(
+            (fourth.request_ids.as_slice(), fourth.token_ids.as_slice()),
+            (&[ids[0], late][..], &[7, SAMPLED][..])
+        );
+    }
+
+    #[test]
+    fn steps_land_in_their_order() {
+        let (mut s, ids) = scheduler_with(LIMITS, &[10], 9);
+        let (first, second) = (ahead(&mut s), ahead(&mut s));
+        assert!(!s.awaits_token(&second, 0));
+        let early = s.complete(&second, &[(ids[0], 7)]);
+        assert_eq!(early, Err(ScheduleError::NotInFlight { id: ids[0] }));
+        complete(&mut s, &first);
+        complete(&mut s, &second);
+        assert_eq!(s.request(ids[0]).unwrap().generated(), [7, 7]);
+    }
+
+    #[test]
+    fn pages_that_run_out_ahead_preempt_nobody() {
+        // Two prompts fill both pages each: what is ahead needs a fifth page, and so waits.
+        let (mut s, _) = scheduler_with(Limits { num_pages: 4, ..LIMITS }, &[32, 32], 3);
+        let first = ahead(&mut s);
+        assert!(ahead(&mut s).is_empty());
+        assert_eq!(s.stats().preemptions, 0);
+        complete(&mut s, &first);
+        assert_eq!((ahead(&mut s).num_tokens(), s.stats().preemptions), (1, 1));
+    }
 }
 
 #[test]
@@ -631,12 +729,15 @@ fn every_broken_invariant_of_a_batch_is_named() {
 struct FakeModel {
     cache: Vec<Option<(u32, u32)>>,
     page_size: u32,
+    /// What the last step sampled from each of its rows.
+    sampled: Vec<u32>,
 }
 
 impl FakeModel {
     /// Runs a batch; returns the hash for each wanted row with its sequence and position.
     fn run(&mut self, batch: &Batch) -> Vec<(RequestId, u32, u32)> {
         for ((&slot, &token), &position) in batch.slot_mapping.iter().zip(&batch.token_ids).zip(&batch.positions) {
+            let token = if token & SAMPLED == 0 { token } else { self.sampled[(token & !SAMPLED) as usize] };
             self.cache[slot as usize] = Some((token, position));
         }
         let mut results = Vec::new();
@@ -653,12 +754,15 @@ impl FakeModel {
                 results.push((id, last, hash(seen)));
             }
         }
+        if !results.is_empty() {
+            self.sampled = results.iter().map(|(_, _, token)| *token).collect();
+        }
         results
     }
 }
 
 fn hash(tokens: impl IntoIterator<Item = u32>) -> u32 {
-    tokens.into_iter().fold(17, |h, token| (h ^ token).wrapping_mul(0x0100_0193).rotate_left(5))
+    tokens.into_iter().fold(17, |h: u32, token| (h ^ token).wrapping_mul(0x0100_0193).rotate_left(5)) & !SAMPLED
 }
 
 #[derive(Clone, Debug)]
@@ -701,7 +805,9 @@ prop_compose! {
 struct World {
     scheduler: Scheduler,
     model: FakeModel,
-    batch: Batch,
+    /// Steps that the model has run and the scheduler does not know of, with what they gave; at most so many.
+    flight: VecDeque<(Batch, Vec<(RequestId, u32, u32)>)>,
+    most: usize,
     live: Vec<RequestId>,
     next_token: u32,
     newest_admitted: Option<RequestId>,
@@ -709,12 +815,13 @@ struct World {
 }
 
 impl World {
-    fn new(limits: Limits, share: bool) -> Self {
+    fn new(limits: Limits, share: bool, most: usize) -> Self {
         let slots = (limits.num_pages * limits.page_size) as usize;
         Self {
             scheduler: Scheduler::new(limits).unwrap().share_prefixes(share),
-            model: FakeModel { cache: vec![None; slots], page_size: limits.page_size },
-            batch: Batch::default(),
+            model: FakeModel { cache: vec![None; slots], page_size: limits.page_size, sampled: Vec::new() },
+            flight: VecDeque::new(),
+            most,
             live: Vec::new(),
             next_token: 1000,
             newest_admitted: None,
@@ -744,37 +851,59 @@ impl World {
         }
     }
 
-    /// One step, with all invariants checked; false if nothing ran.
+    /// Starts a step, or where as many are in flight as may be, or none can start, completes the oldest; false if there was
+    /// nothing to do at all.
     fn step(&mut self) -> bool {
+        (self.flight.len() < self.most && self.launch()) || self.land()
+    }
+
+    /// Starts a step, with all invariants checked; false if none can start.
+    fn launch(&mut self) -> bool {
         let limits = *self.scheduler.limits();
-        let ran = self.scheduler.schedule(&mut self.batch);
-        assert_eq!(ran, !self.batch.is_empty());
-        self.batch.validate(limits.num_pages, limits.page_size).unwrap();
-        assert!(self.batch.num_tokens() <= limits.token_budget);
-        assert!(self.batch.num_sequences() <= limits.max_sequences);
-        for (id, tokens, _) in self.batch.sequences() {
+        let mut batch = Batch::default();
+        let ran = match self.most {
+            1 => self.scheduler.schedule(&mut batch),
+            _ => self.scheduler.schedule_ahead(&mut batch),
+        };
+        assert_eq!(ran, !batch.is_empty());
+        batch.validate(limits.num_pages, limits.page_size).unwrap();
+        assert!(batch.num_tokens() <= limits.token_budget);
+        assert!(batch.num_sequences() <= limits.max_sequences);
+        for (id, tokens, context) in batch.sequences() {
             assert!(tokens <= limits.max_tokens_per_request);
+            assert!(context <= limits.max_context, "{id} goes beyond the context");
+            let request = self.scheduler.request(id).unwrap();
+            assert!(context < request.prompt().len() + request.max_new_tokens().max(1), "{id} goes beyond its length");
             // Ids rise in the order of arrival, so the first time each is seen they must rise as well.
             let first_time = self.scored.insert(id, self.scored.get(&id).cloned().unwrap_or_default()).is_none();
             assert!(!first_time || self.newest_admitted < Some(id), "{id} was overtaken");
             self.newest_admitted = self.newest_admitted.max(Some(id));
         }
         self.check_pages();
-        self.check_writes();
+        self.check_writes(&batch);
+        let results = self.model.run(&batch);
+        self.flight.push_back((batch, results));
+        ran
+    }
+
+    /// Completes the oldest step in flight, if there is one.
+    fn land(&mut self) -> bool {
+        let Some((batch, results)) = self.flight.pop_front() else { return false };
         let mut sampled = Vec::new();
-        for (id, position, token) in self.model.run(&self.batch) {
-            let request = self.scheduler.request(id).unwrap();
+        for (id, position, token) in results {
+            let Some(request) = self.scheduler.request(id) else { continue };
             if request.logits_from().is_some() {
                 self.scored.entry(id).or_default().push(position);
             }
-            if position as usize + 1 == request.tokens().len() && self.scheduler.awaits_token(id) {
+            let sequence = batch.request_ids.iter().position(|other| *other == id).unwrap();
+            if position as usize + 1 == request.tokens().len() && self.scheduler.awaits_token(&batch, sequence) {
                 sampled.push((id, token));
             }
         }
-        self.scheduler.complete(&self.batch, &sampled).unwrap();
+        self.scheduler.complete(&batch, &sampled).unwrap();
         self.check_pages();
         self.take_ended();
-        ran
+        true
     }
 
     /// Every page is owned or free, it has several owners only as the same full page of a common prefix, and nobody but
@@ -802,10 +931,10 @@ impl World {
     }
 
     /// No token of the step goes to a page that another request has, too.
-    fn check_writes(&self) {
+    fn check_writes(&self, batch: &Batch) {
         let owners = |page| self.live.iter().filter(|&&id| self.scheduler.pages(id).contains(&page)).count();
         let page_size = self.scheduler.limits().page_size;
-        assert!(self.batch.slot_mapping.iter().all(|slot| owners(slot / page_size) == 1), "a shared page is written");
+        assert!(batch.slot_mapping.iter().all(|slot| owners(slot / page_size) == 1), "a shared page is written");
     }
 
     fn take_ended(&mut self) {
@@ -832,9 +961,9 @@ impl World {
 proptest! {
     #[test]
     fn no_page_budget_or_token_is_ever_lost(
-        limits in some_limits(), share in any::<bool>(), ops in prop::collection::vec(some_op(), 1..80),
+        limits in some_limits(), share in any::<bool>(), most in 1usize..5, ops in prop::collection::vec(some_op(), 1..80),
     ) {
-        let mut world = World::new(limits, share);
+        let mut world = World::new(limits, share, most);
         for op in ops {
             match op {
                 Op::Add { prompt, family, common, new, score } => world.add(prompt, family, common, new, score),
@@ -851,6 +980,8 @@ proptest! {
             steps += 1;
             assert!(steps < 100_000, "requests do not end");
         }
+        // Of requests that were aborted last.
+        while world.land() {}
         prop_assert!(world.live.is_empty());
         prop_assert_eq!(world.scheduler.stats().free_pages, limits.num_pages as usize);
     }

@@ -59,11 +59,13 @@ impl Figures<'_> {
             "prompt_tokens": generation.prompt_tokens,
             "cached_prompt_tokens": generation.cached_prompt_tokens,
             "generated_tokens": generation.token_ids.len(),
+            "wasted_tokens": generation.wasted_tokens,
             "timings": {
                 "load_s": model.load.as_secs_f64(),
                 "prefill_s": timings.prefill.as_secs_f64(),
                 "time_to_first_token_s": timings.time_to_first_token.as_secs_f64(),
                 "decode_s": timings.decode.as_secs_f64(),
+                "host_per_step_s": timings.host_per_step.as_secs_f64(),
             },
             "prompt_tokens_per_second": generation.prompt_tokens_per_second(),
             "decode_tokens_per_second": generation.decode_tokens_per_second(),
@@ -91,6 +93,10 @@ impl Figures<'_> {
         )?;
         row(f, "kernels", &model.kernels.join("; "))?;
         row(f, "context", &format!("{} tokens, prefilled in chunks of {}", model.context, model.chunk_size))?;
+        if !generation.timings.host_per_step.is_zero() {
+            let host = seconds(generation.timings.host_per_step);
+            row(f, "host", &format!("{host} a decode step; {} tokens computed for nothing", generation.wasted_tokens))?;
+        }
         row(f, "ended by", finish_name(&generation.finish_reason))
     }
 }

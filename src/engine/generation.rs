@@ -2,14 +2,15 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use super::sampler::{self, SampleError, Sampler, SamplingOptions};
-use super::{Engine, EngineError, load::is_plain_greedy, not_finite};
-use crate::kernels::argmax;
-use crate::schedule::{self, Request, RequestId, RequestState, Scheduler};
-use crate::text::{Detokenizer, StopStrings, Tokenizer};
+use super::active::Active;
+use super::sampler::SamplingOptions;
+use super::steps::Steps;
+use super::{Engine, EngineError};
+use crate::model::Choice;
+use crate::schedule::{Request, RequestId};
 
 /// A prompt to continue.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +55,9 @@ pub struct Timings {
     pub time_to_first_token: Duration,
     /// From the first token to the last.
     pub decode: Duration,
+    /// Of a decode step of the run, on average: what the host does itself, from scheduling it to having its tokens, without
+    /// waiting for the device.
+    pub host_per_step: Duration,
 }
 
 /// What came of a request.
@@ -63,6 +67,8 @@ pub struct Generation {
     pub prompt_tokens: usize,
     /// Of these, the tokens that were not computed since the cache held their keys and values.
     pub cached_prompt_tokens: usize,
+    /// Tokens that the device computed for it behind its end, ahead of knowing that it is one.
+    pub wasted_tokens: usize,
     /// With the end-of-generation token, if there was one.
     pub token_ids: Vec<u32>,
     pub finish_reason: FinishReason,
@@ -117,6 +123,9 @@ impl Engine {
         let mut added = Vec::new();
         let steps = self.scheduler.stats().steps;
         let done = self.run(requests, &mut added, on_text);
+        // Of requests that have ended, and maybe of some that failed: nobody waits for it.
+        self.flight.forget();
+        self.executor.forget_kept();
         if done.is_err() {
             for id in added {
                 self.scheduler.abort(id);
@@ -136,8 +145,7 @@ impl Engine {
         on_text: &mut OnText<'_>,
     ) -> Result<Vec<Generation>, EngineError> {
         let started = Instant::now();
-        let Engine { executor, model, tokenizer, scheduler, batch, info, .. } = self;
-        let executor = executor.as_mut();
+        let Engine { executor, model, tokenizer, scheduler, flight, info, .. } = self;
         let mut active = Vec::with_capacity(requests.len());
         for request in requests {
             request.sampling.validate()?;
@@ -155,203 +163,30 @@ impl Engine {
             added.push(id);
             active.push(Active::new(id, request, prompt_tokens, tokenizer)?);
         }
-        let all_greedy = requests.iter().all(|request| is_plain_greedy(&request.sampling));
-        let mut logits = if all_greedy { Vec::new() } else { vec![0f32; model.config().vocabulary] };
-        let mut greedy_tokens = Vec::new();
+        let choice = choice(requests, model.config().vocabulary);
+        let mut steps = Steps::new(executor.as_mut(), model, scheduler, flight, choice);
         let mut sampled = Vec::new();
-        let mut first_step = None;
-        while scheduler.schedule(batch) {
-            first_step.get_or_insert_with(|| started.elapsed());
-            let greedy = all_greedy && !batch.logits_rows.is_empty();
-            model.step(executor, batch, greedy)?;
-            if greedy {
-                greedy_tokens.resize(batch.logits_rows.len(), 0);
-                model.read_tokens(executor, &mut greedy_tokens)?;
-            }
-            sampled.clear();
-            for (index, (id, ..)) in batch.sequences().enumerate() {
-                let row = batch.logits_range(index).end;
-                let Some(one) = active.iter_mut().find(|one| one.id == id) else { continue };
-                if row == 0 || !scheduler.awaits_token(id) {
-                    continue;
-                }
-                let token = if greedy {
-                    greedy_tokens[row - 1]
-                } else {
-                    model.read_logits(executor, row - 1, &mut logits)?;
-                    one.sample(&logits, scheduler.request(id))?
-                };
-                if token == argmax::INVALID {
-                    let tokens = scheduler.request(id).map_or(&[][..], Request::tokens);
-                    return Err(not_finite::explain(executor, model, batch, index, tokens));
-                }
-                sampled.push((id, token));
-            }
-            scheduler.complete(batch, &sampled)?;
+        let tokenised = started.elapsed();
+        while steps.next(&mut active, &mut sampled)? {
             for (id, token) in &sampled {
                 if let Some(index) = active.iter().position(|one| one.id == *id) {
                     active[index].take(*token, started, tokenizer, &mut |text| on_text(index, text));
                 }
             }
-            retire(scheduler, &mut active, on_text);
+            for (index, one) in active.iter_mut().enumerate() {
+                one.retire_if_ended(steps.scheduler, &mut |text| on_text(index, text));
+            }
         }
-        let tokenised = first_step.unwrap_or_default();
-        Ok(active.into_iter().map(|one| one.finished(tokenised, started.elapsed())).collect())
+        let host_per_step = steps.host_per_step();
+        Ok(active.into_iter().map(|one| one.finished(tokenised, started.elapsed(), host_per_step)).collect())
     }
 }
 
-/// Takes the requests that have ended out of the scheduler.
-fn retire(scheduler: &mut Scheduler, active: &mut [Active<'_>], on_text: &mut OnText<'_>) {
-    for (index, one) in active.iter_mut().enumerate() {
-        if one.retired {
-            continue;
-        }
-        if one.finish.is_none() && one.interrupted() {
-            one.finish = Some(FinishReason::Interrupted);
-        }
-        if let Some(RequestState::Finished(reason)) = scheduler.request(one.id).map(Request::state) {
-            one.finish.get_or_insert(match reason {
-                schedule::FinishReason::Length => FinishReason::Length,
-                schedule::FinishReason::ContextFull => FinishReason::Context,
-            });
-        }
-        if one.finish.is_some() {
-            one.cached_prompt_tokens = scheduler.abort(one.id).map_or(0, |request| request.num_cached());
-            one.retire(&mut |text| on_text(index, text));
-        }
+/// Where the tokens of these requests, which share their steps, are chosen.
+fn choice(requests: &[GenerationRequest], vocabulary: usize) -> Choice {
+    let mut options = requests.iter().map(|request| &request.sampling);
+    if !options.clone().all(|options| options.fits_device(vocabulary)) {
+        return Choice::None;
     }
-}
-
-/// A request that is running.
-struct Active<'a> {
-    id: RequestId,
-    request: &'a GenerationRequest,
-    prompt_tokens: usize,
-    cached_prompt_tokens: usize,
-    sampler: Sampler,
-    detokenizer: Option<Detokenizer<'a>>,
-    stop: Option<StopStrings>,
-    text: String,
-    token_ids: Vec<u32>,
-    finish: Option<FinishReason>,
-    retired: bool,
-    /// The caller wants no more text.
-    closed: bool,
-    first_token: Option<Duration>,
-    last_token: Duration,
-}
-
-impl<'a> Active<'a> {
-    fn new(
-        id: RequestId,
-        request: &'a GenerationRequest,
-        prompt_tokens: usize,
-        tokenizer: &'a Tokenizer,
-    ) -> Result<Self, EngineError> {
-        Ok(Active {
-            id,
-            request,
-            prompt_tokens,
-            cached_prompt_tokens: 0,
-            sampler: Sampler::new(request.sampling)?,
-            detokenizer: Some(tokenizer.detokenizer()),
-            stop: Some(StopStrings::new(request.stop.iter().cloned())),
-            text: String::new(),
-            token_ids: Vec::new(),
-            finish: None,
-            retired: false,
-            closed: false,
-            first_token: None,
-            last_token: Duration::ZERO,
-        })
-    }
-
-    fn interrupted(&self) -> bool {
-        self.request.interrupt.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
-    }
-
-    /// The next token; [`argmax::INVALID`] where the model's own numbers are broken.
-    fn sample(&mut self, logits: &[f32], request: Option<&Request>) -> Result<u32, SampleError> {
-        match self.sampler.sample(logits, request.map_or(&[][..], Request::tokens)) {
-            Err(_) if sampler::greedy(logits).is_err() => Ok(argmax::INVALID),
-            sampled => sampled,
-        }
-    }
-
-    /// A sampled token becomes text.
-    fn take(
-        &mut self,
-        token: u32,
-        started: Instant,
-        tokenizer: &Tokenizer,
-        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) {
-        if self.finish.is_some() {
-            return;
-        }
-        self.last_token = started.elapsed();
-        self.first_token.get_or_insert(self.last_token);
-        self.token_ids.push(token);
-        if tokenizer.is_end_of_generation(token) && !self.request.ignore_eos {
-            self.finish = Some(FinishReason::Eos);
-            return;
-        }
-        if let Some(text) = self.detokenizer.as_mut().and_then(|detokenizer| detokenizer.push(token)) {
-            self.emit(&text, on_text);
-        }
-    }
-
-    /// Passes text on unless it may be the beginning of a stop string.
-    fn emit(&mut self, text: &str, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) {
-        let Some(stop) = &mut self.stop else { return };
-        let (shown, stopped) = stop.push(text);
-        if stopped {
-            self.finish = Some(FinishReason::Stop(stop.matched().unwrap_or_default().to_owned()));
-        }
-        self.show(&shown, on_text);
-    }
-
-    fn show(&mut self, text: &str, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) {
-        if text.is_empty() || self.closed {
-            return;
-        }
-        self.text.push_str(text);
-        if on_text(text).is_break() {
-            self.closed = true;
-            self.finish.get_or_insert(FinishReason::Interrupted);
-        }
-    }
-
-    /// Shows what was held back.
-    fn retire(&mut self, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) {
-        self.retired = true;
-        if self.closed || matches!(self.finish, Some(FinishReason::Stop(_))) {
-            return;
-        }
-        if let Some(rest) = self.detokenizer.take().map(Detokenizer::finish) {
-            self.emit(&rest, on_text);
-        }
-        if let Some(stop) = self.stop.take()
-            && !matches!(self.finish, Some(FinishReason::Stop(_)))
-        {
-            self.show(&stop.finish(), on_text);
-        }
-    }
-
-    /// `tokenised` is when the first step began, `ended` when the last one ended.
-    fn finished(self, tokenised: Duration, ended: Duration) -> Generation {
-        let first = self.first_token.unwrap_or(ended);
-        Generation {
-            text: self.text,
-            prompt_tokens: self.prompt_tokens,
-            cached_prompt_tokens: self.cached_prompt_tokens,
-            token_ids: self.token_ids,
-            finish_reason: self.finish.unwrap_or(FinishReason::Interrupted),
-            timings: Timings {
-                prefill: first.saturating_sub(tokenised),
-                time_to_first_token: first,
-                decode: self.last_token.saturating_sub(first),
-            },
-        }
-    }
+    if options.all(SamplingOptions::is_greedy) { Choice::Greedy } else { Choice::Drawn }
 }

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::sampler::SamplingOptions;
+use super::steps::Flight;
 use super::{Engine, EngineDevice, EngineError, LoadTimings, ModelInfo, capacity, info};
 use crate::formats::Checkpoint;
 use crate::gpu::{AdapterError, DeviceSelector};
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
-use crate::model::{Config, Model, ModelOptions, UploadTimings};
+use crate::model::{Choice, Config, Model, ModelOptions, UploadTimings};
 use crate::schedule::{Batch, Limits, Scheduler};
 use crate::text::{TextError, Tokenizer};
 
@@ -152,9 +152,9 @@ impl Engine {
             progress(LoadProgress::Uploaded { bytes });
         })?;
         let compiling = Instant::now();
-        let shapes = [(1, true), (1, false), (chunk, true)];
-        for (tokens, greedy) in shapes.into_iter().filter(|_| !options.scoring) {
-            model.warm_up(executor.as_mut(), tokens, greedy)?;
+        let shapes = [(1, Choice::Greedy), (1, Choice::Drawn), (1, Choice::None), (chunk, Choice::Greedy)];
+        for (tokens, choice) in shapes.into_iter().filter(|_| !options.scoring) {
+            model.warm_up(executor.as_mut(), tokens, choice)?;
         }
         let UploadTimings { read, upload } = model.upload_timings();
         let load_timings = LoadTimings { device: opened, read, upload, compile: compiling.elapsed() };
@@ -185,15 +185,8 @@ impl Engine {
             has_chat_template: !matches!(tokenizer.chat_template(), Err(TextError::NoChatTemplate)),
         };
         let batch = Batch::new(scheduler.page_table_stride());
+        let flight = Flight::new(&info.device);
         progress(LoadProgress::Ready);
-        Ok(Engine { executor, model, tokenizer, scheduler, batch, info })
+        Ok(Engine { executor, model, tokenizer, scheduler, batch, flight, info })
     }
-}
-
-/// Whether a token can be chosen on the device alone.
-pub(super) fn is_plain_greedy(options: &SamplingOptions) -> bool {
-    options.temperature == 0.0
-        && options.repeat_penalty == 1.0
-        && options.presence_penalty == 0.0
-        && options.frequency_penalty == 0.0
 }

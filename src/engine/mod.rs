@@ -1,5 +1,6 @@
 //! The loop around the model: schedule, record, execute, sample, detokenise, stop. The library's public face.
 
+mod active;
 mod capacity;
 mod device;
 mod error;
@@ -9,6 +10,7 @@ mod load;
 mod not_finite;
 pub mod sampler;
 pub mod scoring;
+mod steps;
 
 pub use device::EngineDevice;
 pub use error::EngineError;
@@ -20,6 +22,7 @@ pub use crate::gpu::{DeviceInfo, DeviceSelector, devices};
 pub use crate::kernels::kv_append::KvType;
 pub use crate::model::{Memory, NonFinite};
 
+use self::steps::Flight;
 use crate::model::{Config, Model};
 use crate::recording::Executor;
 use crate::schedule::{Batch, Scheduler};
@@ -36,6 +39,7 @@ pub struct Engine {
     tokenizer: Tokenizer,
     scheduler: Scheduler,
     batch: Batch,
+    flight: Flight,
     info: ModelInfo,
 }
 

@@ -34,6 +34,9 @@ pub(super) struct Device {
     failures: Arc<Mutex<Failures>>,
     /// Submits that may still be running, the oldest first.
     in_flight: VecDeque<wgpu::SubmissionIndex>,
+    /// Submits so far.
+    submits: u64,
+    waited: Cell<Duration>,
 }
 
 /// What has gone wrong so far.
@@ -85,7 +88,16 @@ impl Device {
             lock(&on_loss).lost.get_or_insert(message);
         });
         let stall_limit = if info.is_software() { SOFTWARE_STALL_LIMIT } else { STALL_LIMIT };
-        Ok(Device { device, queue, info, stall_limit, failures, in_flight: VecDeque::new() })
+        Ok(Device {
+            device,
+            queue,
+            info,
+            stall_limit,
+            failures,
+            in_flight: VecDeque::new(),
+            submits: 0,
+            waited: Cell::default(),
+        })
     }
 
     /// Fails if the device has been lost or did not end a submit in time, or has rejected something since the last call.
@@ -131,7 +143,13 @@ impl Device {
             self.wait(0)?;
         }
         self.in_flight.push_back(self.queue.submit(commands));
+        self.submits += 1;
         Ok(())
+    }
+
+    /// How many submits there have been.
+    pub fn submits(&self) -> u64 {
+        self.submits
     }
 
     /// Waits until at most `ahead` submits have not ended. Each may take as long as the stall limit.
@@ -154,9 +172,20 @@ impl Device {
         self.in_flight.iter().all(|submission| self.ends_within(submission, limit))
     }
 
+    /// The time that all waits have taken.
+    pub fn time_waited(&self) -> Duration {
+        self.waited.get()
+    }
+
     /// Waits for a submit and all before it. A lost device's have ended.
     fn ends_within(&self, submission: &wgpu::SubmissionIndex, limit: Duration) -> bool {
         let started = Instant::now();
+        let ends = self.polled_within(submission, limit, started);
+        self.waited.set(self.waited.get() + started.elapsed());
+        ends
+    }
+
+    fn polled_within(&self, submission: &wgpu::SubmissionIndex, limit: Duration, started: Instant) -> bool {
         loop {
             let timeout = Some(limit.saturating_sub(started.elapsed()));
             let wait = wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout };

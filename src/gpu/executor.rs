@@ -1,6 +1,6 @@
 //! Runs recordings on a GPU: one compute pass a step, with pipelines and bind groups made once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, facts, select};
@@ -32,7 +32,21 @@ pub struct GpuExecutor {
     readback: Option<wgpu::Buffer>,
     /// Made when something is timed first.
     pub(super) clock: Option<DeviceClock>,
+    kept: VecDeque<Kept>,
+    /// What slices were kept in, free again.
+    spare: Vec<wgpu::Buffer>,
 }
+
+/// A slice's contents on their way to the host.
+struct Kept {
+    buffer: wgpu::Buffer,
+    size: u64,
+    /// The number of submits up to its own.
+    submits: u64,
+}
+
+/// Bytes of the smallest buffer that slices are kept in: a token each of 64 sequences.
+const SMALLEST_KEPT: u64 = 256;
 
 impl GpuExecutor {
     /// Opens the device that the selector names.
@@ -62,6 +76,8 @@ impl GpuExecutor {
             next_prepared: 0,
             readback: None,
             clock: None,
+            kept: VecDeque::new(),
+            spare: Vec::new(),
         })
     }
 
@@ -138,6 +154,17 @@ impl GpuExecutor {
         self.bind_groups.clear();
     }
 
+    /// Somewhere for the host to read `size` bytes from, out of those that are free again if one is large enough.
+    fn readback(&self, free: Option<wgpu::Buffer>, size: u64) -> Result<wgpu::Buffer, ExecutionError> {
+        match free.filter(|buffer| buffer.size() >= size) {
+            Some(buffer) => Ok(buffer),
+            None => {
+                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+                self.make_buffer("reading back", size, usage)
+            }
+        }
+    }
+
     /// Makes a buffer, turning an allocation failure into an error instead of a lost device.
     fn make_buffer(&self, what: &str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, ExecutionError> {
         let limit = self.device.info.limits.max_buffer_size;
@@ -170,6 +197,8 @@ impl Drop for GpuExecutor {
             std::mem::take(&mut self.prepared),
             self.readback.take(),
             self.clock.take(),
+            std::mem::take(&mut self.kept),
+            std::mem::take(&mut self.spare),
         ));
     }
 }
@@ -183,6 +212,27 @@ pub(super) fn submits_of(
         let what = "a step".to_owned();
         ExecutionError::Rejected { what, message: "its recording was discarded".to_owned() }
     })
+}
+
+/// Copies out what is mapped, and unmaps it.
+fn take_mapped(buffer: &wgpu::Buffer, out: &mut [u8]) -> Result<(), ExecutionError> {
+    let mapped = buffer
+        .get_mapped_range(..out.len() as u64)
+        .map_err(|e| ExecutionError::DeviceLost(format!("its memory could not be read: {e}")))?;
+    out.copy_from_slice(&mapped);
+    drop(mapped);
+    buffer.unmap();
+    Ok(())
+}
+
+/// The commands of a submit, to which more may be added.
+fn encoded(device: &Device, steps: &[Step]) -> wgpu::CommandEncoder {
+    let mut encoder = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        encode(&mut pass, steps);
+    }
+    encoder
 }
 
 /// Records the steps into a pass.
@@ -249,15 +299,48 @@ impl Executor for GpuExecutor {
     fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
         let submits = submits_of(&self.prepared, prepared)?;
         for steps in submits {
-            let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                encode(&mut pass, steps);
-            }
+            let encoder = encoded(&self.device, steps);
             self.device.submit(Some(encoder.finish()))?;
         }
         // The host may be one recording ahead and no more: a stop should not wait for a queue of them.
         self.device.wait(submits.len())
+    }
+
+    fn run_keeping(&mut self, prepared: Prepared, slice: Slice) -> Result<(), ExecutionError> {
+        let size = slice.size;
+        let free = self.spare.pop();
+        let buffer = self.readback(free, size.max(SMALLEST_KEPT))?;
+        let (first, last) = match submits_of(&self.prepared, prepared)?.split_last() {
+            Some((last, first)) => (first, last.as_slice()),
+            None => (&[][..], &[][..]),
+        };
+        for steps in first {
+            let encoder = encoded(&self.device, steps);
+            self.device.submit(Some(encoder.finish()))?;
+        }
+        // In the submit that computes it: handing over another one would cost the host as much as half of the step.
+        let mut encoder = encoded(&self.device, last);
+        encoder.copy_buffer_to_buffer(self.buffer(slice)?, slice.offset, &buffer, 0, size);
+        encoder.map_buffer_on_submit(&buffer, wgpu::MapMode::Read, ..size, |_| {});
+        self.device.submit(Some(encoder.finish()))?;
+        self.kept.push_back(Kept { buffer, size, submits: self.device.submits() });
+        Ok(())
+    }
+
+    fn collect(&mut self, out: &mut [u8]) -> Result<(), ExecutionError> {
+        let nothing =
+            || ExecutionError::Rejected { what: "a collection".to_owned(), message: "so much is not kept".to_owned() };
+        let kept = self.kept.pop_front().filter(|kept| out.len() as u64 <= kept.size).ok_or_else(nothing)?;
+        let behind = self.device.submits() - kept.submits;
+        self.device.wait(behind as usize)?;
+        take_mapped(&kept.buffer, out)?;
+        self.spare.push(kept.buffer);
+        Ok(())
+    }
+
+    fn forget_kept(&mut self) {
+        // Not to be used again: the mapping of a buffer whose submit still runs would fall on its next use.
+        self.kept.clear();
     }
 
     fn discard(&mut self, prepared: Prepared) {
@@ -270,26 +353,20 @@ impl Executor for GpuExecutor {
             return Err(ExecutionError::BadSlice(slice.buffer.0));
         }
         // Put back only when it is free again: one that a failure left mapped is of no use.
-        let readback = match self.readback.take().filter(|buffer| buffer.size() >= size) {
-            Some(buffer) => buffer,
-            None => {
-                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-                self.make_buffer("reading back", size, usage)?
-            }
-        };
+        let free = self.readback.take();
+        let readback = self.readback(free, size)?;
         let source = self.buffer(slice)?;
         let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(source, slice.offset, &readback, 0, size);
         encoder.map_buffer_on_submit(&readback, wgpu::MapMode::Read, ..size, |_| {});
         self.device.submit(Some(encoder.finish()))?;
         self.device.wait(0)?;
-        let mapped = readback
-            .get_mapped_range(..size)
-            .map_err(|e| ExecutionError::DeviceLost(format!("its memory could not be read: {e}")))?;
-        out.copy_from_slice(&mapped);
-        drop(mapped);
-        readback.unmap();
+        take_mapped(&readback, out)?;
         self.readback = Some(readback);
         Ok(())
+    }
+
+    fn time_waited(&self) -> Duration {
+        self.device.time_waited()
     }
 }

@@ -21,12 +21,21 @@ pub struct Params {
     pub scale: f32,
 }
 
+/// Which tokens to look up.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenIds {
+    /// A token, or [`SAMPLED`](crate::schedule::SAMPLED) and an index into `sampled`, for each row of the output.
+    pub ids: Slice,
+    /// Tokens that the device has chosen.
+    pub sampled: Slice,
+}
+
 /// `x[t] = scale * table[token_ids[t]]` for the tokens that lie in this shard of the table.
-pub fn dispatch(table: &WeightSlices, token_ids: Slice, x: Slice, tokens: u32, scale: f32) -> Dispatch {
+pub fn dispatch(table: &WeightSlices, token_ids: TokenIds, x: Slice, tokens: u32, scale: f32) -> Dispatch {
     let params = Params { tokens, dim: table.k, row0: table.row0, rows: table.rows, scale };
     let program = Program::new("embed", "base").weights(shader_name(table.dtype)).constant("WG", ELEMENT_WG);
     let dispatch = Dispatch::new(program, &params, element_grid(tokens * (table.k / 8)));
-    table.bind(dispatch).read(3, token_ids).read_write(4, x)
+    table.bind(dispatch).read(3, token_ids.ids).read_write(4, x).read(5, token_ids.sampled)
 }
 
 /// The work of looking up `tokens` rows of `dim` elements.

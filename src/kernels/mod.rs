@@ -20,6 +20,8 @@ mod outputs;
 pub mod residual_norm;
 pub mod rms_norm;
 pub mod rope;
+pub mod run_peaks;
+pub mod sample;
 mod selection;
 pub mod shader;
 pub mod weight_layout;

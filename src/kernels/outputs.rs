@@ -17,7 +17,7 @@ impl Elements {
     /// What a program writes.
     pub fn of(program: &Program) -> Elements {
         match program.kernel {
-            "argmax" => Elements::U32,
+            "argmax" | "run_peaks" | "sample" => Elements::U32,
             "kv_append" if program.has_flag("kv_f16") => Elements::F16,
             _ => Elements::F32,
         }

@@ -31,6 +31,8 @@ pub const KERNELS: &[(&str, &str)] = sources!(
     "residual_norm",
     "rms_norm",
     "rope",
+    "run_peaks",
+    "sample",
 );
 
 /// Probes of what an adapter can do, for the benchmarks: no part of the engine, and without twins. Their programs name them
@@ -39,7 +41,7 @@ const PROBES: &[(&str, &str)] = sources!("bench/", "copy", "count", "dot4_i8", "
 
 /// What kernels import.
 const SHARED: &[(&str, &str)] =
-    sources!("shared/", "attention_io", "k_scales", "kv_cache", "linear_io", "reduce", "weights8");
+    sources!("shared/", "attention_io", "k_scales", "kv_cache", "linear_io", "logits", "reduce", "weights8");
 
 /// How each storage type is read; a kernel sees the one of its program as `package::weights`.
 const WEIGHTS: &[(&str, &str)] =

@@ -7,19 +7,20 @@ use super::config::Config;
 use super::kv_cache::{KvCache, KvCachePlan};
 use super::names::Names;
 use super::rope_table::RopeTable;
-use super::step_inputs::{Staging, StepInputs, StepLimits};
+use super::step_inputs::{Sections, Staging, StepInputs, StepLimits};
 use super::weight_upload::{Plan, UploadTimings};
 use super::weights::{LayerWeights, Linear, Weights, items};
 use crate::formats::Checkpoint;
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
+use crate::kernels::sample::Draw;
 use crate::kernels::{
     Selection, add, argmax, attention, embed, gated_activation, gather_rows, kv_append, linear, residual_norm,
-    rms_norm, rope,
+    rms_norm, rope, run_peaks, sample,
 };
 use crate::recording::{ExecutionError, Executor, Label, MemoryLimits, Prepared, Recording, Slice};
-use crate::schedule::Batch;
+use crate::schedule::{Batch, SAMPLED};
 
-pub use super::step_inputs::StepShape;
+pub use super::step_inputs::{Choice, StepShape};
 
 /// How much of everything to make room for.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +66,9 @@ struct Scratch {
     up: Slice,
     /// `[logits_rows][vocabulary]`.
     logits: Slice,
-    /// `[logits_rows]`.
+    /// The largest of each run of logits, `[logits_rows][runs]`.
+    peaks: Slice,
+    /// What was chosen last from each row of logits, `[logits_rows]`: the next step may embed it.
     tokens: Slice,
 }
 
@@ -83,6 +86,8 @@ pub struct Model {
     staging: Staging,
     /// Recordings by shape: every decode step has the same.
     prepared: HashMap<StepShape, Prepared>,
+    /// Rows of logits of the last step that chose tokens on the device.
+    chosen_rows: usize,
     memory: Memory,
     upload: UploadTimings,
 }
@@ -147,6 +152,7 @@ impl Model {
             ropes,
             staging: Staging::default(),
             prepared: HashMap::new(),
+            chosen_rows: 0,
             memory,
             upload,
         })
@@ -188,8 +194,27 @@ impl Model {
         Ok(())
     }
 
+    /// Starts a step that wants logits, and lets the device choose a token from each row of them: as its [`Draw`] says, or
+    /// the largest where there are no draws. [`Model::collect_tokens`] gives them; the next step's batch may hold
+    /// [`Batch::sampled`] in the place of those that nobody has collected yet.
+    pub fn step_ahead(&mut self, executor: &mut dyn Executor, batch: &Batch, draws: &[Draw]) -> Result<(), ModelError> {
+        let choice = if draws.is_empty() { Choice::Greedy } else { Choice::Drawn };
+        let shape = self.write(executor, batch, draws, choice)?;
+        let prepared = self.prepare(executor, shape)?;
+        let tokens = Slice { size: 4 * u64::from(shape.logits_rows), ..self.scratch.tokens };
+        executor.run_keeping(prepared, tokens)?;
+        self.chosen_rows = batch.logits_rows.len();
+        Ok(())
+    }
+
+    /// Waits for the oldest step that was [started so](Model::step_ahead) and not collected: its tokens, one a row of
+    /// logits; [`argmax::INVALID`] for a row that cannot be sampled from.
+    pub fn collect_tokens(&self, executor: &mut dyn Executor, tokens: &mut [u32]) -> Result<(), ModelError> {
+        Ok(executor.collect(bytemuck::cast_slice_mut(tokens))?)
+    }
+
     /// Makes ready what steps of one sequence with this many tokens need, so that the first such step need not.
-    pub fn warm_up(&mut self, executor: &mut dyn Executor, tokens: usize, greedy: bool) -> Result<(), ModelError> {
+    pub fn warm_up(&mut self, executor: &mut dyn Executor, tokens: usize, choice: Choice) -> Result<(), ModelError> {
         let rows = (tokens * self.config.heads_per_kv_head()) as u32;
         let mut tiles = Vec::new();
         self.limits.attention.push_tiles(self.config.head_dim as u32, 0, rows, &mut tiles);
@@ -198,7 +223,7 @@ impl Model {
             tiles: tiles.len() as u32,
             logits_rows: 1,
             page_stride: self.limits.page_stride as u32,
-            greedy,
+            choice,
         };
         self.prepare(executor, shape).map(drop)
     }
@@ -228,6 +253,16 @@ impl Model {
         batch: &Batch,
         greedy: bool,
     ) -> Result<StepShape, ModelError> {
+        self.write(executor, batch, &[], if greedy { Choice::Greedy } else { Choice::None })
+    }
+
+    fn write(
+        &mut self,
+        executor: &mut dyn Executor,
+        batch: &Batch,
+        draws: &[Draw],
+        choice: Choice,
+    ) -> Result<StepShape, ModelError> {
         let (tokens, sequences, rows) = (batch.num_tokens(), batch.num_sequences(), batch.logits_rows.len());
         let fits = tokens <= self.limits.tokens
             && sequences <= self.limits.sequences
@@ -239,12 +274,16 @@ impl Model {
         // The shaders trust these numbers.
         batch.validate(self.pages, PAGE_SIZE)?;
         let vocabulary = self.config.vocabulary;
-        if let Some(token) = batch.token_ids.iter().find(|token| **token as usize >= vocabulary) {
+        let limit = |token: u32| if token & SAMPLED == 0 { vocabulary } else { self.chosen_rows };
+        if let Some(token) = batch.token_ids.iter().find(|token| (**token & !SAMPLED) as usize >= limit(**token)) {
             return Err(ModelError::TokenOutOfRange { token: *token, vocabulary });
         }
-        let shape =
-            self.inputs.write(batch, &self.config, self.limits.attention, &self.ropes, &mut self.staging, executor)?;
-        Ok(StepShape { greedy: greedy && rows > 0, ..shape })
+        if draws.len() != if choice == Choice::Drawn { rows } else { 0 } {
+            return Err(ModelError::StepOverflow { tokens, sequences, logits_rows: draws.len() });
+        }
+        let Model { inputs, config, limits, ropes, staging, .. } = self;
+        let shape = inputs.write(batch, draws, config, limits.attention, ropes, staging, executor)?;
+        Ok(StepShape { choice: if rows > 0 { choice } else { Choice::None }, ..shape })
     }
 
     /// The best token of each of the first rows of logits; [`argmax::INVALID`] for a row that cannot be sampled from.
@@ -268,18 +307,20 @@ impl Model {
     /// The forward pass of a step.
     pub fn record(&self, shape: StepShape) -> Recording {
         let mut recording = Recording::default();
-        let (config, scratch, inputs) = (&self.config, &self.scratch, &self.inputs);
+        let (config, scratch) = (&self.config, &self.scratch);
+        let inputs = self.inputs.sections(shape.tokens as usize);
         let m = shape.tokens;
         let dim = config.dim as u32;
+        let token_ids = embed::TokenIds { ids: inputs.token_ids, sampled: scratch.tokens };
         for shard in &self.weights.embedding.shards {
             let scale = config.embedding_scale;
-            recording.push(at(None, "embed"), embed::dispatch(shard, inputs.token_ids, scratch.x, m, scale));
+            recording.push(at(None, "embed"), embed::dispatch(shard, token_ids, scratch.x, m, scale));
         }
         if let Some(first) = self.weights.layers.first() {
             self.norm(&mut recording, at(Some(0), "attn_norm"), scratch.x, first.attention_norm, scratch.h, m);
         }
         for (index, weights) in self.weights.layers.iter().enumerate() {
-            self.record_attention(&mut recording, index, weights, shape);
+            self.record_attention(&mut recording, index, weights, inputs, shape);
             self.record_ffn(&mut recording, index, weights, m);
             if m > LIGHT_STEP {
                 recording.cut();
@@ -300,16 +341,38 @@ impl Model {
             let label = at(None, "output");
             self.linear(&mut recording, label, &self.weights.output, scratch.h, scratch.logits, rows);
         }
-        if shape.greedy {
-            let params = argmax::Params { rows, width: config.vocabulary as u32 };
-            recording.push(at(None, "argmax"), argmax::dispatch(scratch.logits, scratch.tokens, params));
+        let width = config.vocabulary as u32;
+        match shape.choice {
+            Choice::None => {}
+            Choice::Greedy => {
+                let params = argmax::Params { rows, width };
+                recording.push(at(None, "argmax"), argmax::dispatch(scratch.logits, scratch.tokens, params));
+            }
+            Choice::Drawn => {
+                let params = run_peaks::Params { rows, width };
+                recording.push(at(None, "run_peaks"), run_peaks::dispatch(scratch.logits, scratch.peaks, params));
+                let slices = sample::Slices {
+                    logits: scratch.logits,
+                    peaks: scratch.peaks,
+                    draws: inputs.draws,
+                    tokens: scratch.tokens,
+                };
+                recording.push(at(None, "sample"), sample::dispatch(slices, params));
+            }
         }
         recording
     }
 
     /// From its normed input in `h` to that of the feed-forward block.
-    fn record_attention(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, shape: StepShape) {
-        let (config, scratch, inputs) = (&self.config, &self.scratch, &self.inputs);
+    fn record_attention(
+        &self,
+        recording: &mut Recording,
+        index: usize,
+        weights: &LayerWeights,
+        inputs: &Sections,
+        shape: StepShape,
+    ) {
+        let (config, scratch) = (&self.config, &self.scratch);
         let at = |what| at(Some(index as u32), what);
         let m = shape.tokens;
         let (heads, kv_heads) = (config.heads as u32, config.kv_heads as u32);
@@ -445,7 +508,7 @@ fn out_of_memory(memory: Memory, available: Option<u64>) -> ModelError {
 }
 
 /// Bytes of each activation, in the order of [`Scratch`].
-struct ScratchSizes([u64; 13]);
+struct ScratchSizes([u64; 14]);
 
 impl ScratchSizes {
     fn new(config: &Config, limits: StepLimits, memory: MemoryLimits) -> Result<ScratchSizes, ModelError> {
@@ -466,6 +529,7 @@ impl ScratchSizes {
             tokens * config.ffn_dim,
             tokens * config.ffn_dim,
             logits_rows * config.vocabulary,
+            logits_rows * run_peaks::runs(config.vocabulary as u32) as usize,
             logits_rows,
         ];
         let sizes = elements.map(|n| 4 * n as u64);
@@ -489,11 +553,11 @@ impl ScratchSizes {
     }
 
     fn allocate(&self, executor: &mut dyn Executor) -> Result<Scratch, ModelError> {
-        let mut slices = [Slice { buffer: crate::recording::BufferId(0), offset: 0, size: 0 }; 13];
+        let mut slices = [Slice { buffer: crate::recording::BufferId(0), offset: 0, size: 0 }; 14];
         for (slice, size) in slices.iter_mut().zip(self.0) {
             *slice = Slice { buffer: executor.allocate("the activations", size)?, offset: 0, size };
         }
-        let [x, h, delta, q, k, v, q_normed, k_normed, attention, gate, up, logits, tokens] = slices;
-        Ok(Scratch { x, h, delta, q, k, v, q_normed, k_normed, attention, gate, up, logits, tokens })
+        let [x, h, delta, q, k, v, q_normed, k_normed, attention, gate, up, logits, peaks, tokens] = slices;
+        Ok(Scratch { x, h, delta, q, k, v, q_normed, k_normed, attention, gate, up, logits, peaks, tokens })
     }
 }

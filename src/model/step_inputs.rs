@@ -1,10 +1,13 @@
-//! What the host tells the device about a step: one buffer with a section for each array of the batch.
+//! What the host tells the device about a step: one buffer with a section for each array of the batch, filled by one write.
+
+use bytemuck::Pod;
 
 use super::ModelError;
 use super::config::Config;
 use super::rope_table::RopeTable;
 use crate::kernels::attention::{AttentionPath, Sequence, Tile};
-use crate::recording::{Executor, Slice};
+use crate::kernels::sample::Draw;
+use crate::recording::{BufferId, ExecutionError, Executor, Slice};
 use crate::schedule::Batch;
 
 /// The most that a step may hold.
@@ -19,6 +22,17 @@ pub(super) struct StepLimits {
     pub attention: AttentionPath,
 }
 
+/// How a step's tokens are chosen on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Choice {
+    /// They are not: the host takes the logits.
+    None,
+    /// The largest logit of each row.
+    Greedy,
+    /// Drawn, each row under a [`Draw`] of its own.
+    Drawn,
+}
+
 /// The sizes of a step that fix its recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StepShape {
@@ -27,22 +41,34 @@ pub struct StepShape {
     pub logits_rows: u32,
     /// Entries of a row of the page table.
     pub page_stride: u32,
-    /// The largest logit of each row is looked for on the device.
-    pub greedy: bool,
+    pub choice: Choice,
 }
 
 /// The sections on the device.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct StepInputs {
+pub(super) struct Sections {
     pub token_ids: Slice,
     pub slot_mapping: Slice,
     pub page_table: Slice,
     pub sequences: Slice,
     pub tiles: Slice,
     pub logits_rows: Slice,
+    /// How each row of logits is drawn from.
+    pub draws: Slice,
     /// (cos, sin) of full layers, and of sliding ones (the same where they do not differ).
     pub turns: Slice,
     pub turns_sliding: Slice,
+}
+
+/// The buffer, laid out in two ways: what is written is all of it up to the last section's last word, and in a decode step
+/// that should not be the gaps that a prefill step leaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StepInputs {
+    whole: Slice,
+    /// For steps of no more tokens than there are sequences.
+    decode: Sections,
+    decode_tokens: usize,
+    any: Sections,
 }
 
 /// Host-side copies, kept so that a step allocates nothing.
@@ -51,50 +77,80 @@ pub(super) struct Staging {
     sequences: Vec<Sequence>,
     tiles: Vec<Tile>,
     turns: Vec<[f32; 2]>,
+    words: Vec<u32>,
 }
 
-fn section_sizes(config: &Config, limits: StepLimits) -> [u64; 8] {
-    let StepLimits { tokens, sequences, logits_rows, page_stride, .. } = limits;
-    let rows = tokens * config.heads_per_kv_head();
-    let tiles = limits.attention.most_tiles(config.head_dim as u32, sequences, rows);
-    let turns = tokens * (config.head_dim / 2) * size_of::<[f32; 2]>();
-    let sliding = if config.rope_sliding.is_some() { turns } else { 0 };
-    let bytes = [
-        tokens * 4,
-        tokens * 4,
-        sequences * page_stride * 4,
-        sequences * size_of::<Sequence>(),
-        tiles * size_of::<Tile>(),
-        logits_rows * 4,
-        turns,
-        sliding,
-    ];
-    bytes.map(|b| b as u64)
+/// Where sections begin: a multiple of wgpu's default storage alignment.
+const ALIGNMENT: u64 = 256;
+
+impl Sections {
+    /// Lays the sections out from the buffer's start, and says where the last one ends.
+    fn layout(buffer: BufferId, config: &Config, limits: StepLimits) -> (Sections, u64) {
+        let StepLimits { tokens, sequences, logits_rows, page_stride, .. } = limits;
+        let rows = tokens * config.heads_per_kv_head();
+        let tiles = limits.attention.most_tiles(config.head_dim as u32, sequences, rows);
+        let turns = tokens * (config.head_dim / 2) * size_of::<[f32; 2]>();
+        let mut end = 0;
+        let mut section = |bytes: usize| {
+            let slice = Slice { buffer, offset: end, size: bytes as u64 };
+            end += slice.size.next_multiple_of(ALIGNMENT);
+            slice
+        };
+        let token_ids = section(tokens * 4);
+        let slot_mapping = section(tokens * 4);
+        let page_table = section(sequences * page_stride * 4);
+        let sequences = section(sequences * size_of::<Sequence>());
+        let tiles = section(tiles * size_of::<Tile>());
+        let draws_size = logits_rows * size_of::<Draw>();
+        let logits_rows = section(logits_rows * 4);
+        let draws = section(draws_size);
+        // The last, being the longest: what is not used of them is not written.
+        let turns = section(turns);
+        let turns_sliding = if config.rope_sliding.is_some() { section(turns.size as usize) } else { turns };
+        let sections = Sections {
+            token_ids,
+            slot_mapping,
+            page_table,
+            sequences,
+            tiles,
+            logits_rows,
+            draws,
+            turns,
+            turns_sliding,
+        };
+        (sections, end)
+    }
 }
 
 impl StepInputs {
     /// Bytes of all sections.
     pub fn bytes(config: &Config, limits: StepLimits) -> u64 {
-        section_sizes(config, limits).into_iter().map(|size| size.next_multiple_of(256)).sum()
+        Sections::layout(BufferId(0), config, limits).1
     }
 
     pub fn allocate(config: &Config, limits: StepLimits, executor: &mut dyn Executor) -> Result<Self, ModelError> {
-        let buffer = executor.allocate("the inputs of a step", Self::bytes(config, limits))?;
-        let mut end = 0;
-        let [token_ids, slot_mapping, page_table, sequences, tiles, logits_rows, turns, turns_sliding] =
-            section_sizes(config, limits).map(|size| {
-                let slice = Slice { buffer, offset: end, size };
-                end += size.next_multiple_of(256);
-                slice
-            });
-        let turns_sliding = if config.rope_sliding.is_some() { turns_sliding } else { turns };
-        Ok(StepInputs { token_ids, slot_mapping, page_table, sequences, tiles, logits_rows, turns, turns_sliding })
+        let size = Self::bytes(config, limits);
+        let buffer = executor.allocate("the inputs of a step", size)?;
+        let decode_tokens = limits.sequences.min(limits.tokens);
+        let few = StepLimits { tokens: decode_tokens, logits_rows: decode_tokens.min(limits.logits_rows), ..limits };
+        Ok(StepInputs {
+            whole: Slice { buffer, offset: 0, size },
+            decode: Sections::layout(buffer, config, few).0,
+            decode_tokens,
+            any: Sections::layout(buffer, config, limits).0,
+        })
     }
 
-    /// Writes a batch's arrays and says how large the step is.
+    /// Where a step of so many tokens has its inputs.
+    pub fn sections(&self, tokens: usize) -> &Sections {
+        if tokens <= self.decode_tokens { &self.decode } else { &self.any }
+    }
+
+    /// Writes a batch's arrays, and how its rows are drawn from, and says how large the step is.
     pub fn write(
         &self,
         batch: &Batch,
+        draws: &[Draw],
         config: &Config,
         attention: AttentionPath,
         ropes: &[RopeTable],
@@ -114,25 +170,55 @@ impl StepInputs {
             attention.push_tiles(config.head_dim as u32, index as u32, rows, &mut staging.tiles);
             staging.sequences.push(sequence);
         }
-        executor.write(self.token_ids, bytemuck::cast_slice(&batch.token_ids))?;
-        executor.write(self.slot_mapping, bytemuck::cast_slice(&batch.slot_mapping))?;
-        executor.write(self.page_table, bytemuck::cast_slice(&batch.page_table))?;
-        executor.write(self.sequences, bytemuck::cast_slice(&staging.sequences))?;
-        executor.write(self.tiles, bytemuck::cast_slice(&staging.tiles))?;
-        if !batch.logits_rows.is_empty() {
-            executor.write(self.logits_rows, bytemuck::cast_slice(&batch.logits_rows))?;
-        }
-        for (rope, section) in ropes.iter().zip([self.turns, self.turns_sliding]) {
+        let sections = self.sections(batch.num_tokens());
+        let mut write = Write { words: &mut staging.words, len: 0 };
+        write.put(sections.token_ids, &batch.token_ids)?;
+        write.put(sections.slot_mapping, &batch.slot_mapping)?;
+        write.put(sections.page_table, &batch.page_table)?;
+        write.put(sections.sequences, &staging.sequences)?;
+        write.put(sections.tiles, &staging.tiles)?;
+        write.put(sections.logits_rows, &batch.logits_rows)?;
+        write.put(sections.draws, draws)?;
+        for (rope, section) in ropes.iter().zip([sections.turns, sections.turns_sliding]) {
             staging.turns.clear();
             rope.push_turns(&batch.positions, &mut staging.turns);
-            executor.write(section, bytemuck::cast_slice(&staging.turns))?;
+            write.put(section, &staging.turns)?;
         }
+        let len = write.len;
+        executor.write(self.whole, bytemuck::cast_slice(&staging.words[..len]))?;
         Ok(StepShape {
             tokens: batch.num_tokens() as u32,
             tiles: staging.tiles.len() as u32,
             logits_rows: batch.logits_rows.len() as u32,
             page_stride: batch.page_table_stride,
-            greedy: false,
+            choice: Choice::None,
         })
+    }
+}
+
+/// The buffer's contents, as far as they are known.
+struct Write<'a> {
+    words: &'a mut Vec<u32>,
+    /// Words up to the end of the last section that holds any.
+    len: usize,
+}
+
+impl Write<'_> {
+    /// Puts values at the start of a section.
+    fn put<T: Pod>(&mut self, section: Slice, values: &[T]) -> Result<(), ExecutionError> {
+        let values: &[u32] = bytemuck::cast_slice(values);
+        if values.len() as u64 * 4 > section.size {
+            return Err(ExecutionError::BadSlice(section.buffer.0));
+        }
+        if values.is_empty() {
+            return Ok(());
+        }
+        let start = (section.offset / 4) as usize;
+        self.len = self.len.max(start + values.len());
+        if self.words.len() < self.len {
+            self.words.resize(self.len, 0);
+        }
+        self.words[start..start + values.len()].copy_from_slice(values);
+        Ok(())
     }
 }

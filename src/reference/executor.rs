@@ -1,6 +1,6 @@
 //! Runs recordings on host memory, one dispatch after the other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use crate::recording::{BufferId, Dispatch, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
 
@@ -16,6 +16,7 @@ pub struct ReferenceExecutor {
     buffers: Vec<Vec<u32>>,
     prepared: HashMap<u64, Recording>,
     next: u64,
+    kept: VecDeque<Vec<u8>>,
 }
 
 impl ReferenceExecutor {
@@ -29,7 +30,7 @@ impl ReferenceExecutor {
 
     /// With the limits of some GPU, so that weights are sharded as they are there.
     pub fn with_limits(limits: MemoryLimits) -> Self {
-        Self { limits, buffers: Vec::new(), prepared: HashMap::new(), next: 0 }
+        Self { limits, buffers: Vec::new(), prepared: HashMap::new(), next: 0, kept: VecDeque::new() }
     }
 
     /// Runs one dispatch now, without preparing a recording: the step of a bisection.
@@ -142,6 +143,26 @@ impl Executor for ReferenceExecutor {
         let result = recording.dispatches.iter().try_for_each(|dispatch| self.dispatch(dispatch));
         self.prepared.insert(prepared.0, recording);
         result
+    }
+
+    fn run_keeping(&mut self, prepared: Prepared, slice: Slice) -> Result<(), ExecutionError> {
+        self.run(prepared)?;
+        let mut kept = vec![0; slice.size as usize];
+        self.read(slice, &mut kept)?;
+        self.kept.push_back(kept);
+        Ok(())
+    }
+
+    fn collect(&mut self, out: &mut [u8]) -> Result<(), ExecutionError> {
+        let kept = self.kept.pop_front().unwrap_or_default();
+        let message = "so much is not kept".to_owned();
+        let nothing = ExecutionError::Rejected { what: "a collection".to_owned(), message };
+        out.copy_from_slice(kept.get(..out.len()).ok_or(nothing)?);
+        Ok(())
+    }
+
+    fn forget_kept(&mut self) {
+        self.kept.clear();
     }
 
     fn discard(&mut self, prepared: Prepared) {

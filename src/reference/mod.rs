@@ -23,6 +23,8 @@ mod matvec_lanes;
 mod residual_norm;
 mod rms_norm;
 mod rope;
+mod run_peaks;
+mod sample;
 mod weights;
 
 pub use bindings::{Bindings, TwinError};
@@ -50,6 +52,8 @@ pub const TWINS: &[(&str, Twin)] = &[
     ("residual_norm", residual_norm::run),
     ("rms_norm", rms_norm::run),
     ("rope", rope::run),
+    ("run_peaks", run_peaks::run),
+    ("sample", sample::run),
 ];
 
 /// The twin of a kernel.

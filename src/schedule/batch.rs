@@ -91,11 +91,14 @@ pub struct SequenceStep<'a> {
     pub logits: LogitsWanted,
 }
 
+/// Marks an entry of [`Batch::token_ids`] that is no token but the place of one: see [`Batch::sampled`].
+pub const SAMPLED: u32 = 1 << 31;
+
 /// T tokens of S sequences that run in one step: prefill chunks and decode tokens side by side.
 ///
 /// Sequence `s` owns tokens `query_start[s]..query_start[s + 1]`, and these are the last of its `context_len[s]`
-/// tokens. A token id may be filled in later on the GPU, when it is sampled there by the step before; nothing else
-/// in the batch depends on its value.
+/// tokens. A token id may be [the place](Batch::sampled) of one that the step before samples on the device; nothing else in
+/// the batch depends on its value.
 ///
 /// A batch keeps its memory over [`Batch::clear`], so that refilling one allocates nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,6 +183,11 @@ impl Batch {
             batch.push_sequence(SequenceStep { request_id, tokens, first_position: 0, pages, logits }, page_size)?;
         }
         Ok(batch)
+    }
+
+    /// Stands in `token_ids` for the token that the step before samples from its row `row` of logits.
+    pub fn sampled(row: usize) -> u32 {
+        SAMPLED | row as u32
     }
 
     /// Number of tokens, T.

@@ -43,6 +43,7 @@ pub struct Request {
     state: RequestState,
     num_computed: usize,
     num_in_flight: usize,
+    num_awaited: usize,
     num_scored: usize,
     num_cached: Option<usize>,
 }
@@ -58,6 +59,7 @@ impl Request {
             state: RequestState::Waiting,
             num_computed: 0,
             num_in_flight: 0,
+            num_awaited: 0,
             num_scored: 0,
             num_cached: None,
         }
@@ -115,14 +117,25 @@ impl Request {
         self.num_cached.unwrap_or(0)
     }
 
-    /// Tokens in a step that was scheduled and is not completed yet.
+    /// Tokens in steps that were scheduled and are not completed yet.
     pub fn num_in_flight(&self) -> usize {
         self.num_in_flight
     }
 
-    /// Known tokens that no step has computed or is computing.
+    /// Tokens that steps in flight will have sampled.
+    pub(super) fn num_awaited(&self) -> usize {
+        self.num_awaited
+    }
+
+    /// Tokens, known or awaited.
+    pub(super) fn num_expected(&self) -> usize {
+        self.tokens.len() + self.num_awaited
+    }
+
+    /// Tokens, known or awaited, that no step has computed or is computing. There is at most one of the awaited: all that
+    /// come before it are in flight.
     pub(super) fn num_pending(&self) -> usize {
-        self.tokens.len() - self.num_computed - self.num_in_flight
+        self.num_expected() - self.num_computed - self.num_in_flight
     }
 
     /// First position whose logits nobody has got: a request that is recomputed must not score a position twice.
@@ -138,6 +151,11 @@ impl Request {
 
     pub(super) fn wants_token(&self) -> bool {
         self.tokens.len() - self.prompt_len < self.max_new_tokens
+    }
+
+    /// Whether it wants a token behind those that are awaited.
+    pub(super) fn wants_another(&self) -> bool {
+        self.num_expected() - self.prompt_len < self.max_new_tokens
     }
 
     pub(super) fn reserve(&mut self, total_tokens: usize) {
@@ -157,8 +175,12 @@ impl Request {
         self.num_cached = None;
     }
 
+    /// Puts tokens in flight; behind the last of them the next one is sampled, if another is wanted.
     pub(super) fn launch(&mut self, tokens: usize) {
-        self.num_in_flight = tokens;
+        self.num_in_flight += tokens;
+        if self.num_pending() == 0 && self.wants_another() {
+            self.num_awaited += 1;
+        }
     }
 
     /// Forgets the cache's contents, not the tokens: those sampled so far are recomputed like a prompt.
@@ -166,16 +188,19 @@ impl Request {
         self.state = RequestState::Waiting;
         self.num_computed = 0;
         self.num_in_flight = 0;
+        self.num_awaited = 0;
     }
 
-    /// The tokens in flight are in the cache now.
-    pub(super) fn land(&mut self) {
-        self.num_computed += self.num_in_flight;
-        self.num_in_flight = 0;
+    /// The first `tokens` of the tokens in flight are in the cache now.
+    pub(super) fn land(&mut self, tokens: usize) {
+        self.num_computed += tokens;
+        self.num_in_flight -= tokens;
         self.num_scored = self.num_scored.max(self.num_computed);
     }
 
+    /// The first of the awaited tokens is known now.
     pub(super) fn push(&mut self, token: u32) {
+        self.num_awaited -= 1;
         self.tokens.push(token);
     }
 

@@ -6,7 +6,10 @@
 //! known tokens later.
 //!
 //! A step that was handed out counts as in flight until [`Scheduler::complete`]. Requests in flight are passed over,
-//! so a second step may be scheduled meanwhile for the others.
+//! so a second step may be scheduled meanwhile for the others. Or they are [run ahead](Scheduler::schedule_ahead): a step
+//! may hold the tokens that the step before it will have sampled, before anyone knows them. Whether it is the last that a
+//! request wants is known beforehand; where one ends sooner, at a stop token for instance, what was computed behind that is
+//! wasted, and counted.
 //!
 //! Requests may [share prefixes](Scheduler::share_prefixes): one that is admitted takes the pages of its longest prefix that
 //! any request has computed, and starts behind them.
@@ -85,6 +88,8 @@ pub struct Stats {
     pub scheduled_tokens: u64,
     /// Tokens that were not scheduled since the cache held their keys and values.
     pub cached_tokens: u64,
+    /// Tokens that were in flight, and computed for nothing, when their request was taken.
+    pub wasted_tokens: u64,
     /// Times a request lost its pages to another.
     pub preemptions: u64,
     /// Requests taken with [`Scheduler::finish`].
@@ -108,6 +113,8 @@ struct Sequence {
     names: Vec<PrefixHash>,
     /// Leading pages that were found by their names or given to the allocator with them.
     num_named: usize,
+    /// The step, by its number, that samples the last of its awaited tokens, and from which row of logits.
+    sampled_in: Option<(u64, usize)>,
 }
 
 /// Decides what each step runs; owns the requests and the pages they hold.
@@ -217,16 +224,34 @@ impl Scheduler {
         request.reset();
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        self.waiting.push_back(Sequence { id, request, pages: PageList::default(), names: Vec::new(), num_named: 0 });
+        self.waiting.push_back(Sequence {
+            id,
+            request,
+            pages: PageList::default(),
+            names: Vec::new(),
+            num_named: 0,
+            sampled_in: None,
+        });
         Ok(id)
     }
 
     /// Fills `batch` with the next step. Returns false, with an empty batch, if nothing can run now: no requests are
     /// left, or all that could run are in flight.
     pub fn schedule(&mut self, batch: &mut Batch) -> bool {
+        self.fill(batch, false)
+    }
+
+    /// As [`Scheduler::schedule`], but goes on with requests that are in flight, too. Where the next token is one that the
+    /// step before this one samples, the batch has [its place](Batch::sampled). Steps must run, and be completed, in the
+    /// order in which they were scheduled.
+    pub fn schedule_ahead(&mut self, batch: &mut Batch) -> bool {
+        self.fill(batch, true)
+    }
+
+    fn fill(&mut self, batch: &mut Batch, ahead: bool) -> bool {
         batch.clear(self.page_table_stride);
         let mut budget = self.limits.token_budget;
-        let out_of_pages = self.schedule_running(batch, &mut budget);
+        let out_of_pages = self.schedule_running(batch, &mut budget, ahead);
         // Whoever was just preempted would be the first to come back, and running requests want the pages it freed.
         if !out_of_pages {
             self.admit_waiting(batch, &mut budget);
@@ -241,18 +266,20 @@ impl Scheduler {
     }
 
     /// Gives running requests their next tokens; returns whether pages ran out.
-    fn schedule_running(&mut self, batch: &mut Batch, budget: &mut usize) -> bool {
+    fn schedule_running(&mut self, batch: &mut Batch, budget: &mut usize, ahead: bool) -> bool {
+        let last_step = self.stats.steps;
         let mut out_of_pages = false;
         let mut index = 0;
         while *budget > 0 && index < self.running.len() {
             let sequence = &mut self.running[index];
             let tokens = self.limits.chunk(sequence.request.num_pending(), *budget);
-            if sequence.request.num_in_flight() > 0 || tokens == 0 {
+            let waits = sequence.request.num_in_flight() > 0 && !(ahead && sequence.goes_on(self.max_len, last_step));
+            if waits || tokens == 0 {
                 index += 1;
                 continue;
             }
             if sequence.grow(tokens, &mut self.pages) {
-                sequence.launch(tokens, batch, self.pages.page_size());
+                sequence.launch(tokens, batch, self.pages.page_size(), last_step + 1);
                 *budget -= tokens;
                 index += 1;
                 continue;
@@ -286,7 +313,7 @@ impl Scheduler {
                 self.waiting.push_front(sequence);
                 break;
             };
-            sequence.launch(tokens, batch, self.pages.page_size());
+            sequence.launch(tokens, batch, self.pages.page_size(), self.stats.steps + 1);
             *budget -= tokens;
             self.running.push(sequence);
         }
@@ -309,13 +336,17 @@ impl Scheduler {
         Some(tokens)
     }
 
-    /// Whether the step in flight computes the logits from which `id`'s next token is to be sampled.
-    pub fn awaits_token(&self, id: RequestId) -> bool {
-        self.running.iter().find(|s| s.id == id).is_some_and(Sequence::awaits_token)
+    /// Whether the step computes the logits from which the next token of its sequence `sequence` is to be sampled. It must be
+    /// the oldest in flight.
+    pub fn awaits_token(&self, batch: &Batch, sequence: usize) -> bool {
+        let (Some(id), Some(context)) = (batch.request_ids.get(sequence), batch.context_len.get(sequence)) else {
+            return false;
+        };
+        find_near(&self.running, sequence, |s| s.id == *id).is_some_and(|at| self.running[at].awaits_token(*context))
     }
 
-    /// Records a step's results: its tokens are computed, and `sampled` holds the next token of each request that
-    /// [awaits](Scheduler::awaits_token) one. Entries are found fastest in the batch's order.
+    /// Records the results of the oldest step in flight: its tokens are computed, and `sampled` holds the next token of each
+    /// request that [awaits](Scheduler::awaits_token) one. Entries are found fastest in the batch's order.
     ///
     /// Requests that reached their length or the context's end give their pages back and wait, in the state
     /// [`RequestState::Finished`], to be taken with [`Scheduler::finish`]. Requests that were finished or aborted
@@ -326,15 +357,15 @@ impl Scheduler {
     /// or the tokens are not the step's; nothing is recorded then.
     pub fn complete(&mut self, batch: &Batch, sampled: &[(RequestId, u32)]) -> Result<(), ScheduleError> {
         self.check_completion(batch, sampled)?;
-        for (i, (id, ..)) in batch.sequences().enumerate() {
+        for (i, (id, tokens, context)) in batch.sequences().enumerate() {
             let Some(at) = find_near(&self.running, i, |s| s.id == id) else { continue };
             let sequence = &mut self.running[at];
-            let awaits_token = sequence.awaits_token();
-            sequence.request.land();
+            let awaits_token = sequence.awaits_token(context as u32);
+            sequence.request.land(tokens);
             if self.share_prefixes {
                 sequence.offer_pages(&mut self.pages);
             }
-            if sequence.request.num_pending() > 0 {
+            if sequence.request.num_computed() < sequence.request.tokens().len() {
                 continue;
             }
             if awaits_token && let Some(at) = find_near(sampled, i, |entry| entry.0 == id) {
@@ -364,10 +395,10 @@ impl Scheduler {
             };
             let sequence = &self.running[at];
             let in_flight = sequence.request.num_in_flight();
-            if in_flight == 0 || query_len != in_flight || context_len != sequence.request.num_computed() + in_flight {
+            if query_len > in_flight || context_len != sequence.request.num_computed() + query_len {
                 return Err(ScheduleError::NotInFlight { id });
             }
-            match (sequence.awaits_token(), has_token) {
+            match (sequence.awaits_token(context_len as u32), has_token) {
                 (true, false) => return Err(ScheduleError::MissingToken { id }),
                 (false, true) => return Err(ScheduleError::UnexpectedToken { id }),
                 _ => {}
@@ -423,6 +454,7 @@ impl Scheduler {
             self.waiting.remove(at)?
         };
         self.pages.free(&mut sequence.pages);
+        self.stats.wasted_tokens += sequence.request.num_in_flight() as u64;
         Some(sequence.request)
     }
 
@@ -466,7 +498,8 @@ impl Limits {
 impl Sequence {
     /// Gets pages for `tokens` more tokens; false if there are not enough.
     fn grow(&mut self, tokens: usize, pages: &mut PageAllocator) -> bool {
-        pages.grow(&mut self.pages, self.request.num_computed() + tokens).is_ok()
+        let launched = self.request.num_computed() + self.request.num_in_flight();
+        pages.grow(&mut self.pages, launched + tokens).is_ok()
     }
 
     /// Makes the names of the first `count` pages, which the known tokens fill.
@@ -488,12 +521,23 @@ impl Sequence {
         self.num_named = full;
     }
 
-    /// Puts the next `tokens` tokens in the batch. Their pages are there.
-    fn launch(&mut self, tokens: usize, batch: &mut Batch, page_size: u32) {
+    /// Whether a request in flight can run in the step behind `last_step`, too: either on tokens that are known, or on one
+    /// that the device has by then. Ends that are known beforehand are not passed.
+    fn goes_on(&self, max_len: usize, last_step: u64) -> bool {
+        let request = &self.request;
+        if request.num_awaited() == 0 {
+            return true;
+        }
+        let ends = !request.wants_another() || request.num_expected() >= max_len;
+        !ends && self.sampled_in.is_some_and(|(step, _)| step == last_step)
+    }
+
+    /// Puts the next `tokens` tokens in the batch, which is the step of this number. Their pages are there.
+    fn launch(&mut self, tokens: usize, batch: &mut Batch, page_size: u32, step: u64) {
         let request = &mut self.request;
-        let first = request.num_computed();
+        let first = request.num_computed() + request.num_in_flight();
         let last = first + tokens;
-        let ends = last == request.tokens().len();
+        let ends = last == request.num_expected();
         let logits = match request.logits_from() {
             Some(from) => {
                 let from = from.max(request.num_scored());
@@ -502,18 +546,23 @@ impl Sequence {
             None if ends => LogitsWanted::Last,
             None => LogitsWanted::None,
         };
-        let tokens_now = &request.tokens()[first..last];
+        let place = self.sampled_in.map_or(0, |(_, row)| Batch::sampled(row));
+        let tokens_now = request.tokens().get(first..last).unwrap_or(std::slice::from_ref(&place));
         let pages = self.pages.as_slice();
         batch.append(
             SequenceStep { request_id: self.id, tokens: tokens_now, first_position: first, pages, logits },
             page_size,
         );
         request.launch(tokens);
+        if ends {
+            self.sampled_in = Some((step, batch.logits_rows.len() - 1));
+        }
     }
 
-    /// The step in flight catches up with the known tokens, and another is wanted.
-    fn awaits_token(&self) -> bool {
-        self.request.num_in_flight() > 0 && self.request.num_pending() == 0 && self.request.wants_token()
+    /// The step that ends at `context` tokens catches up with the known ones, and another is wanted.
+    fn awaits_token(&self, context: u32) -> bool {
+        let known = self.request.tokens().len();
+        self.request.num_in_flight() > 0 && context as usize == known && self.request.wants_token()
     }
 }
 

@@ -12,7 +12,7 @@ impl Fault {
     fn at(kind: Kind) -> &'static [Fault] {
         match kind {
             Kind::Allocate | Kind::Write => &[Fault::OutOfMemory, Fault::Lost],
-            Kind::Flush | Kind::Run => &[Fault::Lost, Fault::Stalled],
+            Kind::Flush | Kind::Run | Kind::Collect => &[Fault::Lost, Fault::Stalled],
             Kind::Prepare => &[Fault::Rejected, Fault::Lost],
             // It allocates, too, when it has to read more than ever before.
             Kind::Read => &[Fault::OutOfMemory, Fault::Lost, Fault::Stalled],

@@ -20,7 +20,7 @@ fn a_device_lost_at_any_step_is_an_error_and_another_engine_works() {
         (Kind::Flush, 0, false, "in the upload"),
         (Kind::Prepare, 1, false, "in a recording"),
         (Kind::Run, 0, true, "in prefill"),
-        (Kind::Read, 0, true, "behind prefill"),
+        (Kind::Collect, 0, true, "behind prefill"),
         (Kind::Run, 2, true, "in decode"),
     ] {
         let seen = Arc::default();

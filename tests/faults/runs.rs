@@ -23,6 +23,7 @@ pub enum Kind {
     Prepare,
     Run,
     Read,
+    Collect,
 }
 
 impl From<Call<'_>> for Kind {
@@ -34,6 +35,7 @@ impl From<Call<'_>> for Kind {
             Call::Prepare(_) => Kind::Prepare,
             Call::Run => Kind::Run,
             Call::Read => Kind::Read,
+            Call::Collect => Kind::Collect,
         }
     }
 }

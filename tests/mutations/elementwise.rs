@@ -31,8 +31,6 @@ pub const ARGMAX: &[Mutation] = &[
         "indices[other] > indices[thread]",
     ),
     plant(Special, "a NaN is passed over", "if is_fault(value)", "if is_fault(value) && thread == WG"),
-    plant(Special, "infinity is passed over", "bits == INFINITY || ", ""),
-    plant(Special, "-infinity is taken for a fault", "(bits & ~SIGN) > INFINITY", "(bits & ~SIGN) >= INFINITY"),
     plant(Special, "a row of -infinity has a largest", "== (SIGN | INFINITY)", "== INFINITY"),
     plant(Special, "another thread's NaN is passed over", "(indices[other] == INVALID || better)", "better"),
     plant(
@@ -46,11 +44,155 @@ pub const ARGMAX: &[Mutation] = &[
     plant(Tail, "the reduction's last step is left out", "half > 0u", "half > 1u"),
 ];
 
+pub const LOGITS: &[Mutation] = &[
+    plant(Special, "infinity is passed over", "bits == INFINITY || ", ""),
+    plant(Special, "-infinity is taken for a fault", "(bits & ~SIGN) > INFINITY", "(bits & ~SIGN) >= INFINITY"),
+    plant(Special, "a NaN with a sign is a number", "(bits & ~SIGN) > INFINITY", "bits > INFINITY && bits < SIGN"),
+    plant(Special, "-infinity has the rank of a number", "bits == (SIGN | INFINITY)", "bits == INFINITY"),
+    plant(Ties, "-0 stands before 0", "~bits, bits > SIGN", "~bits, bits >= SIGN"),
+    plant(
+        Address,
+        "negative logits stand in the other order",
+        "select(bits | SIGN, ~bits,",
+        "select(bits | SIGN, bits & ~SIGN,",
+    ),
+    plant(
+        Codes,
+        "a rank's logit has the other sign",
+        "select(~rank, rank & ~SIGN, rank >= SIGN)",
+        "select(~rank, rank, rank >= SIGN)",
+    ),
+];
+
+pub const RUN_PEAKS: &[Mutation] = &[
+    plant(Tail, "the last run is left out", "row >= params.rows", "index + 1u >= params.rows * runs"),
+    plant(Bounds, "a run behind the last is written", "row >= params.rows", "row > params.rows"),
+    plant(Tail, "a run's last logit is left out", "i < end", "i + 1u < end"),
+    plant(Bounds, "a row's last run goes on into the next row", "min(first + RUN, params.width)", "first + RUN"),
+    plant(Tail, "a row's last run is left out", "(params.width + RUN - 1u) / RUN", "max(params.width / RUN, 1u)"),
+    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
+    plant(Address, "rows are taken to be one longer", "row * params.width", "row * (params.width + 1u)"),
+    plant(Start, "a run of negative logits has the peak 0", "var peak = RULED_OUT", "var peak = 0x80000000u"),
+];
+
+pub const SAMPLE: &[Mutation] = &[
+    plant(Tail, "the last row is left out", "row >= params.rows", "row + 1u >= params.rows"),
+    plant(Tail, "the best list is one short", "round <= min(", "round < min("),
+    plant(
+        Bounds,
+        "the best list is one too long",
+        "round <= min(draw.top_k, MAX_TOP_K)",
+        "round <= min(draw.top_k + 1u, MAX_TOP_K)",
+    ),
+    plant(Ties, "of equal ranks the higher token comes first", "a.token < b.token", "a.token > b.token"),
+    plant(Ties, "equal ranks are taken for one", " || (a.rank == b.rank && a.token < b.token)", ""),
+    plant(Loop, "only a thread's first run is looked into", "run += WG", "run += WG * 1000u"),
+    plant(
+        Tail,
+        "a run's last logit is left out",
+        "token < end; token++) {\n                let here",
+        "token + 1u < end; token++) {\n                let here",
+    ),
+    plant(Special, "a fault in a run is passed over", "if peak == FAULT", "if peak == FAULT && thread == WG"),
+    plant(Special, "a row of nothing has a best", " && top.rank != RULED_OUT", ""),
+    plant(Special, "what is ruled out stands in the list", "if last.rank != RULED_OUT", "if last.rank != FAULT"),
+    plant(
+        Address,
+        "the winner's neighbour looks for its next",
+        "(last.token / RUN) % WG",
+        "(last.token / RUN + 1u) % WG",
+    ),
+    plant(Address, "the first group is looked through again", "thread == owner / GROUP", "thread == 0u"),
+    plant(Tail, "a group's last thread is left out", "i < GROUP; i++", "i < GROUP - 1u; i++"),
+    plant(Tail, "the last group is left out", "i < GROUPS; i++", "i < GROUPS - 1u; i++"),
+    plant(
+        Barrier,
+        "the groups do not wait for their threads",
+        "    workgroupBarrier();\n    if thread < GROUPS",
+        "    if thread < GROUPS",
+    ),
+    plant(
+        Barrier,
+        "nobody waits for the groups",
+        "best_of_group(thread);\n    }\n    workgroupBarrier();",
+        "best_of_group(thread);\n    }",
+    ),
+    plant(
+        Barrier,
+        "the group does not wait for the winner",
+        "            workgroupBarrier();\n            if thread == owner",
+        "            if thread == owner",
+    ),
+    plant(Scale, "the nucleus is the whole list's", "draw.top_p * total", "total"),
+    plant(Bounds, "the nucleus has a token too many", "kept = i + 1u", "kept = min(i + 2u, count)"),
+    plant(
+        Scale,
+        "the nucleus is that of the temperature",
+        "mass += weight(logit_of(chosen[i].rank), peak, 1.0)",
+        "mass += weight(logit_of(chosen[i].rank), peak, draw.temperature)",
+    ),
+    plant(Scale, "min-p is forgotten in the list", "> draw.depth {\n        kept", "> 1e38 {\n        kept"),
+    plant(
+        Scale,
+        "min-p is forgotten without a list",
+        "if rank == RULED_OUT || peak - logit_of(rank) > draw.depth",
+        "if rank == RULED_OUT",
+    ),
+    plant(
+        Scale,
+        "min-p leaves out what is just as likely",
+        "run_peak == RULED_OUT || peak - logit_of(run_peak) > draw.depth",
+        "run_peak == RULED_OUT || peak - logit_of(run_peak) >= 0.5 * draw.depth",
+    ),
+    plant(Special, "what is ruled out may be drawn", "if rank == RULED_OUT || peak", "if peak"),
+    plant(Scale, "the temperature multiplies", "(logit - peak) / temperature", "(logit - peak) * temperature"),
+    plant(
+        Special,
+        "weights may overflow",
+        "max((logit - peak) / temperature, LOWEST)",
+        "max((logit - peak) / temperature, -3.0)",
+    ),
+    plant(
+        Scale,
+        "the place is that of the uniform distribution",
+        "let place = draw.unit * total;\n    var reached",
+        "let place = draw.unit * f32(kept);\n    var reached",
+    ),
+    plant(Address, "the draw goes one token too far", "place < reached", "place + 0.5 < reached"),
+    plant(Start, "the walk begins at the row's start", "place - before).token", "place).token"),
+    plant(Tail, "the last share is left out", "i < WG; i++", "i < WG - 1u; i++"),
+    plant(
+        Address,
+        "shares overlap",
+        "var run = thread * share; run < end_run",
+        "var run = thread * share / 2u; run < end_run",
+    ),
+    plant(
+        Special,
+        "the place at the very end is nobody's",
+        "place >= total && thread",
+        "place > 2.0 * total && thread",
+    ),
+    plant(
+        Barrier,
+        "nobody waits for the sums",
+        "peak, 0.0).total;\n    }\n    workgroupBarrier();",
+        "peak, 0.0).total;\n    }",
+    ),
+];
+
 pub const EMBED: &[Mutation] = &[
+    plant(Address, "the place of a token is taken for a token", "(id & SAMPLED) != 0u", "(id & SAMPLED) == 1u"),
+    plant(
+        Address,
+        "the first of the tokens that the device chose is all of them",
+        "sampled[id & ~SAMPLED]",
+        "sampled[0]",
+    ),
     plant(Tail, "the last token is left out", "token >= params.tokens", "token + 1u >= params.tokens"),
     plant(Bounds, "a token behind the last is embedded", "token >= params.tokens", "token > params.tokens"),
     // Not the grid's second axis: the output would be larger than the binding that every adapter allows.
-    plant(Address, "the shard's first row is ignored", "token_ids[token] - params.row0", "token_ids[token]"),
+    plant(Address, "the shard's first row is ignored", "id - params.row0", "id"),
     plant(Bounds, "a row behind the shard's last is read", "row >= params.rows", "row > params.rows"),
     plant(Tail, "the shard's last row is left out", "row >= params.rows", "row + 1u >= params.rows"),
     plant(Address, "rows are taken to be one group longer", "parts / 4u)", "parts / 4u + 1u)"),

@@ -13,6 +13,7 @@ pub enum Call<'a> {
     Prepare(&'a Recording),
     Run,
     Read,
+    Collect,
 }
 
 /// What happens around the calls of an [`Instrumented`] executor of the kind `E`: nothing, unless it is written.
@@ -85,6 +86,20 @@ where
 
     fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
         self.around(Call::Run, |inner| inner.run(prepared))
+    }
+
+    fn run_keeping(&mut self, prepared: Prepared, slice: Slice) -> Result<(), ExecutionError> {
+        self.around(Call::Run, |inner| inner.run_keeping(prepared, slice))
+    }
+
+    fn collect(&mut self, out: &mut [u8]) -> Result<(), ExecutionError> {
+        self.around(Call::Collect, |inner| inner.collect(out))?;
+        self.probe.has_read(out);
+        Ok(())
+    }
+
+    fn forget_kept(&mut self) {
+        self.inner.forget_kept();
     }
 
     fn discard(&mut self, prepared: Prepared) {

@@ -15,6 +15,7 @@ mod penalties;
 pub use greedy::greedy;
 pub use options::{OptionsError, SamplingOptions};
 
+use crate::kernels::sample::Draw;
 use rand_pcg::Pcg32;
 use rand_pcg::rand_core::Rng;
 use thiserror::Error;
@@ -89,6 +90,18 @@ impl Sampler {
     /// The seed in use, given or taken from the system: with it a run can be repeated.
     pub fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// What the device needs to draw the next token as [`Sampler::sample`] does, up to its rounding, where the options
+    /// [fit](SamplingOptions::fits_device) it. Takes one random number, or none at temperature 0.
+    pub fn draw(&mut self) -> Draw {
+        let SamplingOptions { temperature, top_k, top_p, min_p, .. } = self.options;
+        if temperature == 0.0 {
+            return Draw::GREEDY;
+        }
+        // All of the bits that an f32 below 1 can hold.
+        let unit = (self.rng.next_u64() >> 40) as f32 * (1.0 / (1u32 << 24) as f32);
+        Draw::new(top_k, top_p, min_p, temperature, unit)
     }
 
     /// Draws the next token from `logits` `[vocab]`. `recent` is the sequence so far, newest last; the penalties look

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::kernels::sample;
+
 /// How the next token is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SamplingOptions {
@@ -96,6 +98,19 @@ impl SamplingOptions {
             return Err(OptionsError::FrequencyPenalty(self.frequency_penalty));
         }
         Ok(())
+    }
+
+    /// Whether the token is always the one with the largest logit of the model's own.
+    pub fn is_greedy(&self) -> bool {
+        self.temperature == 0.0 && !self.has_penalties()
+    }
+
+    /// Whether the device can draw from rows of `vocabulary` logits: it has no penalties, selects a bounded number of best
+    /// tokens, and finds a nucleus among those alone.
+    pub fn fits_device(&self, vocabulary: usize) -> bool {
+        let selects_few = (1..=sample::MAX_TOP_K).contains(&self.top_k);
+        let selects_all = self.top_k == 0 || self.top_k >= vocabulary;
+        !self.has_penalties() && (self.temperature == 0.0 || selects_few || (selects_all && self.top_p >= 1.0))
     }
 
     /// Whether any logit can change before the filters.

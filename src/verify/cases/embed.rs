@@ -4,9 +4,10 @@ use super::Case;
 use super::linear::k_for;
 use crate::formats::DType;
 use crate::kernels::WeightSlices;
-use crate::kernels::embed::dispatch;
+use crate::kernels::embed::{TokenIds, dispatch};
 use crate::kernels::weight_layout::row_words;
 use crate::recording::Slice;
+use crate::schedule::SAMPLED;
 use crate::verify::tolerances::UNSCALED;
 use crate::verify::{Elements, Random, Tensor};
 
@@ -38,17 +39,25 @@ pub(crate) fn push_case(
         // The shard's edges, and the rows next to them.
         let edges = [row0, row0 + rows - 1, row0.saturating_sub(1), (row0 + rows).min(VOCABULARY - 1)];
         ids.iter_mut().zip(edges).for_each(|(id, edge)| *id = edge);
+        // Every third token is one that the device has chosen.
+        let mut sampled = vec![row0; 2];
+        for id in ids.iter_mut().step_by(3) {
+            sampled.push(std::mem::replace(id, SAMPLED | sampled.len() as u32));
+        }
         // One more than the kernel is told: what it would make of it must not be written.
         ids.push(row0);
-        let mut tensors =
-            vec![Tensor::u32("token_ids", ids), Tensor::output("x", tokens as usize * dim, Elements::F32)];
+        let mut tensors = vec![
+            Tensor::u32("token_ids", ids),
+            Tensor::output("x", tokens as usize * dim, Elements::F32),
+            Tensor::u32("sampled", sampled),
+        ];
         let planes = random.weights(dtype, rows as usize, dim);
         tensors.extend(planes.into_iter().filter(|plane| !plane.is_empty()).map(|plane| Tensor::u32("table", plane)));
         tensors
     };
     let case = Case::new(shape, tensors, move |s| {
-        let table = WeightSlices { dtype, row0, rows, k: dim as u32, planes: planes(dtype, dim, &s[2..]) };
-        dispatch(&table, s[0], s[1], tokens, scale)
+        let table = WeightSlices { dtype, row0, rows, k: dim as u32, planes: planes(dtype, dim, &s[3..]) };
+        dispatch(&table, TokenIds { ids: s[0], sampled: s[2] }, s[1], tokens, scale)
     });
     cases.push(if scale == 1.0 { case.within(&UNSCALED) } else { case });
 }

@@ -16,6 +16,8 @@ pub(crate) mod linear;
 pub(crate) mod residual_norm;
 pub(crate) mod rms_norm;
 pub(crate) mod rope;
+pub(crate) mod run_peaks;
+pub(crate) mod sample;
 
 use super::Case;
 use crate::kernels::Selection;
@@ -40,5 +42,7 @@ pub fn cases(selection: &Selection) -> Vec<Case> {
     residual_norm::push(&mut cases);
     rms_norm::push(&mut cases);
     rope::push(&mut cases);
+    run_peaks::push(&mut cases);
+    sample::push(&mut cases);
     cases
 }

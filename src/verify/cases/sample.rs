@@ -1,0 +1,97 @@
+//! Cases of `sample`.
+
+use super::Case;
+use crate::kernels::run_peaks::{RULED_OUT, RUN, rank_of};
+use crate::kernels::sample::{Draw, MAX_TOP_K, Params, Slices, dispatch};
+use crate::verify::{Elements, Random, Tensor};
+
+/// Rows of a case: each is a draw of its own.
+const ROWS: usize = 24;
+
+pub(super) fn push(cases: &mut Vec<Case>) {
+    // More runs than threads, as many, fewer, and a row that ends within a run.
+    for width in [50_257, 4_096, 1_000, 17, 1] {
+        push_case(cases, ROWS, width, "greedy", |_, _| Draw::GREEDY, |_| {});
+        push_case(cases, ROWS, width, "top-k", |_, unit| Draw::new(40, 1.0, 0.0, 1.0, unit), |_| {});
+        push_case(cases, ROWS, width, "all filters", |_, unit| Draw::new(40, 0.9, 0.2, 0.8, unit), |_| {});
+        push_case(cases, ROWS, width, "min-p", |_, unit| Draw::new(0, 1.0, 0.02, 1.5, unit), |_| {});
+        push_case(cases, ROWS, width, "temperature", |_, unit| Draw::new(0, 1.0, 0.0, 3.0, unit), |_| {});
+    }
+    // Each row under another top-k, up to all that the kernel selects.
+    let rising = |row: usize, unit| Draw::new(1 + row * (MAX_TOP_K - 1) / (ROWS - 1), 1.0, 0.0, 20.0, unit);
+    push_case(cases, ROWS, 3_000, "rising top-k", rising, |_| {});
+    let every_kind = |row: usize, unit| match row % 4 {
+        0 => Draw::GREEDY,
+        1 => Draw::new(40, 0.95, 0.05, 0.8, unit),
+        2 => Draw::new(0, 1.0, 0.1, 2.0, unit),
+        _ => Draw::new(MAX_TOP_K, 0.5, 0.0, 1.0, unit),
+    };
+    push_case(cases, ROWS, 5_001, "every kind", every_kind, |_| {});
+    // Neighbours: the best are all of one thread's runs.
+    push_case(cases, ROWS, 9_000, "neighbours", every_kind, |row| {
+        row[8_000..8_040].iter_mut().for_each(|v| *v += 10.0);
+    });
+    let warm = |_: usize, unit| Draw::new(MAX_TOP_K, 1.0, 0.0, 1.0, unit);
+    push_case(cases, ROWS, 9_000, "ties", warm, |row| row.iter_mut().for_each(|v| *v = (*v / 4.0).round()));
+    push_case(cases, ROWS, 300, "all equal", warm, |row| row.fill(-2.5));
+    push_case(
+        cases,
+        ROWS,
+        300,
+        "all equal, no top-k",
+        |_, unit| Draw::new(0, 1.0, 0.5, 1.0, unit),
+        |row| row.fill(1e30),
+    );
+    // The largest and the smallest numbers of [0, 1), where rounding may pass the last token.
+    let ends = |row: usize, _| Draw::new([0, 8][row % 2], 1.0, 0.0, 50.0, [0.0, 0.999_999_94][row / 2 % 2]);
+    push_case(cases, ROWS, 4_099, "the first and the last", ends, |_| {});
+    let cold = |row: usize, unit| Draw::new([0, 8][row % 2], 1.0, 0.0, f32::MIN_POSITIVE, unit);
+    push_case(cases, ROWS, 500, "no temperature", cold, |_| {});
+    let nucleus = |row: usize, unit| Draw::new(30, [0.0, 0.3, 0.6, 0.999][row % 4], 0.0, 9.0, unit);
+    push_case(cases, ROWS, 2_000, "the nucleus is the model's own", nucleus, |_| {});
+    push_case(cases, ROWS, 700, "few are possible", every_kind, |row| {
+        row.iter_mut().enumerate().filter(|(i, _)| i % 97 != 5).for_each(|(_, v)| *v = f32::NEG_INFINITY);
+    });
+    push_case(cases, ROWS, 300, "none is possible", every_kind, |row| row.fill(f32::NEG_INFINITY));
+    push_case(cases, ROWS, 900, "zeros of both signs", warm, |row| {
+        row.iter_mut().for_each(|v| *v = if *v > 0.0 { 0.0 } else { -0.0 });
+    });
+    for (name, fault) in [("NaN", f32::NAN), ("inf", f32::INFINITY)] {
+        // In one row of the cases' many, wherever a width of its own puts it.
+        push_case(cases, 4, 5_000, name, every_kind, move |row| {
+            if row[0] > 0.0 {
+                let at = row[0].to_bits() as usize % row.len();
+                row[at] = fault;
+            }
+        });
+    }
+}
+
+/// `draw` makes that of each row, from its number and a random one; `change` changes the logits of each row.
+pub(crate) fn push_case(
+    cases: &mut Vec<Case>,
+    rows: usize,
+    width: usize,
+    what: &str,
+    draw: impl Fn(usize, f32) -> Draw + Send + Sync + 'static,
+    change: impl Fn(&mut [f32]) + Send + Sync + 'static,
+) {
+    let params = Params { rows: rows as u32, width: width as u32 };
+    let tensors = move |random: &mut Random| {
+        let mut logits = random.floats(rows * width, 8.0);
+        logits.chunks_exact_mut(width).for_each(&change);
+        let peak = |run: &[f32]| run.iter().map(|logit| rank_of(*logit)).max().unwrap_or(RULED_OUT);
+        let peaks = logits.chunks_exact(width).flat_map(|row| row.chunks(RUN as usize).map(peak)).collect();
+        let units = random.floats(rows, 0.5).into_iter().map(|unit| unit + 0.5);
+        let draws: Vec<Draw> = units.enumerate().map(|(row, unit)| draw(row, unit)).collect();
+        vec![
+            Tensor::f32("logits", logits),
+            Tensor::u32("peaks", peaks),
+            Tensor::u32("draws", bytemuck::cast_slice(&draws).to_vec()),
+            Tensor::output("tokens", rows, Elements::U32),
+        ]
+    };
+    cases.push(Case::new(format!("{rows} rows of {width}, {what}"), tensors, move |s| {
+        dispatch(Slices { logits: s[0], peaks: s[1], draws: s[2], tokens: s[3] }, params)
+    }));
+}
