@@ -8,7 +8,7 @@ use super::{Engine, EngineDevice, EngineError, ModelInfo, capacity, info};
 use crate::formats::Checkpoint;
 use crate::gpu::{AdapterError, DeviceSelector};
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
-use crate::model::{Config, Model, ModelOptions};
+use crate::model::{Config, ExpectedStep, Model, ModelOptions};
 use crate::schedule::{Batch, Limits, Scheduler};
 use crate::text::{TextError, Tokenizer};
 
@@ -146,13 +146,14 @@ impl Engine {
             selection,
             available_memory: capacity::available_memory(&device),
         };
-        let mut model = Model::load(executor.as_mut(), &checkpoint, config, model_options, &mut |bytes| {
+        let expected: &[ExpectedStep] = match options.scoring {
+            true => &[],
+            false => &[(chunk, true), (1, true), (1, false)].map(|(tokens, greedy)| ExpectedStep { tokens, greedy }),
+        };
+        let mut model = Model::load(executor.as_mut(), &checkpoint, config, model_options, expected, &mut |bytes| {
             progress(LoadProgress::Uploaded { bytes });
         })?;
-        let shapes = [(1, true), (1, false), (chunk, true)];
-        for (tokens, greedy) in shapes.into_iter().filter(|_| !options.scoring) {
-            model.warm_up(executor.as_mut(), tokens, greedy)?;
-        }
+        model.warm_up(executor.as_mut(), expected)?;
         let scheduler = Scheduler::new(Limits {
             token_budget: step_tokens,
             max_tokens_per_request: chunk,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, facts, select};
 use super::device::Device;
-use super::pipelines::Pipelines;
+use super::pipelines::{Pipeline, Pipelines};
 use crate::kernels::Selection;
 use crate::kernels::shader::Library;
 use crate::recording::{Binding, BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
@@ -38,10 +38,11 @@ impl GpuExecutor {
     /// When there is no such adapter, or its driver is known to be wrong or refuses.
     pub fn open(selector: &DeviceSelector) -> Result<GpuExecutor, AdapterError> {
         let device = Device::open(select(selector)?)?;
+        let pipelines = Pipelines::new(device.device.clone(), Library::default());
         Ok(GpuExecutor {
             device,
             buffers: Vec::new(),
-            pipelines: Pipelines::default(),
+            pipelines,
             bind_groups: HashMap::new(),
             prepared: HashMap::new(),
             next_prepared: 0,
@@ -68,7 +69,7 @@ impl GpuExecutor {
     /// Makes pipelines from these shaders from now on, with wgpu's runtime checks unless they are those that were compiled
     /// in; recordings that are prepared keep theirs.
     pub fn use_shaders(&mut self, shaders: Library) {
-        self.pipelines = Pipelines::from_shaders(shaders);
+        self.pipelines = Pipelines::new(self.device.device.clone(), shaders);
     }
 
     /// The kernel variants that suit this adapter.
@@ -140,10 +141,11 @@ impl Drop for GpuExecutor {
         }
         // wgpu waits for the queue when it destroys it, and some drivers (lavapipe) when they destroy a pipeline, both
         // without a limit. What the submit may use is leaked instead, so that this thread can go on.
+        let unused = Pipelines::new(self.device.device.clone(), Library::default());
         std::mem::forget((
             self.device.queue.clone(),
             std::mem::take(&mut self.buffers),
-            std::mem::take(&mut self.pipelines),
+            std::mem::replace(&mut self.pipelines, unused),
             std::mem::take(&mut self.bind_groups),
             std::mem::take(&mut self.prepared),
             self.readback.take(),
@@ -203,13 +205,18 @@ impl Executor for GpuExecutor {
         self.device.wait(0)
     }
 
+    fn compile_ahead(&mut self, recordings: &[Recording]) {
+        self.pipelines.make_ahead(recordings.iter().flat_map(|recording| &recording.dispatches));
+    }
+
     fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
+        // Several at a time, where there are several.
+        self.compile_ahead(std::slice::from_ref(recording));
         let mut submits = Vec::new();
         for dispatches in recording.submits() {
             let mut steps = Vec::with_capacity(dispatches.len());
             for dispatch in dispatches {
-                let made = self.pipelines.get(&self.device, dispatch)?;
-                let (pipeline, layout) = (made.pipeline.clone(), made.layout.clone());
+                let Pipeline { pipeline, layout } = self.pipelines.get(dispatch)?;
                 let bind_group = self.bind_group(&layout, dispatch.bindings())?;
                 let params = dispatch.param_bytes().to_vec();
                 steps.push(Step { pipeline, bind_group, params, grid: dispatch.grid });

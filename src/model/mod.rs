@@ -15,7 +15,7 @@ mod weight_upload;
 mod weights;
 
 pub use config::Config;
-pub use decoder::{Memory, Model, ModelOptions, StepShape};
+pub use decoder::{ExpectedStep, Memory, Model, ModelOptions, StepShape};
 pub use error::ModelError;
 pub use log_softmax::LogSoftmax;
 pub use non_finite::NonFinite;
