@@ -17,6 +17,7 @@ mod roofline;
 mod sample;
 mod sampling;
 mod stats;
+pub mod tune;
 
 pub use cases::{Choice, Impossible};
 pub use error::BenchError;

@@ -1,12 +1,13 @@
 //! From a path to an engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::sampler::SamplingOptions;
 use super::{Engine, EngineDevice, EngineError, ModelInfo, capacity, info};
 use crate::formats::Checkpoint;
 use crate::gpu::{AdapterError, DeviceSelector};
+use crate::kernels::Forced;
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
 use crate::model::{Config, ExpectedStep, Model, ModelOptions};
 use crate::schedule::{Batch, Limits, Scheduler};
@@ -32,6 +33,12 @@ pub struct EngineOptions {
     /// Makes a sequence's logits the same to the bit, on one adapter, whatever the chunk size, the other sequences, the pages
     /// and the prefixes that it shares. Costs speed: each linear layer has one kernel for one token and for many.
     pub deterministic: bool,
+    /// Kernels that are used whatever is the default or was measured; they give way to `deterministic`.
+    pub variants: Forced,
+    /// A folder of files that later processes start faster with: compiled pipelines, where the backend gives them, are kept
+    /// in it, and what `wgpt tune` has left there decides between kernels. Files that are stale or damaged are ignored, with
+    /// a warning. `None`: neither is done.
+    pub cache: Option<PathBuf>,
     /// Lets a prompt start behind its longest prefix, in whole pages of 16 tokens, whose keys and values another sequence of
     /// this engine has left in the cache. Timings of a repeated prompt want it off.
     pub prefix_cache: bool,
@@ -48,6 +55,8 @@ impl Default for EngineOptions {
             stall_limit: None,
             scoring: false,
             deterministic: false,
+            variants: Forced::default(),
+            cache: None,
             prefix_cache: true,
         }
     }
@@ -121,7 +130,8 @@ impl Engine {
             ));
         }
 
-        let EngineDevice { mut executor, info: device, selection } = open(options)?;
+        let EngineDevice { mut executor, info: device, selection, notices } = open(options)?;
+        warnings.extend(notices);
         progress(LoadProgress::Opened { bytes: checkpoint.size_bytes() });
         let chunk = match options.chunk_size {
             Some(chunk) => (chunk as usize).min(context),

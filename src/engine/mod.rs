@@ -10,6 +10,7 @@ mod not_finite;
 pub mod sampler;
 pub mod scoring;
 
+pub use capacity::chunk as default_chunk;
 pub use device::EngineDevice;
 pub use error::EngineError;
 pub use generation::{FinishReason, Generation, GenerationRequest, Timings};
@@ -17,6 +18,7 @@ pub use info::ModelInfo;
 pub use load::{EngineOptions, LoadProgress};
 
 pub use crate::gpu::{DeviceInfo, DeviceSelector, devices};
+pub use crate::kernels::Forced;
 pub use crate::kernels::kv_append::KvType;
 pub use crate::model::{Memory, NonFinite};
 

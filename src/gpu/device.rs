@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use super::adapter::{AdapterError, Candidate, DeviceInfo};
 use crate::recording::ExecutionError;
 
-/// What is asked for beyond the baseline, where the adapter has it: subgroups for the kernels, timestamps for the benchmarks.
-const OPTIONAL: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::TIMESTAMP_QUERY);
+/// What is asked for beyond the baseline, where the adapter has it: subgroups for the kernels, timestamps for the benchmarks,
+/// the pipeline cache for a faster start.
+const OPTIONAL: wgpu::Features =
+    wgpu::Features::SUBGROUP.union(wgpu::Features::TIMESTAMP_QUERY).union(wgpu::Features::PIPELINE_CACHE);
 
 /// How long a GPU may take for one submit. Most drivers give up after seconds, and the work of a submit is bounded to that.
 const STALL_LIMIT: Duration = Duration::from_secs(60);

@@ -1,10 +1,12 @@
 //! Runs recordings on a GPU: one compute pass a step, with pipelines and bind groups made once.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
-use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, facts, select};
+use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, select};
 use super::device::Device;
+use super::pipeline_cache::PipelineCache;
 use super::pipelines::{Pipeline, Pipelines};
 use crate::kernels::Selection;
 use crate::kernels::shader::Library;
@@ -29,6 +31,7 @@ pub struct GpuExecutor {
     pub(super) prepared: HashMap<Prepared, Vec<Vec<Step>>>,
     next_prepared: u64,
     readback: Option<wgpu::Buffer>,
+    notices: Vec<String>,
 }
 
 impl GpuExecutor {
@@ -37,9 +40,21 @@ impl GpuExecutor {
     /// # Errors
     /// When there is no such adapter, or its driver is known to be wrong or refuses.
     pub fn open(selector: &DeviceSelector) -> Result<GpuExecutor, AdapterError> {
+        GpuExecutor::open_keeping(selector, None)
+    }
+
+    /// As [`GpuExecutor::open`], with a folder in which compiled pipelines are kept for later processes where the backend
+    /// gives them. What is wrong with a file there is no error: see [`GpuExecutor::notices`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_keeping(selector: &DeviceSelector, folder: Option<&Path>) -> Result<GpuExecutor, AdapterError> {
         let device = Device::open(select(selector)?)?;
-        let pipelines = Pipelines::new(device.device.clone(), Library::default());
+        let (cache, notice) =
+            folder.map_or((None, None), |folder| PipelineCache::open(&device.device, &device.info, folder));
+        let pipelines = Pipelines::new(device.device.clone(), Library::default(), cache);
         Ok(GpuExecutor {
+            notices: notice.into_iter().collect(),
             device,
             buffers: Vec::new(),
             pipelines,
@@ -52,6 +67,11 @@ impl GpuExecutor {
 
     pub fn info(&self) -> &DeviceInfo {
         &self.device.info
+    }
+
+    /// What the user should know of how the device was opened: files that were ignored.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// Sets how long the device may take for one submit, after which it counts as hung ([`ExecutionError::Stalled`]). Unless
@@ -69,12 +89,12 @@ impl GpuExecutor {
     /// Makes pipelines from these shaders from now on, with wgpu's runtime checks unless they are those that were compiled
     /// in; recordings that are prepared keep theirs.
     pub fn use_shaders(&mut self, shaders: Library) {
-        self.pipelines = Pipelines::new(self.device.device.clone(), shaders);
+        self.pipelines = Pipelines::new(self.device.device.clone(), shaders, None);
     }
 
-    /// The kernel variants that suit this adapter.
+    /// The kernel variants that suit this adapter by default; see [`DeviceInfo::choices`] for more.
     pub fn selection(&self) -> Selection {
-        Selection::for_adapter(&facts(&self.device.info))
+        Selection::for_adapter(&self.device.info.facts())
     }
 
     fn buffer(&self, slice: Slice) -> Result<&wgpu::Buffer, ExecutionError> {
@@ -141,7 +161,7 @@ impl Drop for GpuExecutor {
         }
         // wgpu waits for the queue when it destroys it, and some drivers (lavapipe) when they destroy a pipeline, both
         // without a limit. What the submit may use is leaked instead, so that this thread can go on.
-        let unused = Pipelines::new(self.device.device.clone(), Library::default());
+        let unused = Pipelines::new(self.device.device.clone(), Library::default(), None);
         std::mem::forget((
             self.device.queue.clone(),
             std::mem::take(&mut self.buffers),

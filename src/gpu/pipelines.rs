@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use super::pipeline_cache::PipelineCache;
 use crate::kernels::shader::Library;
 use crate::recording::{Access, Dispatch, ExecutionError, Program};
 
@@ -62,8 +63,9 @@ enum State {
 }
 
 impl Pipelines {
-    pub fn new(device: wgpu::Device, shaders: Library) -> Pipelines {
-        let maker = Maker { device, shaders };
+    /// With a cache, whose file is written when the pipelines are dropped.
+    pub fn new(device: wgpu::Device, shaders: Library, cache: Option<PipelineCache>) -> Pipelines {
+        let maker = Maker { device, shaders, cache };
         let workshop = Workshop { maker, orders: Mutex::default(), progress: Condvar::new() };
         Pipelines { workshop: Arc::new(workshop), workers: Vec::new() }
     }
@@ -98,6 +100,9 @@ impl Drop for Pipelines {
         for worker in self.workers.drain(..) {
             // A worker that panicked has said so.
             let _ = worker.join();
+        }
+        if let Some(cache) = &self.workshop.maker.cache {
+            cache.keep();
         }
     }
 }
@@ -190,6 +195,7 @@ impl Drop for Begun<'_> {
 struct Maker {
     device: wgpu::Device,
     shaders: Library,
+    cache: Option<PipelineCache>,
 }
 
 impl Maker {
@@ -218,7 +224,7 @@ impl Maker {
                 constants: &[],
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache: self.cache.as_ref().map(|cache| &cache.cache),
         });
         let (internal, validation) = (pollster::block_on(internal.pop()), pollster::block_on(validation.pop()));
         if let Some(error) = internal.or(validation) {

@@ -1,0 +1,272 @@
+//! Measures which kernels are fastest for a model on one adapter.
+//!
+//! Every kernel that could serve a role is timed in turns with the others, at the model's own shapes and types, with the
+//! weights out of the caches; its time for the role is that of all layers of a step. A kernel whose result is wrong is left out.
+
+use super::cases::{Group, attention_group, product_group};
+use super::kernels::{Bench, Obstacle, Progress};
+use super::models::ModelShape;
+use super::roofline::Roofs;
+use super::{Impossible, Record};
+use crate::formats::DType;
+use crate::gpu::GpuExecutor;
+use crate::kernels::attention::Heads;
+use crate::kernels::kv_append::KvType;
+use crate::kernels::weight_layout::{row_bytes, shader_name};
+use crate::kernels::{Choices, LinearPath, Measurement, Role, Tuned, Tuning, Variant, matvec};
+use crate::model::{Config, LinearLayers};
+use crate::recording::{ExecutionError, Executor};
+
+/// Another kernel than the default is chosen only if it takes less than this part of the default's time: less is noise.
+const WORTH_IT: f64 = 0.97;
+/// The most operations of a dispatch. Of larger layers some rows are measured, and the time scaled.
+const MOST_FLOPS: u64 = 1 << 37;
+const MOST_FLOPS_OF_SOFTWARE: u64 = 1 << 29;
+/// Rows are left out in multiples of this, which tiles divide.
+const ROW_STEP: u32 = 256;
+/// A decode step and a prefill chunk, as (position, tokens), in a context of 1024.
+static DECODE: [(u32, u32); 1] = [(1023, 1)];
+static PREFILL: [(u32, u32); 1] = [(896, 128)];
+
+/// What to measure with.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// The model's name, for people.
+    pub name: String,
+    /// Of a whole step.
+    pub layers: Vec<LinearLayers>,
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head_dim: u32,
+    /// Tokens of a prefill chunk.
+    pub chunk: u32,
+}
+
+impl Workload {
+    /// That of a model.
+    pub fn of_model(name: String, config: &Config, layers: Vec<LinearLayers>, chunk: u32) -> Workload {
+        let [heads, kv_heads, head_dim] = [config.heads, config.kv_heads, config.head_dim].map(|n| n as u32);
+        Workload { name, layers, heads, kv_heads, head_dim, chunk }
+    }
+
+    /// That of a typical small model in 4 bits, with its head in 8.
+    pub fn typical() -> Workload {
+        const LAYERS: u32 = 30;
+        let shape = ModelShape::ALL[0];
+        let layers = shape.layers().map(|(name, n, k)| {
+            let head = name == "head";
+            let (dtype, count) = match name {
+                "head" => (DType::Q8_0, 1),
+                "attn_kv" | "ffn_up" => (DType::Q4_0, 2 * LAYERS),
+                _ => (DType::Q4_0, LAYERS),
+            };
+            LinearLayers { n, k, dtype, count, head }
+        });
+        let ModelShape { heads, kv_heads, head_dim, .. } = shape;
+        Workload {
+            name: format!("the shapes of {shape} in q4_0"),
+            layers: layers.to_vec(),
+            heads,
+            kv_heads,
+            head_dim,
+            chunk: 128,
+        }
+    }
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// The choices, with the figures behind them.
+    pub tuning: Tuning,
+    /// What could not be measured, or computed something wrong.
+    pub left_out: Vec<Impossible>,
+}
+
+/// Measures the roles' kernels on an adapter, `rounds` samples of each.
+///
+/// # Errors
+/// When the device fails.
+pub fn tune(
+    gpu: &mut GpuExecutor,
+    workload: &Workload,
+    rounds: usize,
+    on_case: &mut dyn FnMut(Progress<'_>),
+) -> Result<Outcome, ExecutionError> {
+    let plans = plans(gpu, workload);
+    let total = plans.iter().map(|plan| plan.parts.len()).sum();
+    let choices = Choices::for_adapter(&gpu.info().facts());
+    let mut bench = Bench::new(gpu, Roofs::UNKNOWN, rounds);
+    let mut outcome = Outcome {
+        tuning: Tuning {
+            date: time::OffsetDateTime::now_utc().date().to_string(),
+            model: workload.name.clone(),
+            results: Vec::new(),
+        },
+        left_out: Vec::new(),
+    };
+    let mut done = 0;
+    for plan in plans {
+        let mut times: Vec<Option<f64>> = vec![Some(0.0); plan.variants.len()];
+        for Part { group, weight } in &plan.parts {
+            on_case(Progress { done, total, name: &group.name });
+            done += 1;
+            let leave_out = |reason| Impossible { name: group.name.clone(), reason };
+            match bench.fits(group).and_then(|()| bench.group(group)) {
+                Ok(records) => {
+                    for (time, record) in times.iter_mut().zip(&records) {
+                        if let Some(fault) = &record.fault {
+                            outcome.left_out.push(leave_out(format!("{} is wrong: {fault}", record.program)));
+                        }
+                        *time = time.zip(nanoseconds(record)).map(|(sum, one)| sum + weight * one);
+                    }
+                }
+                Err(Obstacle::Reason(reason)) => outcome.left_out.push(leave_out(reason)),
+                Err(Obstacle::Failure(error)) => return Err(error),
+            }
+        }
+        let measured = plan.variants.into_iter().zip(times);
+        let measured: Vec<(Variant, f64)> =
+            measured.filter_map(|(variant, time)| Some((variant, time.filter(|time| *time > 0.0)?))).collect();
+        outcome.tuning.results.extend(decide(plan.role, choices.of(plan.role).0, measured));
+    }
+    Ok(outcome)
+}
+
+/// The measurements of a role.
+struct Plan {
+    role: Role,
+    variants: Vec<Variant>,
+    parts: Vec<Part>,
+}
+
+/// A group with one case for each variant of the plan, and how much of the role's time it stands for.
+struct Part {
+    group: Group,
+    weight: f64,
+}
+
+fn plans(gpu: &GpuExecutor, workload: &Workload) -> Vec<Plan> {
+    let largest = gpu.memory_limits().max_binding;
+    let flops = if gpu.info().is_software() { MOST_FLOPS_OF_SOFTWARE } else { MOST_FLOPS };
+    let plan = |role: Role| {
+        let variants: Vec<Variant> = gpu.selection().variants(role).filter(|v| is_contender(role, *v)).collect();
+        let parts = match role {
+            Role::Attention => attention_parts(workload, &variants),
+            _ => linear_parts(workload, role, &variants, flops, largest),
+        };
+        Plan { role, variants, parts }
+    };
+    // Where there is nothing to choose from, there is nothing to measure.
+    Role::ALL.into_iter().map(plan).filter(|plan| plan.variants.len() > 1).collect()
+}
+
+/// Kernels for many rows are hopeless for one: most of a tile would be empty.
+fn is_contender(role: Role, variant: Variant) -> bool {
+    let Variant::Linear(path) = variant else { return true };
+    match role {
+        Role::LinearDecode => {
+            matches!(path, LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecLanes { blocks: false })
+        }
+        Role::LinearBatch => !matches!(path, LinearPath::Matmul { tm: 4, .. }),
+        _ => true,
+    }
+}
+
+/// Rows that stand for a role.
+fn rows(role: Role, chunk: u32) -> u32 {
+    match role {
+        Role::LinearDecode => 1,
+        Role::LinearBatch => matvec::MAX_M / 2,
+        Role::LinearShort => 16,
+        Role::LinearPrefill | Role::Attention => chunk.clamp(33, 512),
+    }
+}
+
+fn linear_parts(workload: &Workload, role: Role, variants: &[Variant], flops: u64, largest: u64) -> Vec<Part> {
+    let m = rows(role, workload.chunk);
+    let paths: Vec<LinearPath> = variants.iter().filter_map(|variant| variant.linear()).collect();
+    // The head runs for the rows whose logits are wanted.
+    let in_role = |layers: &&LinearLayers| !layers.head || m <= matvec::MAX_M;
+    let part = |&LinearLayers { n, k, dtype, count, head }: &LinearLayers| {
+        let by_flops = flops / (2 * u64::from(m) * u64::from(k));
+        let by_bytes = largest / row_bytes(dtype, k as usize).max(4 * u64::from(m));
+        let most = by_flops.min(by_bytes).min(u64::from(n)) as u32;
+        let measured = if most < n { (most / ROW_STEP * ROW_STEP).max(ROW_STEP.min(n)) } else { n };
+        let what = if head { "head" } else { "linear" };
+        let name = format!("{role} {what} {} m{m} n{n} k{k}", shader_name(dtype));
+        let group = product_group(name, dtype, [m, measured, k], &paths);
+        Part { group, weight: f64::from(count) * f64::from(n) / f64::from(measured) }
+    };
+    workload.layers.iter().filter(in_role).map(part).collect()
+}
+
+/// A token of a prompt and one of an answer count alike.
+fn attention_parts(workload: &Workload, variants: &[Variant]) -> Vec<Part> {
+    let &Workload { heads, kv_heads, head_dim, .. } = workload;
+    let heads = Heads { heads, kv_heads, head_dim, kv_type: KvType::F16, window: 0, scale: 1.0 };
+    let paths: Vec<_> = variants.iter().filter_map(|variant| variant.attention()).collect();
+    let part = |batch: &'static [(u32, u32); 1]| {
+        let [(position0, tokens)] = *batch;
+        let name = format!("attention m{tokens} context {}", position0 + tokens);
+        Part { group: attention_group(name, heads, batch, &paths), weight: 1.0 / f64::from(tokens) }
+    };
+    [&DECODE, &PREFILL].map(part).into()
+}
+
+/// `None` for a result that is wrong.
+fn nanoseconds(record: &Record) -> Option<f64> {
+    if record.fault.is_some() { None } else { record.device_median_ns.or(record.wall_median_ns) }
+}
+
+/// The fastest, or the default if it is about as fast; nothing if nothing was measured.
+fn decide(role: Role, default: Variant, mut measured: Vec<(Variant, f64)>) -> Option<Tuned> {
+    measured.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let &(fastest, least) = measured.first()?;
+    let of_default = measured.iter().find(|(variant, _)| *variant == default).map(|(_, time)| *time);
+    let chosen = if of_default.is_some_and(|time| least > WORTH_IT * time) { default } else { fastest };
+    let measurement =
+        |(variant, time): (Variant, f64)| Measurement { variant: variant.name().to_owned(), milliseconds: time / 1e6 };
+    Some(Tuned { role, chosen: chosen.name().to_owned(), measured: measured.into_iter().map(measurement).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MATVEC: Variant = Variant::Linear(LinearPath::Matvec { subgroups: false, blocks: false });
+    const SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
+
+    #[test]
+    fn the_fastest_is_chosen_unless_the_default_is_about_as_fast() {
+        let chosen = |matvec: f64, subgroup: f64| {
+            let measured = vec![(MATVEC, matvec), (SUBGROUP, subgroup)];
+            decide(Role::LinearDecode, MATVEC, measured).expect("measured").chosen
+        };
+        assert_eq!(chosen(2e6, 1e6), "matvec_subgroup");
+        assert_eq!(chosen(2e6, 1.99e6), "matvec");
+        assert_eq!(chosen(1e6, 2e6), "matvec");
+        let without_default = decide(Role::LinearDecode, MATVEC, vec![(SUBGROUP, 2.5e6)]).expect("measured");
+        assert_eq!(
+            (without_default.chosen.as_str(), without_default.measured[0].milliseconds),
+            ("matvec_subgroup", 2.5)
+        );
+        assert_eq!(decide(Role::LinearDecode, MATVEC, Vec::new()), None);
+    }
+
+    #[test]
+    fn large_layers_are_measured_in_part_and_their_time_scaled() {
+        let variants = [MATVEC, SUBGROUP];
+        let parts = |flops, largest| linear_parts(&Workload::typical(), Role::LinearDecode, &variants, flops, largest);
+        let whole = parts(u64::MAX, u64::MAX);
+        assert_eq!(whole.len(), 6);
+        assert_eq!(whole.iter().map(|part| part.weight).sum::<f64>(), 30.0 * 7.0 + 1.0);
+        let cut = parts(2 * 576 * 1024, 1 << 20);
+        for (part, whole) in cut.iter().zip(&whole) {
+            assert!(part.group.work.flops <= 2 * 576 * 1024 && part.group.variants.len() == 2, "{}", part.group.name);
+            let (scaled, real) =
+                (part.weight * part.group.work.flops as f64, whole.weight * whole.group.work.flops as f64);
+            assert!((scaled / real - 1.0).abs() < 1e-9, "{}", part.group.name);
+        }
+        assert!(linear_parts(&Workload::typical(), Role::LinearPrefill, &[], u64::MAX, u64::MAX).len() == 5, "no head");
+    }
+}
