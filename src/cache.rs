@@ -30,9 +30,10 @@ pub struct Origin {
 impl Origin {
     /// A file name for each adapter; a new driver's file takes the place of the old one's.
     fn file_name(&self, kind: &str) -> String {
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-        let name: String = self.adapter.chars().map(plain).take(NAME_LENGTH).collect();
-        format!("{kind}-{}-{:x}-{:x}-{name}", self.backend, self.vendor_id, self.device_id)
+        let lower = self.adapter.to_ascii_lowercase();
+        let words = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let name: String = words.collect::<Vec<_>>().join("-").chars().take(NAME_LENGTH).collect();
+        format!("{kind}-{}-{:x}-{:x}-{name}.cache", self.backend, self.vendor_id, self.device_id)
     }
 }
 
@@ -159,7 +160,8 @@ mod tests {
             file.write(kept).expect("written");
             assert_eq!(file.read().expect("good").as_deref(), Some(kept));
         }
-        assert_eq!(fs::read_dir(&below).expect("folder").count(), 1, "something is left over");
+        let names = fs::read_dir(&below).expect("folder").map(|entry| entry.expect("entry").file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["pipelines-vulkan-10005-0-example-gpu-llvm-15.cache"], "and no other");
         assert!(CacheFile::new(&below, "tuning", origin()).read().expect("another kind").is_none());
         let other = Origin { device_id: 1, ..origin() };
         assert!(CacheFile::new(&below, "pipelines", other).read().expect("another adapter").is_none());

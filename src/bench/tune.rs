@@ -19,6 +19,8 @@ use crate::recording::{ExecutionError, Executor};
 
 /// Another kernel than the default is chosen only if it takes less than this part of the default's time: less is noise.
 const WORTH_IT: f64 = 0.97;
+/// A kernel that takes this many times as long as the fastest one is not measured any further.
+const HOPELESS: f64 = 4.0;
 /// The most operations of a dispatch. Of larger layers some rows are measured, and the time scaled.
 const MOST_FLOPS: u64 = 1 << 37;
 const MOST_FLOPS_OF_SOFTWARE: u64 = 1 << 29;
@@ -105,29 +107,27 @@ pub fn tune(
         left_out: Vec::new(),
     };
     let mut done = 0;
-    for plan in plans {
-        let mut times: Vec<Option<f64>> = vec![Some(0.0); plan.variants.len()];
-        for Part { group, weight } in &plan.parts {
+    for Plan { role, variants, parts } in plans {
+        let mut contest =
+            Contest { default: choices.of(role).0, running: variants.iter().map(|v| (*v, 0.0)).collect() };
+        for Part { group, weight } in parts {
             on_case(Progress { done, total, name: &group.name });
             done += 1;
+            let group = contest.entrants(&variants, group);
             let leave_out = |reason| Impossible { name: group.name.clone(), reason };
-            match bench.fits(group).and_then(|()| bench.group(group)) {
+            match bench.fits(&group).and_then(|()| bench.group(&group)) {
                 Ok(records) => {
-                    for (time, record) in times.iter_mut().zip(&records) {
-                        if let Some(fault) = &record.fault {
-                            outcome.left_out.push(leave_out(format!("{} is wrong: {fault}", record.program)));
-                        }
-                        *time = time.zip(nanoseconds(record)).map(|(sum, one)| sum + weight * one);
-                    }
+                    let faults = records.iter().filter_map(|record| Some((record, record.fault.as_ref()?)));
+                    outcome.left_out.extend(
+                        faults.map(|(record, fault)| leave_out(format!("{} is wrong: {fault}", record.program))),
+                    );
+                    contest.add(&records, weight);
                 }
                 Err(Obstacle::Reason(reason)) => outcome.left_out.push(leave_out(reason)),
                 Err(Obstacle::Failure(error)) => return Err(error),
             }
         }
-        let measured = plan.variants.into_iter().zip(times);
-        let measured: Vec<(Variant, f64)> =
-            measured.filter_map(|(variant, time)| Some((variant, time.filter(|time| *time > 0.0)?))).collect();
-        outcome.tuning.results.extend(decide(plan.role, choices.of(plan.role).0, measured));
+        outcome.tuning.results.extend(contest.decide(role));
     }
     Ok(outcome)
 }
@@ -218,15 +218,53 @@ fn nanoseconds(record: &Record) -> Option<f64> {
     if record.fault.is_some() { None } else { record.device_median_ns.or(record.wall_median_ns) }
 }
 
-/// The fastest, or the default if it is about as fast; nothing if nothing was measured.
-fn decide(role: Role, default: Variant, mut measured: Vec<(Variant, f64)>) -> Option<Tuned> {
-    measured.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let &(fastest, least) = measured.first()?;
-    let of_default = measured.iter().find(|(variant, _)| *variant == default).map(|(_, time)| *time);
-    let chosen = if of_default.is_some_and(|time| least > WORTH_IT * time) { default } else { fastest };
-    let measurement =
-        |(variant, time): (Variant, f64)| Measurement { variant: variant.name().to_owned(), milliseconds: time / 1e6 };
-    Some(Tuned { role, chosen: chosen.name().to_owned(), measured: measured.into_iter().map(measurement).collect() })
+/// The variants of a role that are still worth measuring, with the nanoseconds of their layers so far.
+struct Contest {
+    default: Variant,
+    running: Vec<(Variant, f64)>,
+}
+
+impl Contest {
+    /// The group with the cases of these variants alone; it has one for each variant of the plan, in the plan's order.
+    fn entrants(&self, plan: &[Variant], mut group: Group) -> Group {
+        let mut entered = plan.iter().map(|variant| self.running.iter().any(|(running, _)| running == variant));
+        group.variants.retain(|_| entered.next().unwrap_or(false));
+        group
+    }
+
+    /// Adds the times of a group, and takes out what is wrong or hopeless.
+    fn add(&mut self, records: &[Record], weight: f64) {
+        let mut times = records.iter().map(nanoseconds);
+        self.running.retain_mut(|(_, sum)| match times.next().flatten() {
+            Some(time) => {
+                *sum += weight * time;
+                true
+            }
+            None => false,
+        });
+        let least = self.running.iter().map(|(_, sum)| *sum).fold(f64::INFINITY, f64::min);
+        let default = self.default;
+        self.running.retain(|(variant, sum)| *sum <= HOPELESS * least || *variant == default);
+    }
+
+    /// The fastest, or the default if it is about as fast; nothing if nothing was measured.
+    fn decide(self, role: Role) -> Option<Tuned> {
+        let Contest { default, running: mut measured } = self;
+        measured.retain(|(_, time)| *time > 0.0);
+        measured.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let &(fastest, least) = measured.first()?;
+        let of_default = measured.iter().find(|(variant, _)| *variant == default).map(|(_, time)| *time);
+        let chosen = if of_default.is_some_and(|time| least > WORTH_IT * time) { default } else { fastest };
+        let measurement = |(variant, time): (Variant, f64)| Measurement {
+            variant: variant.name().to_owned(),
+            milliseconds: time / 1e6,
+        };
+        Some(Tuned {
+            role,
+            chosen: chosen.name().to_owned(),
+            measured: measured.into_iter().map(measurement).collect(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -236,21 +274,38 @@ mod tests {
     const MATVEC: Variant = Variant::Linear(LinearPath::Matvec { subgroups: false, blocks: false });
     const SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
 
+    fn contest(times: &[(Variant, f64)]) -> Contest {
+        Contest { default: MATVEC, running: times.to_vec() }
+    }
+
     #[test]
     fn the_fastest_is_chosen_unless_the_default_is_about_as_fast() {
         let chosen = |matvec: f64, subgroup: f64| {
-            let measured = vec![(MATVEC, matvec), (SUBGROUP, subgroup)];
-            decide(Role::LinearDecode, MATVEC, measured).expect("measured").chosen
+            let contest = contest(&[(MATVEC, matvec), (SUBGROUP, subgroup)]);
+            contest.decide(Role::LinearDecode).expect("measured").chosen
         };
         assert_eq!(chosen(2e6, 1e6), "matvec_subgroup");
         assert_eq!(chosen(2e6, 1.99e6), "matvec");
         assert_eq!(chosen(1e6, 2e6), "matvec");
-        let without_default = decide(Role::LinearDecode, MATVEC, vec![(SUBGROUP, 2.5e6)]).expect("measured");
-        assert_eq!(
-            (without_default.chosen.as_str(), without_default.measured[0].milliseconds),
-            ("matvec_subgroup", 2.5)
-        );
-        assert_eq!(decide(Role::LinearDecode, MATVEC, Vec::new()), None);
+        let without_default = contest(&[(SUBGROUP, 2.5e6)]).decide(Role::LinearDecode).expect("measured");
+        assert_eq!(without_default.chosen, "matvec_subgroup");
+        assert_eq!(without_default.measured[0].milliseconds, 2.5);
+        assert_eq!(contest(&[(MATVEC, 0.0)]).decide(Role::LinearDecode), None, "nothing was measured");
+    }
+
+    #[test]
+    fn what_is_wrong_or_hopeless_is_measured_no_further_but_the_default() {
+        let record = |time: f64, fault: Option<&str>| Record {
+            device_median_ns: Some(time),
+            fault: fault.map(str::to_owned),
+            ..Record::default()
+        };
+        let tiles = Variant::Linear(LinearPath::Matmul { tm: 4, tn: 4 });
+        let mut contest = contest(&[(MATVEC, 0.0), (SUBGROUP, 0.0), (tiles, 0.0)]);
+        contest.add(&[record(1e6, None), record(1e5, None), record(5e5, None)], 2.0);
+        assert_eq!(contest.running, [(MATVEC, 2e6), (SUBGROUP, 2e5)]);
+        contest.add(&[record(1e6, None), record(1e5, Some("off by one"))], 1.0);
+        assert_eq!(contest.running, [(MATVEC, 3e6)]);
     }
 
     #[test]

@@ -94,3 +94,63 @@ impl Choices {
 pub(super) fn names(variants: impl IntoIterator<Item = Variant>) -> String {
     variants.into_iter().map(Variant::name).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{AdapterKind, LinearPath, Measurement, Tuned};
+    use crate::recording::Requirement;
+
+    const GPU: AdapterFacts = AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (32, 32) };
+
+    fn tuning(chosen: &str) -> Tuning {
+        let measured = vec![Measurement { variant: chosen.to_owned(), milliseconds: 1.25 }];
+        let tuned = Tuned { role: Role::LinearDecode, chosen: chosen.to_owned(), measured };
+        Tuning { date: "2026-11-22".to_owned(), model: "a model".to_owned(), results: vec![tuned] }
+    }
+
+    fn decode(choices: &Choices) -> &'static str {
+        let selection = choices.selection();
+        assert_eq!(Variant::Linear(selection.linear(1)), selection.variant(Role::LinearDecode));
+        selection.variant(Role::LinearDecode).name()
+    }
+
+    #[test]
+    fn what_is_forced_comes_before_what_was_measured_and_that_before_the_default() {
+        let mut choices = Choices::for_adapter(&GPU);
+        assert_eq!(choices.selection(), Selection::for_adapter(&GPU));
+        assert_eq!(decode(&choices), "matvec_subgroup");
+        choices.tune(&tuning("matvec"));
+        assert_eq!(decode(&choices), "matvec");
+        assert!(choices.describe()[0].ends_with("tuned on 2026-11-22 for a model: matvec 1.25 ms"));
+        choices.force(&"linear.decode=matmul32".parse().expect("a variant")).expect("runs anywhere");
+        assert_eq!(decode(&choices), "matmul32");
+        assert_eq!(choices.of(Role::LinearDecode).1, Reason::Forced);
+        assert_eq!(choices.selection().linear(2), Selection::for_adapter(&GPU).linear(2), "another role");
+    }
+
+    #[test]
+    fn what_the_adapter_cannot_run_is_refused_or_left_aside() {
+        let mut choices = Choices::for_adapter(&GPU);
+        choices.tune(&tuning("matvec_lanes"));
+        choices.tune(&tuning("a kernel of another version"));
+        assert_eq!(choices, Choices::for_adapter(&GPU));
+        let error = choices.force(&"attention=attention_lanes".parse().expect("known")).expect_err("a GPU");
+        assert_eq!(
+            error.to_string(),
+            "this device cannot run attention_lanes, which needs a software device with subgroups of 8 lanes; it can run \
+             attention"
+        );
+        assert!(matches!(error, ForcedError::Unmet { requirement: Requirement::EightLanes, .. }));
+    }
+
+    #[test]
+    fn what_was_measured_or_forced_changes_no_deterministic_sum() {
+        let mut choices = Choices::for_adapter(&GPU);
+        let before = choices.selection().deterministic();
+        choices.tune(&tuning("matmul32"));
+        assert_eq!(choices.selection().deterministic(), before);
+        assert_eq!(before.linear(1), LinearPath::Matvec { subgroups: false, blocks: true });
+        assert_eq!(before.linear(1), before.linear(500));
+    }
+}

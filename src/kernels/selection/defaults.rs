@@ -70,7 +70,7 @@ fn line(class: AdapterClass, role: Role) -> Default {
         }
         (Software | Integrated | Discrete, Role::LinearDecode | Role::LinearBatch) => (
             &[MATVEC_SUBGROUP, MATVEC],
-            "the weights are read once, which bounds it; subgroups leave few partial sums for the barrier",
+            "the weights are read once, which bounds it; subgroups, where there are any, leave fewer partial sums",
         ),
         (Software | Integrated | Discrete, Role::LinearShort) => {
             (&[MATMUL32], "tiles of 64 x 64 would be half empty, and a quarter as many for the cores to share")

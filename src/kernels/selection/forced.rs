@@ -58,3 +58,26 @@ impl FromStr for Forced {
         Ok(forced)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_and_variants_are_read_and_what_is_wrong_is_said() {
+        let forced: Forced = "linear.decode=matvec, attention=attention_lanes".parse().expect("both are known");
+        let names: Vec<_> = forced.variants().iter().map(|(role, variant)| (role.name(), variant.name())).collect();
+        assert_eq!(names, [("linear.decode", "matvec"), ("attention", "attention_lanes")]);
+        for (text, says) in [
+            ("matvec", "ROLE=VARIANT"),
+            ("", "ROLE=VARIANT"),
+            ("decode=matvec", "no role 'decode'; use linear.decode"),
+            ("linear.prefill=matvec", "no kernel for linear.prefill; use matmul64"),
+            ("attention=", "'' is no kernel for attention"),
+            ("attention=attention,attention=attention", "twice"),
+        ] {
+            let error = text.parse::<Forced>().expect_err(text).to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}
