@@ -4,6 +4,7 @@
 //! [`gpu`] or [`mod@reference`] (executes it) -> [`engine`] -> [`text`]. Each module sees only the next ones.
 
 pub mod bench;
+pub mod cache;
 pub mod engine;
 pub mod formats;
 pub mod gpu;

@@ -331,6 +331,10 @@ pub trait Executor {
     /// Lets the writes so far reach the device, so that their staging memory can be freed.
     fn flush(&mut self) -> Result<(), ExecutionError>;
 
+    /// Begins to compile what recordings will need, while the caller does something else; what fails shows when they are
+    /// prepared. An executor that compiles nothing has nothing to do.
+    fn compile_ahead(&mut self, _recordings: &[Recording]) {}
+
     /// Resolves everything that a recording needs, so that running it creates nothing.
     fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError>;
 

@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
-use wgpt::kernels::{AdapterFacts, Selection, shader};
+use wgpt::kernels::{AdapterFacts, AdapterKind, Selection, shader};
 use wgpt::reference::TWINS;
 use wgpt::verify::cases;
 
 /// An adapter on which every variant runs.
 fn everything() -> Selection {
-    Selection::for_adapter(&AdapterFacts { software: true, subgroups: true, subgroup_sizes: (8, 8) })
+    Selection::for_adapter(&AdapterFacts { kind: AdapterKind::Software, subgroups: true, subgroup_sizes: (8, 8) })
 }
 
 /// The stems of the files of a folder.

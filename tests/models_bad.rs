@@ -37,7 +37,7 @@ const NO_LIMITS: MemoryLimits = MemoryLimits { max_buffer: 1 << 40, max_binding:
 fn load_with(path: &Path, options: ModelOptions, limits: MemoryLimits) -> Result<Model, ModelError> {
     let checkpoint = Checkpoint::open(path)?;
     let config = Config::from_checkpoint(&checkpoint)?;
-    Model::load(&mut ReferenceExecutor::with_limits(limits), &checkpoint, config, options, &mut |_| {})
+    Model::load(&mut ReferenceExecutor::with_limits(limits), &checkpoint, config, options, &[], &mut |_| {})
 }
 
 fn load(path: &Path) -> Result<Model, ModelError> {
@@ -216,7 +216,7 @@ mod gguf {
             let config = Config::from_checkpoint(&checkpoint).expect("a configuration");
             std::fs::OpenOptions::new().write(true).open(&path).expect("a file").set_len(len).expect("to shrink");
             let mut executor = ReferenceExecutor::with_limits(NO_LIMITS);
-            let loaded = Model::load(&mut executor, &checkpoint, config, OPTIONS, &mut |_| {});
+            let loaded = Model::load(&mut executor, &checkpoint, config, OPTIONS, &[], &mut |_| {});
             check_error("shrunk", loaded, "shrank");
         }
     }

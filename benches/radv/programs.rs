@@ -6,13 +6,13 @@ use anyhow::{Context, Result, anyhow};
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use wgpt::kernels::{AdapterFacts, Selection, shader};
+use wgpt::kernels::{AdapterFacts, AdapterKind, Selection, shader};
 use wgpt::recording::{BufferId, Dispatch, MAX_BINDINGS, Slice};
 use wgpt::verify::cases;
 
 /// A dispatch of each program of the case list that is not for software adapters only, in the list's order.
 pub fn dispatches() -> Vec<Dispatch> {
-    let facts = AdapterFacts { software: false, subgroups: true, subgroup_sizes: (32, 64) };
+    let facts = AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (32, 64) };
     let nowhere = Slice { buffer: BufferId(0), offset: 0, size: 0 };
     let mut seen = HashSet::new();
     cases(&Selection::for_adapter(&facts))

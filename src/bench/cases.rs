@@ -65,6 +65,16 @@ pub struct Group {
     pub variants: Vec<Case>,
 }
 
+impl Group {
+    /// The variants get one seed, so that they work on the same numbers.
+    fn new(name: String, work: Work, largest: u64, cold: &'static [&'static str], mut variants: Vec<Case>) -> Group {
+        if let Some(seed) = variants.first().map(|case| case.seed) {
+            variants.iter_mut().for_each(|case| case.seed = seed);
+        }
+        Group { name, work, largest, cold, variants }
+    }
+}
+
 /// A case that there is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Impossible {
@@ -98,15 +108,20 @@ impl List<'_> {
         self.choice.kernel.as_deref().is_none_or(|wanted| wanted == kernel)
     }
 
-    /// Adds a group, if anything of it is wanted. Its variants get one seed, so that they work on the same numbers.
+    /// Adds a group, if anything of it is wanted.
     fn push(&mut self, name: String, work: Work, largest: u64, cold: &'static [&'static str], variants: Vec<Case>) {
         if !self.named(&name) {
             return;
         }
-        let mut variants: Vec<Case> = variants.into_iter().filter(|case| self.runs(case.program.kernel)).collect();
-        let Some(seed) = variants.first().map(|case| case.seed) else { return };
-        variants.iter_mut().for_each(|case| case.seed = seed);
-        self.groups.push(Group { name, work, largest, cold, variants });
+        let variants = variants.into_iter().filter(|case| self.runs(case.program.kernel)).collect();
+        let group = Group::new(name, work, largest, cold, variants);
+        if !group.variants.is_empty() {
+            self.groups.push(group);
+        }
+    }
+
+    fn push_group(&mut self, group: Group) {
+        self.push(group.name, group.work, group.largest, group.cold, group.variants);
     }
 
     fn linear(&mut self, model: &ModelShape, selection: &Selection) {
@@ -138,11 +153,8 @@ impl List<'_> {
             LinearPath::Matvec { blocks, .. } | LinearPath::MatvecLanes { blocks } => !blocks && m <= matvec::MAX_M,
             LinearPath::Matmul { .. } | LinearPath::MatmulLanes => m > matvec::MAX_M,
         };
-        let product = |path| cases::linear::product(path, dtype, m as usize, n as usize, k as usize);
-        let variants = selection.linear_paths(m).into_iter().filter(suits).map(product).collect();
-        let codes = row_words(dtype, k as usize)[0] as u64 * 4 * u64::from(n);
-        let largest = codes.max(4 * u64::from(m) * u64::from(n.max(k)));
-        self.push(name, linear::work(dtype, m, n, k), largest, &["weights"], variants);
+        let paths: Vec<LinearPath> = selection.linear_paths(m).into_iter().filter(suits).collect();
+        self.push_group(product_group(name, dtype, [m, n, k], &paths));
     }
 
     fn attention(&mut self, model: &ModelShape, selection: &Selection) {
@@ -162,16 +174,7 @@ impl List<'_> {
                 window: 0,
                 scale: 1.0,
             };
-            let work = attention::work(heads, &[Sequence { row0: 0, tokens, position0, page_row: 0 }]);
-            let mut variants = Vec::new();
-            // Made only where wanted: the list of tiles is long.
-            for path in selection.attention_paths() {
-                cases::attention::push_case(&mut variants, batch_of(path, heads, batch));
-            }
-            // Up to four pages are nobody's or not full.
-            let cached = u64::from(context + 4 * kv_append::PAGE_SIZE);
-            let largest = cached * u64::from(model.kv_heads * model.head_dim) * heads.kv_type.bytes();
-            self.push(name, work, largest, &["k_cache", "v_cache"], variants);
+            self.push_group(attention_group(name, heads, batch, &selection.attention_paths()));
         }
     }
 
@@ -227,6 +230,34 @@ impl List<'_> {
             }
         }
     }
+}
+
+/// The product of `x [m][k]` with `n` rows of weights, by each of the kernels.
+pub(super) fn product_group(name: String, dtype: DType, [m, n, k]: [u32; 3], paths: &[LinearPath]) -> Group {
+    let product = |path: &LinearPath| cases::linear::product(*path, dtype, m as usize, n as usize, k as usize);
+    let codes = row_words(dtype, k as usize)[0] as u64 * 4 * u64::from(n);
+    let largest = codes.max(4 * u64::from(m) * u64::from(n.max(k)));
+    let variants = paths.iter().map(product).collect();
+    Group::new(name, linear::work(dtype, m, n, k), largest, &["weights"], variants)
+}
+
+/// Attention of one sequence's tokens, as (position, tokens), by each of the kernels.
+pub(super) fn attention_group(
+    name: String,
+    heads: Heads,
+    batch: &'static [(u32, u32); 1],
+    paths: &[AttentionPath],
+) -> Group {
+    let [(position0, tokens)] = *batch;
+    let work = attention::work(heads, &[Sequence { row0: 0, tokens, position0, page_row: 0 }]);
+    let mut variants = Vec::new();
+    for path in paths {
+        cases::attention::push_case(&mut variants, batch_of(*path, heads, batch));
+    }
+    // Up to four pages are nobody's or not full.
+    let cached = u64::from(position0 + tokens + 4 * kv_append::PAGE_SIZE);
+    let largest = cached * u64::from(heads.kv_heads * heads.head_dim) * heads.kv_type.bytes();
+    Group::new(name, work, largest, &["k_cache", "v_cache"], variants)
 }
 
 fn batch_of(path: AttentionPath, heads: Heads, sequences: &'static [(u32, u32)]) -> cases::attention::Batch {

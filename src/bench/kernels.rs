@@ -71,14 +71,7 @@ pub fn measure(
     on_case(Progress { done: 0, total: groups.len(), name: "peaks" });
     let mut pool = Pool::default();
     let Peaks { roofs, mut records } = peaks::measure(gpu, &mut pool)?;
-    let mut bench = Bench {
-        gpu,
-        pool,
-        reference: ReferenceExecutor::new(),
-        reference_pool: Pool::default(),
-        roofs,
-        rounds: settings.rounds.max(1),
-    };
+    let mut bench = Bench { pool, ..Bench::new(gpu, roofs, settings.rounds) };
     let mut aborted = None;
     for (done, group) in groups.iter().enumerate() {
         on_case(Progress { done, total: groups.len(), name: &group.name });
@@ -95,7 +88,7 @@ pub fn measure(
 }
 
 /// Why a group was not measured.
-enum Obstacle {
+pub(super) enum Obstacle {
     /// It does not suit the device.
     Reason(String),
     /// The device is of no more use.
@@ -118,7 +111,8 @@ fn too_large(size: u64, limit: u64) -> Obstacle {
     Obstacle::Reason(format!("a tensor has {} MiB, and the device binds {}", size >> 20, limit >> 20))
 }
 
-struct Bench<'e> {
+/// Measures groups of cases on one device.
+pub(super) struct Bench<'e> {
     gpu: &'e mut GpuExecutor,
     pool: Pool,
     reference: ReferenceExecutor,
@@ -153,9 +147,20 @@ struct Variant<'g> {
     takes: Duration,
 }
 
-impl Bench<'_> {
+impl<'e> Bench<'e> {
+    pub fn new(gpu: &'e mut GpuExecutor, roofs: Roofs, rounds: usize) -> Bench<'e> {
+        Bench {
+            gpu,
+            pool: Pool::default(),
+            reference: ReferenceExecutor::new(),
+            reference_pool: Pool::default(),
+            roofs,
+            rounds: rounds.max(1),
+        }
+    }
+
     /// Leaves out what the device cannot hold, or what takes too long.
-    fn fits(&self, group: &Group) -> Result<(), Obstacle> {
+    pub fn fits(&self, group: &Group) -> Result<(), Obstacle> {
         let limit = self.gpu.memory_limits().max_binding;
         if group.largest > limit {
             return Err(too_large(group.largest, limit));
@@ -169,7 +174,7 @@ impl Bench<'_> {
     }
 
     /// Checks every variant, then times them in turns.
-    fn group(&mut self, group: &Group) -> Result<Vec<KernelRecord>, Obstacle> {
+    pub fn group(&mut self, group: &Group) -> Result<Vec<KernelRecord>, Obstacle> {
         self.pool.release();
         let mut uploaded: Vec<(Tensor, Placed)> = Vec::new();
         let mut variants = Vec::with_capacity(group.variants.len());

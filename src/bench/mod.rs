@@ -23,6 +23,7 @@ mod record;
 mod roofline;
 mod sample;
 mod sampling;
+pub mod tune;
 mod work_of_model;
 mod workload;
 

@@ -28,6 +28,10 @@ pub struct Bound {
 }
 
 impl Roofs {
+    /// Bounds nothing.
+    pub(super) const UNKNOWN: Roofs =
+        Roofs { flops: f64::INFINITY, read: f64::INFINITY, copy: f64::INFINITY, dispatch: 0.0 };
+
     /// The roof that the work meets first.
     pub fn bound(&self, work: &Work) -> Bound {
         let (memory, bandwidth) = self.bandwidth(work);

@@ -3,6 +3,9 @@
 use clap::Args;
 use wgpt::engine::{EngineOptions, KvType};
 use wgpt::gpu::{Backend, DeviceSelector};
+use wgpt::kernels::Forced;
+
+use super::cache_folder::cache_folder;
 
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Device")]
@@ -33,6 +36,14 @@ pub struct EngineArgs {
     #[arg(long)]
     deterministic: bool,
 
+    /// Use these kernels, whatever is the default or was measured: linear.decode=matvec,attention=attention
+    ///
+    /// The roles are linear.decode (1 token), linear.batch (2 to 8), linear.short (9 to 32), linear.prefill (more) and attention. Kernels
+    /// for linear layers of any number of tokens are matmul32, matmul64, matvec_blocks, matmul_lanes and matvec_lanes_blocks; those for up to 8
+    /// are also matvec, matvec_subgroup and matvec_lanes. Attention has attention and attention_lanes. Not every device runs all.
+    #[arg(long, value_name = "ROLE=KERNEL,..", conflicts_with = "deterministic")]
+    variant: Option<Forced>,
+
     /// A device of `wgpt devices`, by its index or a part of its name; `-dev DEVICE` is the same
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
@@ -56,6 +67,8 @@ impl EngineArgs {
             device: DeviceSelector { device: self.device, backend: self.backend },
             kv_type: self.kv_type,
             deterministic: self.deterministic,
+            variants: self.variant.unwrap_or_default(),
+            cache: cache_folder(),
             ..EngineOptions::default()
         }
     }

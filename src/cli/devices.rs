@@ -7,8 +7,11 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 use wgpt::gpu::{self, DeviceInfo};
+use wgpt::kernels::Forced;
 
+use super::cache_folder::cache_folder;
 use super::figures::size;
+use super::terminal::note;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Take another device with `wgpt run --device INDEX` or `--device NAME`.")]
@@ -17,7 +20,7 @@ pub struct DevicesArgs {
     #[arg(long)]
     json: bool,
 
-    /// Show every limit and identifier
+    /// Show every limit and identifier, and which kernels are used and why
     #[arg(short, long)]
     verbose: bool,
 }
@@ -27,7 +30,17 @@ pub struct DevicesArgs {
 /// # Errors
 /// There is none, or stdout cannot be written.
 pub fn execute(args: &DevicesArgs) -> anyhow::Result<ExitCode> {
-    let devices = gpu::devices();
+    let mut devices = gpu::devices();
+    let folder = cache_folder();
+    for device in &mut devices {
+        let (choices, ignored) = device.choices(folder.as_deref(), &Forced::default())?;
+        device.kernels = choices.describe();
+        if args.verbose
+            && let Some(ignored) = ignored
+        {
+            note(&format!("wgpt: {ignored}"));
+        }
+    }
     let text = if args.json {
         serde_json::to_string_pretty(&devices)? + "\n"
     } else {
@@ -89,7 +102,9 @@ impl fmt::Display for Entry<'_> {
         self.write_limits(f)?;
         row(f, "features", &self.features())?;
         if self.verbose {
-            row(f, "kernels", &device.kernels.join("; "))?;
+            for (i, kernel) in device.kernels.iter().enumerate() {
+                row(f, if i == 0 { "kernels" } else { "" }, kernel)?;
+            }
         }
         if let Some(notice) = &device.notice {
             row(f, if device.usable { "note" } else { "not usable" }, notice)?;
@@ -133,7 +148,7 @@ mod tests {
                 max_workgroup_memory: 48 << 10,
                 max_workgroup_invocations: 1024,
             },
-            kernels: vec!["1 to 8 tokens: matvec".to_owned()],
+            kernels: vec!["linear.decode (1 token): matvec - default".to_owned(), "attention: attention".to_owned()],
             selected: true,
         }
     }
@@ -167,7 +182,8 @@ mod tests {
            limits     buffer 1.00 TiB, binding 2.00 GiB, workgroup memory 48.0 KiB
                       8 storage buffers a kernel, 1024 threads a workgroup
            features   none
-           kernels    1 to 8 tokens: matvec
+           kernels    linear.decode (1 token): matvec - default
+                      attention: attention
            not usable its driver truncates loops
         ");
     }

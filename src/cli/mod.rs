@@ -3,6 +3,7 @@
 //! The generated text, or one JSON object, goes to stdout; everything else goes to stderr.
 
 mod bench;
+mod cache_folder;
 mod device_args;
 mod devices;
 mod figures;
@@ -17,6 +18,7 @@ mod run;
 mod run_args;
 mod run_options;
 mod terminal;
+mod tune;
 mod verify;
 
 use std::ffi::OsString;
@@ -45,6 +47,8 @@ enum Command {
     Devices(devices::DevicesArgs),
     /// Check that the GPUs compute what the CPU reference computes
     Verify(verify::VerifyArgs),
+    /// Measure which kernels are fastest on a device, and use them from then on
+    Tune(tune::TuneArgs),
     /// Measure how fast a model and the kernels are, and compare measurements
     Bench(bench::BenchArgs),
 }
@@ -56,6 +60,7 @@ Examples:
   wgpt perplexity -m model.gguf text.txt
   wgpt devices
   wgpt verify
+  wgpt tune -m model.gguf
   wgpt bench model -m model.gguf
 
 Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted, 143 terminated.
@@ -84,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Perplexity(args) => perplexity::execute(*args),
         Command::Devices(args) => devices::execute(&args),
         Command::Verify(args) => verify::execute(args),
+        Command::Tune(args) => tune::execute(args),
         Command::Bench(args) => bench::execute(args),
     });
     outcome.unwrap_or_else(|error| {

@@ -24,7 +24,7 @@ pub(super) fn context(config: &Config) -> usize {
 
 /// Tokens of a prefill chunk, so that even a slow device of the kind finishes one within about two seconds, after which
 /// drivers give up on a submit. It depends on the model and the kind of device alone, so that runs can be repeated.
-pub(super) fn chunk(config: &Config, device: &DeviceInfo) -> usize {
+pub fn chunk(config: &Config, device: &DeviceInfo) -> usize {
     // A slow one of its kind, in floating-point operations a second.
     let rate: u64 = match device.device_type.as_str() {
         "discrete GPU" | "virtual GPU" => 1 << 40,

@@ -1,14 +1,15 @@
 //! From a path to an engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::steps::Flight;
 use super::{Engine, EngineDevice, EngineError, LoadTimings, ModelInfo, capacity, info};
 use crate::formats::Checkpoint;
 use crate::gpu::{AdapterError, DeviceSelector};
+use crate::kernels::Forced;
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
-use crate::model::{Choice, Config, Model, ModelOptions, UploadTimings};
+use crate::model::{Choice, Config, ExpectedStep, Model, ModelOptions, UploadTimings};
 use crate::schedule::{Batch, Limits, Scheduler};
 use crate::text::{TextError, Tokenizer};
 
@@ -32,6 +33,12 @@ pub struct EngineOptions {
     /// Makes a sequence's logits the same to the bit, on one adapter, whatever the chunk size, the other sequences, the pages
     /// and the prefixes that it shares. Costs speed: each linear layer has one kernel for one token and for many.
     pub deterministic: bool,
+    /// Kernels that are used whatever is the default or was measured; they give way to `deterministic`.
+    pub variants: Forced,
+    /// A folder of files that later processes start faster with: compiled pipelines, where the backend gives them, are kept
+    /// in it, and what `wgpt tune` has left there decides between kernels. Files that are stale or damaged are ignored, with
+    /// a warning. `None`: neither is done.
+    pub cache: Option<PathBuf>,
     /// Lets a prompt start behind its longest prefix, in whole pages of 16 tokens, whose keys and values another sequence of
     /// this engine has left in the cache. Timings of a repeated prompt want it off.
     pub prefix_cache: bool,
@@ -48,6 +55,8 @@ impl Default for EngineOptions {
             stall_limit: None,
             scoring: false,
             deterministic: false,
+            variants: Forced::default(),
+            cache: None,
             prefix_cache: true,
         }
     }
@@ -122,8 +131,9 @@ impl Engine {
         }
 
         let opening = Instant::now();
-        let EngineDevice { mut executor, info: device, selection } = open(options)?;
+        let EngineDevice { mut executor, info: device, selection, notices } = open(options)?;
         let opened = opening.elapsed();
+        warnings.extend(notices);
         progress(LoadProgress::Opened { bytes: checkpoint.size_bytes() });
         let chunk = match options.chunk_size {
             Some(chunk) => (chunk as usize).min(context),
@@ -148,14 +158,16 @@ impl Engine {
             selection,
             available_memory: capacity::available_memory(&device),
         };
-        let mut model = Model::load(executor.as_mut(), &checkpoint, config, model_options, &mut |bytes| {
+        let expected: &[ExpectedStep] = match options.scoring {
+            true => &[],
+            false => &[(chunk, Choice::Greedy), (1, Choice::Greedy), (1, Choice::Drawn), (1, Choice::None)]
+                .map(|(tokens, choice)| ExpectedStep { tokens, choice }),
+        };
+        let mut model = Model::load(executor.as_mut(), &checkpoint, config, model_options, expected, &mut |bytes| {
             progress(LoadProgress::Uploaded { bytes });
         })?;
         let compiling = Instant::now();
-        let shapes = [(1, Choice::Greedy), (1, Choice::Drawn), (1, Choice::None), (chunk, Choice::Greedy)];
-        for (tokens, choice) in shapes.into_iter().filter(|_| !options.scoring) {
-            model.warm_up(executor.as_mut(), tokens, choice)?;
-        }
+        model.warm_up(executor.as_mut(), expected)?;
         let UploadTimings { read, upload } = model.upload_timings();
         let load_timings = LoadTimings { device: opened, read, upload, compile: compiling.elapsed() };
         let scheduler = Scheduler::new(Limits {

@@ -12,6 +12,7 @@ pub mod sampler;
 pub mod scoring;
 mod steps;
 
+pub use capacity::chunk as default_chunk;
 pub use device::EngineDevice;
 pub use error::EngineError;
 pub use generation::{FinishReason, Generation, GenerationRequest, Timings};
@@ -19,6 +20,7 @@ pub use info::{LoadTimings, ModelInfo};
 pub use load::{EngineOptions, LoadProgress};
 
 pub use crate::gpu::{DeviceInfo, DeviceSelector, devices};
+pub use crate::kernels::Forced;
 pub use crate::kernels::kv_append::KvType;
 pub use crate::model::{Memory, NonFinite};
 

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::kernels::{AdapterFacts, Selection};
+use crate::cache::Origin;
+use crate::kernels::{AdapterFacts, AdapterKind, Choices, ForcedError};
 use crate::recording::Requirement;
 
 /// A graphics API.
@@ -76,6 +77,8 @@ pub enum AdapterError {
     Unusable { name: String, reason: String },
     #[error("{name} refused to open: {reason}; update its driver or choose another device (--device)")]
     Refused { name: String, reason: String },
+    #[error(transparent)]
+    Variant(#[from] ForcedError),
 }
 
 /// One adapter, described.
@@ -97,7 +100,7 @@ pub struct DeviceInfo {
     pub subgroup_sizes: (u32, u32),
     pub features: Vec<String>,
     pub limits: DeviceLimits,
-    /// Which kernel does what here.
+    /// Which kernel does what here, and why.
     pub kernels: Vec<String>,
     /// The one that a run takes unless told otherwise.
     pub selected: bool,
@@ -107,6 +110,31 @@ impl DeviceInfo {
     /// The adapter is a CPU that emulates a GPU.
     pub fn is_software(&self) -> bool {
         self.device_type == "software"
+    }
+
+    /// What the choice of kernel variants depends on.
+    pub fn facts(&self) -> AdapterFacts {
+        AdapterFacts {
+            kind: match self.device_type.as_str() {
+                "software" => AdapterKind::Software,
+                "discrete GPU" | "virtual GPU" => AdapterKind::Discrete,
+                _ => AdapterKind::Integrated,
+            },
+            subgroups: self.features.iter().any(|f| f == "subgroups"),
+            subgroup_sizes: self.subgroup_sizes,
+        }
+    }
+
+    /// What files of a cache must have been made with to be good here.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            adapter: self.name.clone(),
+            backend: self.backend.clone(),
+            vendor_id: self.vendor_id,
+            device_id: self.device_id,
+            driver: format!("{} {}", self.driver, self.driver_info).trim().to_owned(),
+            wgpt: env!("CARGO_PKG_VERSION").to_owned(),
+        }
     }
 
     fn label(&self) -> String {
@@ -289,7 +317,7 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
         kernels: Vec::new(),
         selected: false,
     };
-    described.kernels = Selection::for_adapter(&facts(&described)).describe();
+    described.kernels = Choices::for_adapter(&described.facts()).describe();
     described
 }
 
@@ -346,15 +374,6 @@ fn features_that_matter(features: wgpu::Features) -> Vec<String> {
     .filter(|(feature, _)| features.contains(*feature))
     .map(|(_, name)| name.to_owned())
     .collect()
-}
-
-/// What the choice of kernel variants depends on.
-pub(super) fn facts(info: &DeviceInfo) -> AdapterFacts {
-    AdapterFacts {
-        software: info.is_software(),
-        subgroups: info.features.iter().any(|f| f == "subgroups"),
-        subgroup_sizes: info.subgroup_sizes,
-    }
 }
 
 #[cfg(test)]

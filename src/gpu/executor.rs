@@ -1,11 +1,13 @@
 //! Runs recordings on a GPU: one compute pass a step, with pipelines and bind groups made once.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::time::Duration;
 
-use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, facts, select};
+use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, select};
 use super::device::{Device, Purpose};
-use super::pipelines::Pipelines;
+use super::pipeline_cache::PipelineCache;
+use super::pipelines::{Pipeline, Pipelines};
 use super::timing::DeviceClock;
 use crate::kernels::Selection;
 use crate::kernels::shader::Library;
@@ -35,6 +37,7 @@ pub struct GpuExecutor {
     kept: VecDeque<Kept>,
     /// What slices were kept in, free again.
     spare: Vec<wgpu::Buffer>,
+    notices: Vec<String>,
 }
 
 /// A slice's contents on their way to the host.
@@ -54,7 +57,7 @@ impl GpuExecutor {
     /// # Errors
     /// When there is no such adapter, or its driver is known to be wrong or refuses.
     pub fn open(selector: &DeviceSelector) -> Result<GpuExecutor, AdapterError> {
-        GpuExecutor::open_for(Purpose::Inference, selector)
+        GpuExecutor::open_for(Purpose::Inference, selector, None)
     }
 
     /// The same with what benchmarks ask of a device, where it has that: its clock, and arithmetic in f16.
@@ -62,15 +65,32 @@ impl GpuExecutor {
     /// # Errors
     /// As of [`GpuExecutor::open`].
     pub fn open_for_benchmarks(selector: &DeviceSelector) -> Result<GpuExecutor, AdapterError> {
-        GpuExecutor::open_for(Purpose::Benchmarks, selector)
+        GpuExecutor::open_for(Purpose::Benchmarks, selector, None)
     }
 
-    fn open_for(purpose: Purpose, selector: &DeviceSelector) -> Result<GpuExecutor, AdapterError> {
+    /// As [`GpuExecutor::open`], with a folder in which compiled pipelines are kept for later processes where the backend
+    /// gives them. What is wrong with a file there is no error: see [`GpuExecutor::notices`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_keeping(selector: &DeviceSelector, folder: Option<&Path>) -> Result<GpuExecutor, AdapterError> {
+        GpuExecutor::open_for(Purpose::Inference, selector, folder)
+    }
+
+    fn open_for(
+        purpose: Purpose,
+        selector: &DeviceSelector,
+        folder: Option<&Path>,
+    ) -> Result<GpuExecutor, AdapterError> {
         let device = Device::open(select(selector)?, purpose)?;
+        let (cache, notice) =
+            folder.map_or((None, None), |folder| PipelineCache::open(&device.device, &device.info, folder));
+        let pipelines = Pipelines::new(device.device.clone(), Library::default(), cache);
         Ok(GpuExecutor {
+            notices: notice.into_iter().collect(),
             device,
             buffers: Vec::new(),
-            pipelines: Pipelines::default(),
+            pipelines,
             bind_groups: HashMap::new(),
             prepared: HashMap::new(),
             next_prepared: 0,
@@ -91,6 +111,11 @@ impl GpuExecutor {
         self.device.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
+    /// What the user should know of how the device was opened: files that were ignored.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
     /// Sets how long the device may take for one submit, after which it counts as hung ([`ExecutionError::Stalled`]). Unless
     /// set, a minute, or twenty on a software device, which is slow and has no watchdog.
     pub fn set_stall_limit(&mut self, limit: Duration) {
@@ -106,12 +131,12 @@ impl GpuExecutor {
     /// Makes pipelines from these shaders from now on, with wgpu's runtime checks unless they are those that were compiled
     /// in; recordings that are prepared keep theirs.
     pub fn use_shaders(&mut self, shaders: Library) {
-        self.pipelines = Pipelines::from_shaders(shaders);
+        self.pipelines = Pipelines::new(self.device.device.clone(), shaders, None);
     }
 
-    /// The kernel variants that suit this adapter.
+    /// The kernel variants that suit this adapter by default; see [`DeviceInfo::choices`] for more.
     pub fn selection(&self) -> Selection {
-        Selection::for_adapter(&facts(&self.device.info))
+        Selection::for_adapter(&self.device.info.facts())
     }
 
     fn buffer(&self, slice: Slice) -> Result<&wgpu::Buffer, ExecutionError> {
@@ -189,10 +214,11 @@ impl Drop for GpuExecutor {
         }
         // wgpu waits for the queue when it destroys it, and some drivers (lavapipe) when they destroy a pipeline, both
         // without a limit. What the submit may use is leaked instead, so that this thread can go on.
+        let unused = Pipelines::new(self.device.device.clone(), Library::default(), None);
         std::mem::forget((
             self.device.queue.clone(),
             std::mem::take(&mut self.buffers),
-            std::mem::take(&mut self.pipelines),
+            std::mem::replace(&mut self.pipelines, unused),
             std::mem::take(&mut self.bind_groups),
             std::mem::take(&mut self.prepared),
             self.readback.take(),
@@ -276,13 +302,18 @@ impl Executor for GpuExecutor {
         self.device.wait(0)
     }
 
+    fn compile_ahead(&mut self, recordings: &[Recording]) {
+        self.pipelines.make_ahead(recordings.iter().flat_map(|recording| &recording.dispatches));
+    }
+
     fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
+        // Several at a time, where there are several.
+        self.compile_ahead(std::slice::from_ref(recording));
         let mut submits = Vec::new();
         for dispatches in recording.submits() {
             let mut steps = Vec::with_capacity(dispatches.len());
             for dispatch in dispatches {
-                let made = self.pipelines.get(&self.device, dispatch)?;
-                let (pipeline, layout) = (made.pipeline.clone(), made.layout.clone());
+                let Pipeline { pipeline, layout } = self.pipelines.get(dispatch)?;
                 let bind_group = self.bind_group(&layout, dispatch.bindings())?;
                 let params = dispatch.param_bytes().to_vec();
                 steps.push(Step { pipeline, bind_group, params, grid: dispatch.grid });

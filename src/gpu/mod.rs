@@ -1,8 +1,10 @@
 //! Adapters, devices, buffers and pipelines: the only room that names wgpu.
 
 mod adapter;
+mod choices;
 mod device;
 mod executor;
+mod pipeline_cache;
 mod pipelines;
 mod timing;
 

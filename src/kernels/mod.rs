@@ -28,7 +28,10 @@ pub mod weight_layout;
 mod work;
 
 pub use outputs::Elements;
-pub use selection::{AdapterFacts, LinearPath, Selection};
+pub use selection::{
+    AdapterClass, AdapterFacts, AdapterKind, Choices, Forced, ForcedError, LinearPath, Measurement, Reason, Role,
+    Selection, Tuned, Tuning, Variant,
+};
 pub use weight_layout::WeightSlices;
 pub use work::Work;
 

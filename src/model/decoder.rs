@@ -39,6 +39,13 @@ pub struct ModelOptions {
     pub available_memory: Option<u64>,
 }
 
+/// A step of one sequence, with the logits of its last token, that is likely to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpectedStep {
+    pub tokens: usize,
+    pub choice: Choice,
+}
+
 /// Bytes on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Memory {
@@ -100,11 +107,15 @@ const MAX_PREPARED: usize = 64;
 
 impl Model {
     /// Plans, checks that all fits, allocates, and uploads the weights; `progress` gets the bytes of the files done so far.
+    ///
+    /// What the steps in `expected` need is compiled meanwhile, as far as the executor compiles; it is ready once it is
+    /// asked for ([`Model::warm_up`]).
     pub fn load(
         executor: &mut dyn Executor,
         checkpoint: &Checkpoint,
         config: Config,
         options: ModelOptions,
+        expected: &[ExpectedStep],
         progress: &mut dyn FnMut(u64),
     ) -> Result<Model, ModelError> {
         let memory_limits = executor.memory_limits();
@@ -134,13 +145,13 @@ impl Model {
         let cache = KvCache::allocate(&cache_plan, executor).map_err(ran_out)?;
         let inputs = StepInputs::allocate(&config, limits, executor).map_err(ran_out)?;
         let scratch = sizes.allocate(executor).map_err(ran_out)?;
-        let (placed, upload) = plan.upload(executor, checkpoint, progress).map_err(ran_out)?;
-        let weights = Weights::assemble(&config, &names, &placed)?;
+        let uploads = plan.allocate(executor).map_err(ran_out)?;
+        let weights = Weights::assemble(&config, &names, &uploads.placed())?;
         let ropes = std::iter::once(&config.rope)
             .chain(&config.rope_sliding)
             .map(|rope| RopeTable::new(rope, config.head_dim))
             .collect();
-        Ok(Model {
+        let mut model = Model {
             config,
             options,
             limits,
@@ -154,8 +165,13 @@ impl Model {
             prepared: HashMap::new(),
             chosen_rows: 0,
             memory,
-            upload,
-        })
+            upload: UploadTimings::default(),
+        };
+        // A recording names places alone: it can be had before anything lies there.
+        let recordings: Vec<Recording> = expected.iter().map(|step| model.record(model.shape(*step))).collect();
+        executor.compile_ahead(&recordings);
+        model.upload = uploads.run(executor, checkpoint, progress).map_err(ran_out)?;
+        Ok(model)
     }
 
     pub fn config(&self) -> &Config {
@@ -213,19 +229,22 @@ impl Model {
         Ok(executor.collect(bytemuck::cast_slice_mut(tokens))?)
     }
 
-    /// Makes ready what steps of one sequence with this many tokens need, so that the first such step need not.
-    pub fn warm_up(&mut self, executor: &mut dyn Executor, tokens: usize, choice: Choice) -> Result<(), ModelError> {
-        let rows = (tokens * self.config.heads_per_kv_head()) as u32;
+    /// Makes ready what such steps need, so that the first of them need not.
+    pub fn warm_up(&mut self, executor: &mut dyn Executor, expected: &[ExpectedStep]) -> Result<(), ModelError> {
+        expected.iter().try_for_each(|step| self.prepare(executor, self.shape(*step)).map(drop))
+    }
+
+    fn shape(&self, step: ExpectedStep) -> StepShape {
+        let rows = (step.tokens * self.config.heads_per_kv_head()) as u32;
         let mut tiles = Vec::new();
         self.limits.attention.push_tiles(self.config.head_dim as u32, 0, rows, &mut tiles);
-        let shape = StepShape {
-            tokens: tokens as u32,
+        StepShape {
+            tokens: step.tokens as u32,
             tiles: tiles.len() as u32,
             logits_rows: 1,
             page_stride: self.limits.page_stride as u32,
-            choice,
-        };
-        self.prepare(executor, shape).map(drop)
+            choice: step.choice,
+        }
     }
 
     /// The recording of a shape, made once.

@@ -6,6 +6,7 @@ mod config_huggingface;
 mod decoder;
 mod error;
 mod kv_cache;
+mod linear_layers;
 mod log_softmax;
 mod names;
 mod non_finite;
@@ -15,8 +16,9 @@ mod weight_upload;
 mod weights;
 
 pub use config::Config;
-pub use decoder::{Choice, Memory, Model, ModelOptions, StepShape};
+pub use decoder::{Choice, ExpectedStep, Memory, Model, ModelOptions, StepShape};
 pub use error::ModelError;
+pub use linear_layers::{LinearLayers, linear_layers};
 pub use log_softmax::LogSoftmax;
 pub use non_finite::NonFinite;
 pub use weight_upload::UploadTimings;

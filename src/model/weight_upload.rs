@@ -134,14 +134,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Allocates the arenas and uploads every tensor; `progress` gets the bytes of the files that are done.
-    pub fn upload(
-        mut self,
-        executor: &mut dyn Executor,
-        checkpoint: &Checkpoint,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(HashMap<String, Placed>, UploadTimings), ModelError> {
-        let started = Instant::now();
+    /// Allocates the arenas, without anything in them yet.
+    pub fn allocate(mut self, executor: &mut dyn Executor) -> Result<Uploads<'a>, ModelError> {
         let mut arenas = Vec::with_capacity(self.arenas.len());
         for bytes in &self.arenas {
             arenas.push(executor.allocate("weights", *bytes)?);
@@ -151,10 +145,32 @@ impl<'a> Plan<'a> {
             resolve(&mut placed.vector);
             placed.shards.iter_mut().flat_map(|shard| shard.planes.iter_mut().flatten()).for_each(resolve);
         }
+        Ok(Uploads { items: self.items })
+    }
+}
+
+/// The tensors whose places on the device exist and hold nothing yet.
+pub(super) struct Uploads<'a> {
+    items: Vec<(Item<'a>, Placed)>,
+}
+
+impl Uploads<'_> {
+    /// Where each tensor will lie, by name.
+    pub fn placed(&self) -> HashMap<String, Placed> {
+        self.items.iter().map(|(item, placed)| (item.tensor.name.clone(), placed.clone())).collect()
+    }
+
+    /// Uploads every tensor; `progress` gets the bytes of the files that are done.
+    pub fn run(
+        self,
+        executor: &mut dyn Executor,
+        checkpoint: &Checkpoint,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<UploadTimings, ModelError> {
+        let started = Instant::now();
         let mut uploader =
-            Uploader { executor, checkpoint, piece: Vec::new(), unflushed: 0, handing_over: started.elapsed() };
+            Uploader { executor, checkpoint, piece: Vec::new(), unflushed: 0, handing_over: Duration::ZERO };
         let mut done = 0;
-        let mut placed_by_name = HashMap::with_capacity(self.items.len());
         for (item, placed) in self.items {
             match item.role {
                 Role::Vector => uploader.vector(item.tensor, placed.vector)?,
@@ -166,11 +182,10 @@ impl<'a> Plan<'a> {
             }
             done += item.tensor.size_bytes();
             progress(done);
-            placed_by_name.insert(item.tensor.name.clone(), placed);
         }
         uploader.flush()?;
         let upload = uploader.handing_over;
-        Ok((placed_by_name, UploadTimings { read: started.elapsed().saturating_sub(upload), upload }))
+        Ok(UploadTimings { read: started.elapsed().saturating_sub(upload), upload })
     }
 }
 

@@ -178,7 +178,7 @@ pub fn load_on_gpu(options: &EngineOptions, probe: Watch<GpuExecutor>) -> Result
         }
         let (info, selection) = (gpu.info().clone(), gpu.selection());
         let executor = Box::new(Instrumented { inner: Box::new(gpu), probe });
-        Ok(EngineDevice { executor, info, selection })
+        Ok(EngineDevice { executor, info, selection, notices: Vec::new() })
     };
     Engine::load_on(&chat_model(), options, open, &mut |_| {})
 }
@@ -186,7 +186,7 @@ pub fn load_on_gpu(options: &EngineOptions, probe: Watch<GpuExecutor>) -> Result
 /// Loads the tiny chat model on the CPU reference.
 pub fn load_on_reference(probe: Watch<ReferenceExecutor>) -> Result<Engine, EngineError> {
     let executor = Box::new(Instrumented { inner: Box::new(ReferenceExecutor::new()), probe });
-    let device = EngineDevice { executor, info: reference_info(), selection: Selection::BASELINE };
+    let device = EngineDevice { executor, info: reference_info(), selection: Selection::BASELINE, notices: Vec::new() };
     Engine::load_on(&chat_model(), &options(), |_| Ok(device), &mut |_| {})
 }
 

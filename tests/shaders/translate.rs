@@ -7,7 +7,7 @@ use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ResourceBinding, ShaderStage, StorageAccess, TypeInner};
-use wgpt::kernels::{AdapterFacts, Selection, shader};
+use wgpt::kernels::{AdapterFacts, AdapterKind, Selection, shader};
 use wgpt::recording::{Program, Requirement};
 use wgpt::verify::cases;
 
@@ -31,8 +31,11 @@ pub struct Shader {
 pub fn shaders() -> &'static [Shader] {
     static SHADERS: LazyLock<Vec<Shader>> = LazyLock::new(|| {
         // An adapter on which every variant runs.
-        let everything =
-            Selection::for_adapter(&AdapterFacts { software: true, subgroups: true, subgroup_sizes: (8, 8) });
+        let everything = Selection::for_adapter(&AdapterFacts {
+            kind: AdapterKind::Software,
+            subgroups: true,
+            subgroup_sizes: (8, 8),
+        });
         let mut programs: Vec<Program> = cases(&everything).iter().map(|case| case.program).collect();
         programs.sort_by_key(Program::to_string);
         programs.dedup();

@@ -37,6 +37,7 @@ pub fn std_wgpt(arguments: &[&str]) -> std::process::Command {
     VARIABLES.iter().for_each(|name| {
         command.env_remove(name);
     });
+    command.env("WGPT_CACHE", "off");
     command.args(arguments).stdin(std::process::Stdio::null());
     command
 }

@@ -80,6 +80,10 @@ where
         self.around(Call::Flush, |inner| inner.flush())
     }
 
+    fn compile_ahead(&mut self, recordings: &[Recording]) {
+        self.inner.compile_ahead(recordings);
+    }
+
     fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
         self.around(Call::Prepare(recording), |inner| inner.prepare(recording))
     }

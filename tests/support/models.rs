@@ -91,7 +91,8 @@ impl<'e> Runner<'e> {
         let options =
             ModelOptions { context, sequences, step_tokens, logits_rows, kv_type, selection, available_memory: None };
         let config = Config::from_checkpoint(&checkpoint).unwrap_or_else(|e| panic!("{e}"));
-        let model = Model::load(executor, &checkpoint, config, options, &mut |_| {}).unwrap_or_else(|e| panic!("{e}"));
+        let model =
+            Model::load(executor, &checkpoint, config, options, &[], &mut |_| {}).unwrap_or_else(|e| panic!("{e}"));
         Runner { executor, model }
     }
 

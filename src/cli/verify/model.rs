@@ -11,13 +11,15 @@ use serde_json::{Value, json};
 use wgpt::engine::KvType;
 use wgpt::formats::Checkpoint;
 use wgpt::gpu::{DeviceInfo, DeviceSelector, GpuExecutor};
+use wgpt::kernels::Forced;
 use wgpt::text::Tokenizer;
 use wgpt::verify::model::{self, ModelReport, Progress, Settings};
 
 use super::print;
+use crate::cli::cache_folder::cache_folder;
 use crate::cli::figures::{seconds, size};
 use crate::cli::loading::find_model;
-use crate::cli::terminal::{case_bar, printable};
+use crate::cli::terminal::{case_bar, note, printable};
 
 /// Prose, figures, code and scripts, so that rare tokens come, too.
 const PROMPT: &str = "The Rhine rises in the Swiss Alps and runs 1,233 km to the North Sea. In 1869 Mendeleev put 63 elements \
@@ -46,6 +48,10 @@ pub struct ModelArgs {
     /// Type of the KV cache
     #[arg(long, visible_alias = "cache-type", value_name = "f32|f16", default_value = "f16", requires = "model")]
     kv_type: KvType,
+
+    /// Use these kernels on the device, as for `wgpt run`
+    #[arg(long, value_name = "ROLE=KERNEL,..", requires = "model")]
+    variant: Option<Forced>,
 }
 
 /// Checks the model on the device that a run would take, and prints how it did.
@@ -59,13 +65,16 @@ pub fn execute(name: &OsStr, args: &ModelArgs, device: &DeviceSelector, json: bo
     let known_good = against.as_deref().map(Checkpoint::open).transpose()?;
     let prompt = Tokenizer::from_checkpoint(&checkpoint)?.encode(args.prompt.as_deref().unwrap_or(PROMPT), true)?;
     let mut executor = GpuExecutor::open(device)?;
+    let info = executor.info().clone();
+    let forced = args.variant.clone().unwrap_or_default();
+    let (choices, ignored) = info.choices(cache_folder().as_deref(), &forced)?;
+    ignored.iter().for_each(|ignored| note(&format!("wgpt: {ignored}")));
     let settings = Settings {
         prompt,
         forced_tokens: args.predict as usize,
         kv_type: args.kv_type,
-        selection: executor.selection(),
+        selection: choices.selection(),
     };
-    let info = executor.info().clone();
     let bar = case_bar(&format!("{} ({})", info.name, info.backend));
     let report = model::check(
         &mut executor,

@@ -21,7 +21,7 @@ impl<'e> Side<'e> {
         options: ModelOptions,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Side<'e>, ModelError> {
-        let model = Model::load(executor, checkpoint, config, options, progress)?;
+        let model = Model::load(executor, checkpoint, config, options, &[], progress)?;
         let pages = (0..model.pages()).collect();
         Ok(Side { executor, model, pages })
     }

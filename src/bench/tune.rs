@@ -1,0 +1,327 @@
+//! Measures which kernels are fastest for a model on one adapter.
+//!
+//! Every kernel that could serve a role is timed in turns with the others, at the model's own shapes and types, with the
+//! weights out of the caches; its time for the role is that of all layers of a step. A kernel whose result is wrong is left out.
+
+use super::cases::{Group, attention_group, product_group};
+use super::kernels::{Bench, Obstacle};
+use super::models::ModelShape;
+use super::roofline::Roofs;
+use super::{Impossible, KernelRecord, Progress};
+use crate::formats::DType;
+use crate::gpu::GpuExecutor;
+use crate::kernels::attention::Heads;
+use crate::kernels::kv_append::KvType;
+use crate::kernels::weight_layout::{row_bytes, shader_name};
+use crate::kernels::{Choices, LinearPath, Measurement, Role, Tuned, Tuning, Variant, matvec};
+use crate::model::{Config, LinearLayers};
+use crate::recording::{ExecutionError, Executor};
+
+/// Another kernel than the default is chosen only if it takes less than this part of the default's time: less is noise.
+const WORTH_IT: f64 = 0.97;
+/// A kernel that takes this many times as long as the fastest one is not measured any further.
+const HOPELESS: f64 = 4.0;
+/// The most operations of a dispatch. Of larger layers some rows are measured, and the time scaled.
+const MOST_FLOPS: u64 = 1 << 37;
+const MOST_FLOPS_OF_SOFTWARE: u64 = 1 << 29;
+/// Rows are left out in multiples of this, which tiles divide.
+const ROW_STEP: u32 = 256;
+/// A decode step and a prefill chunk, as (position, tokens), in a context of 1024.
+static DECODE: [(u32, u32); 1] = [(1023, 1)];
+static PREFILL: [(u32, u32); 1] = [(896, 128)];
+
+/// What to measure with.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// The model's name, for people.
+    pub name: String,
+    /// Of a whole step.
+    pub layers: Vec<LinearLayers>,
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head_dim: u32,
+    /// Tokens of a prefill chunk.
+    pub chunk: u32,
+}
+
+impl Workload {
+    /// That of a model.
+    pub fn of_model(name: String, config: &Config, layers: Vec<LinearLayers>, chunk: u32) -> Workload {
+        let [heads, kv_heads, head_dim] = [config.heads, config.kv_heads, config.head_dim].map(|n| n as u32);
+        Workload { name, layers, heads, kv_heads, head_dim, chunk }
+    }
+
+    /// That of a typical small model in 4 bits, with its head in 8.
+    pub fn typical() -> Workload {
+        const LAYERS: u32 = 30;
+        let shape = ModelShape::ALL[0];
+        let layers = shape.layers().map(|(name, n, k)| {
+            let head = name == "head";
+            let (dtype, count) = match name {
+                "head" => (DType::Q8_0, 1),
+                "attn_kv" | "ffn_up" => (DType::Q4_0, 2 * LAYERS),
+                _ => (DType::Q4_0, LAYERS),
+            };
+            LinearLayers { n, k, dtype, count, head }
+        });
+        let ModelShape { heads, kv_heads, head_dim, .. } = shape;
+        Workload {
+            name: format!("the shapes of {shape} in q4_0"),
+            layers: layers.to_vec(),
+            heads,
+            kv_heads,
+            head_dim,
+            chunk: 128,
+        }
+    }
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// The choices, with the figures behind them.
+    pub tuning: Tuning,
+    /// What could not be measured, or computed something wrong.
+    pub left_out: Vec<Impossible>,
+}
+
+/// Measures the roles' kernels on an adapter, `rounds` samples of each.
+///
+/// # Errors
+/// When the device fails.
+pub fn tune(
+    gpu: &mut GpuExecutor,
+    workload: &Workload,
+    rounds: usize,
+    on_case: &mut dyn FnMut(Progress<'_>),
+) -> Result<Outcome, ExecutionError> {
+    let plans = plans(gpu, workload);
+    let total = plans.iter().map(|plan| plan.parts.len()).sum();
+    let choices = Choices::for_adapter(&gpu.info().facts());
+    let mut bench = Bench::new(gpu, Roofs::UNKNOWN, rounds);
+    let mut outcome = Outcome {
+        tuning: Tuning {
+            date: time::OffsetDateTime::now_utc().date().to_string(),
+            model: workload.name.clone(),
+            results: Vec::new(),
+        },
+        left_out: Vec::new(),
+    };
+    let mut done = 0;
+    for Plan { role, variants, parts } in plans {
+        let mut contest =
+            Contest { default: choices.of(role).0, running: variants.iter().map(|v| (*v, 0.0)).collect() };
+        for Part { group, weight } in parts {
+            on_case(Progress { done, total, name: &group.name });
+            done += 1;
+            let group = contest.entrants(&variants, group);
+            let leave_out = |reason| Impossible { name: group.name.clone(), reason };
+            match bench.fits(&group).and_then(|()| bench.group(&group)) {
+                Ok(records) => {
+                    let faults = records.iter().filter_map(|record| Some((record, record.fault.as_ref()?)));
+                    outcome.left_out.extend(
+                        faults.map(|(record, fault)| leave_out(format!("{} is wrong: {fault}", record.program))),
+                    );
+                    contest.add(&records, weight);
+                }
+                Err(Obstacle::Reason(reason)) => outcome.left_out.push(leave_out(reason)),
+                Err(Obstacle::Failure(error)) => return Err(error),
+            }
+        }
+        outcome.tuning.results.extend(contest.decide(role));
+    }
+    Ok(outcome)
+}
+
+/// The measurements of a role.
+struct Plan {
+    role: Role,
+    variants: Vec<Variant>,
+    parts: Vec<Part>,
+}
+
+/// A group with one case for each variant of the plan, and how much of the role's time it stands for.
+struct Part {
+    group: Group,
+    weight: f64,
+}
+
+fn plans(gpu: &GpuExecutor, workload: &Workload) -> Vec<Plan> {
+    let largest = gpu.memory_limits().max_binding;
+    let flops = if gpu.info().is_software() { MOST_FLOPS_OF_SOFTWARE } else { MOST_FLOPS };
+    let plan = |role: Role| {
+        let variants: Vec<Variant> = gpu.selection().variants(role).filter(|v| is_contender(role, *v)).collect();
+        let parts = match role {
+            Role::Attention => attention_parts(workload, &variants),
+            _ => linear_parts(workload, role, &variants, flops, largest),
+        };
+        Plan { role, variants, parts }
+    };
+    // Where there is nothing to choose from, there is nothing to measure.
+    Role::ALL.into_iter().map(plan).filter(|plan| plan.variants.len() > 1).collect()
+}
+
+/// Kernels for many rows are hopeless for one: most of a tile would be empty.
+fn is_contender(role: Role, variant: Variant) -> bool {
+    let Variant::Linear(path) = variant else { return true };
+    match role {
+        Role::LinearDecode => {
+            matches!(path, LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecLanes { blocks: false })
+        }
+        Role::LinearBatch => !matches!(path, LinearPath::Matmul { tm: 4, .. }),
+        _ => true,
+    }
+}
+
+/// Rows that stand for a role.
+fn rows(role: Role, chunk: u32) -> u32 {
+    match role {
+        Role::LinearDecode => 1,
+        Role::LinearBatch => matvec::MAX_M / 2,
+        Role::LinearShort => 16,
+        Role::LinearPrefill | Role::Attention => chunk.clamp(33, 512),
+    }
+}
+
+fn linear_parts(workload: &Workload, role: Role, variants: &[Variant], flops: u64, largest: u64) -> Vec<Part> {
+    let m = rows(role, workload.chunk);
+    let paths: Vec<LinearPath> = variants.iter().filter_map(|variant| variant.linear()).collect();
+    // The head runs for the rows whose logits are wanted.
+    let in_role = |layers: &&LinearLayers| !layers.head || m <= matvec::MAX_M;
+    let part = |&LinearLayers { n, k, dtype, count, head }: &LinearLayers| {
+        let by_flops = flops / (2 * u64::from(m) * u64::from(k));
+        let by_bytes = largest / row_bytes(dtype, k as usize).max(4 * u64::from(m));
+        let most = by_flops.min(by_bytes).min(u64::from(n)) as u32;
+        let measured = if most < n { (most / ROW_STEP * ROW_STEP).max(ROW_STEP.min(n)) } else { n };
+        let what = if head { "head" } else { "linear" };
+        let name = format!("{role} {what} {} m{m} n{n} k{k}", shader_name(dtype));
+        let group = product_group(name, dtype, [m, measured, k], &paths);
+        Part { group, weight: f64::from(count) * f64::from(n) / f64::from(measured) }
+    };
+    workload.layers.iter().filter(in_role).map(part).collect()
+}
+
+/// A token of a prompt and one of an answer count alike.
+fn attention_parts(workload: &Workload, variants: &[Variant]) -> Vec<Part> {
+    let &Workload { heads, kv_heads, head_dim, .. } = workload;
+    let heads = Heads { heads, kv_heads, head_dim, kv_type: KvType::F16, window: 0, scale: 1.0 };
+    let paths: Vec<_> = variants.iter().filter_map(|variant| variant.attention()).collect();
+    let part = |batch: &'static [(u32, u32); 1]| {
+        let [(position0, tokens)] = *batch;
+        let name = format!("attention m{tokens} context {}", position0 + tokens);
+        Part { group: attention_group(name, heads, batch, &paths), weight: 1.0 / f64::from(tokens) }
+    };
+    [&DECODE, &PREFILL].map(part).into()
+}
+
+/// `None` for a result that is wrong.
+fn nanoseconds(record: &KernelRecord) -> Option<f64> {
+    if record.fault.is_some() { None } else { record.device_median_ns.or(record.wall_median_ns) }
+}
+
+/// The variants of a role that are still worth measuring, with the nanoseconds of their layers so far.
+struct Contest {
+    default: Variant,
+    running: Vec<(Variant, f64)>,
+}
+
+impl Contest {
+    /// The group with the cases of these variants alone; it has one for each variant of the plan, in the plan's order.
+    fn entrants(&self, plan: &[Variant], mut group: Group) -> Group {
+        let mut entered = plan.iter().map(|variant| self.running.iter().any(|(running, _)| running == variant));
+        group.variants.retain(|_| entered.next().unwrap_or(false));
+        group
+    }
+
+    /// Adds the times of a group, and takes out what is wrong or hopeless.
+    fn add(&mut self, records: &[KernelRecord], weight: f64) {
+        let mut times = records.iter().map(nanoseconds);
+        self.running.retain_mut(|(_, sum)| match times.next().flatten() {
+            Some(time) => {
+                *sum += weight * time;
+                true
+            }
+            None => false,
+        });
+        let least = self.running.iter().map(|(_, sum)| *sum).fold(f64::INFINITY, f64::min);
+        let default = self.default;
+        self.running.retain(|(variant, sum)| *sum <= HOPELESS * least || *variant == default);
+    }
+
+    /// The fastest, or the default if it is about as fast; nothing if nothing was measured.
+    fn decide(self, role: Role) -> Option<Tuned> {
+        let Contest { default, running: mut measured } = self;
+        measured.retain(|(_, time)| *time > 0.0);
+        measured.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let &(fastest, least) = measured.first()?;
+        let of_default = measured.iter().find(|(variant, _)| *variant == default).map(|(_, time)| *time);
+        let chosen = if of_default.is_some_and(|time| least > WORTH_IT * time) { default } else { fastest };
+        let measurement = |(variant, time): (Variant, f64)| Measurement {
+            variant: variant.name().to_owned(),
+            milliseconds: time / 1e6,
+        };
+        Some(Tuned {
+            role,
+            chosen: chosen.name().to_owned(),
+            measured: measured.into_iter().map(measurement).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MATVEC: Variant = Variant::Linear(LinearPath::Matvec { subgroups: false, blocks: false });
+    const SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
+
+    fn contest(times: &[(Variant, f64)]) -> Contest {
+        Contest { default: MATVEC, running: times.to_vec() }
+    }
+
+    #[test]
+    fn the_fastest_is_chosen_unless_the_default_is_about_as_fast() {
+        let chosen = |matvec: f64, subgroup: f64| {
+            let contest = contest(&[(MATVEC, matvec), (SUBGROUP, subgroup)]);
+            contest.decide(Role::LinearDecode).expect("measured").chosen
+        };
+        assert_eq!(chosen(2e6, 1e6), "matvec_subgroup");
+        assert_eq!(chosen(2e6, 1.99e6), "matvec");
+        assert_eq!(chosen(1e6, 2e6), "matvec");
+        let without_default = contest(&[(SUBGROUP, 2.5e6)]).decide(Role::LinearDecode).expect("measured");
+        assert_eq!(without_default.chosen, "matvec_subgroup");
+        assert_eq!(without_default.measured[0].milliseconds, 2.5);
+        assert_eq!(contest(&[(MATVEC, 0.0)]).decide(Role::LinearDecode), None, "nothing was measured");
+    }
+
+    #[test]
+    fn what_is_wrong_or_hopeless_is_measured_no_further_but_the_default() {
+        let record = |time: f64, fault: Option<&str>| KernelRecord {
+            device_median_ns: Some(time),
+            fault: fault.map(str::to_owned),
+            ..KernelRecord::default()
+        };
+        let tiles = Variant::Linear(LinearPath::Matmul { tm: 4, tn: 4 });
+        let mut contest = contest(&[(MATVEC, 0.0), (SUBGROUP, 0.0), (tiles, 0.0)]);
+        contest.add(&[record(1e6, None), record(1e5, None), record(5e5, None)], 2.0);
+        assert_eq!(contest.running, [(MATVEC, 2e6), (SUBGROUP, 2e5)]);
+        contest.add(&[record(1e6, None), record(1e5, Some("off by one"))], 1.0);
+        assert_eq!(contest.running, [(MATVEC, 3e6)]);
+    }
+
+    #[test]
+    fn large_layers_are_measured_in_part_and_their_time_scaled() {
+        let variants = [MATVEC, SUBGROUP];
+        let parts = |flops, largest| linear_parts(&Workload::typical(), Role::LinearDecode, &variants, flops, largest);
+        let whole = parts(u64::MAX, u64::MAX);
+        assert_eq!(whole.len(), 6);
+        assert_eq!(whole.iter().map(|part| part.weight).sum::<f64>(), 30.0 * 7.0 + 1.0);
+        let cut = parts(2 * 576 * 1024, 1 << 20);
+        for (part, whole) in cut.iter().zip(&whole) {
+            assert!(part.group.work.flops <= 2 * 576 * 1024 && part.group.variants.len() == 2, "{}", part.group.name);
+            let (scaled, real) =
+                (part.weight * part.group.work.flops as f64, whole.weight * whole.group.work.flops as f64);
+            assert!((scaled / real - 1.0).abs() < 1e-9, "{}", part.group.name);
+        }
+        assert!(linear_parts(&Workload::typical(), Role::LinearPrefill, &[], u64::MAX, u64::MAX).len() == 5, "no head");
+    }
+}

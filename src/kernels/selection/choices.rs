@@ -1,0 +1,156 @@
+//! The choice of each role with its reason.
+
+use super::defaults::{AdapterClass, default_of};
+use super::{AdapterFacts, Forced, ForcedError, Role, Selection, Tuning, Variant};
+
+/// Why a kernel was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The table says so, and why.
+    Default { class: AdapterClass, why: &'static str },
+    /// It was the fastest, in words.
+    Tuned(String),
+    /// The user wants it.
+    Forced,
+}
+
+/// A kernel for each role, and why that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choices {
+    facts: AdapterFacts,
+    chosen: [(Variant, Reason); Role::ALL.len()],
+}
+
+impl Choices {
+    /// The defaults of the adapter's class.
+    pub fn for_adapter(facts: &AdapterFacts) -> Choices {
+        let class = AdapterClass::of(facts);
+        let chosen = Role::ALL.map(|role| {
+            let (variant, why) = default_of(facts, role);
+            (variant, Reason::Default { class, why })
+        });
+        Choices { facts: *facts, chosen }
+    }
+
+    /// Takes what was measured to be fastest. What the adapter cannot run, or is not known any more, stays as it is.
+    pub fn tune(&mut self, tuning: &Tuning) {
+        for tuned in &tuning.results {
+            if let Some(variant) = tuned.role.variant(&tuned.chosen).filter(|v| self.facts.meet(v.requirement())) {
+                self.set(tuned.role, variant, Reason::Tuned(tuning.reason(tuned)));
+            }
+        }
+    }
+
+    /// Takes what the user wants.
+    ///
+    /// # Errors
+    /// The adapter cannot run it.
+    pub fn force(&mut self, forced: &Forced) -> Result<(), ForcedError> {
+        for &(role, variant) in forced.variants() {
+            if !self.facts.meet(variant.requirement()) {
+                return Err(ForcedError::Unmet {
+                    variant,
+                    requirement: variant.requirement(),
+                    possible: names(Selection::for_adapter(&self.facts).variants(role)),
+                });
+            }
+            self.set(role, variant, Reason::Forced);
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, role: Role, variant: Variant, reason: Reason) {
+        self.chosen[role as usize] = (variant, reason);
+    }
+
+    pub fn of(&self, role: Role) -> &(Variant, Reason) {
+        &self.chosen[role as usize]
+    }
+
+    pub fn selection(&self) -> Selection {
+        let chosen = |selection: Selection, role: Role| selection.with(role, self.of(role).0);
+        Role::ALL.into_iter().fold(Selection::for_adapter(&self.facts), chosen)
+    }
+
+    /// A line for each role: what was chosen and why.
+    pub fn describe(&self) -> Vec<String> {
+        let line = |role: Role| {
+            let (variant, reason) = self.of(role);
+            let why = match reason {
+                Reason::Default { class, why } => format!("default of {}: {why}", class.name()),
+                Reason::Tuned(why) => why.clone(),
+                Reason::Forced => "forced by --variant".to_owned(),
+            };
+            format!("{role} ({}): {variant} - {why}", role.steps())
+        };
+        let mut lines: Vec<String> = Role::ALL.into_iter().map(line).collect();
+        let in_one_order = self.selection().deterministic().variant(Role::LinearDecode);
+        lines.push(format!("with --deterministic: {in_one_order} for any number of tokens"));
+        lines
+    }
+}
+
+/// Names in a row, for messages.
+pub(super) fn names(variants: impl IntoIterator<Item = Variant>) -> String {
+    variants.into_iter().map(Variant::name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{AdapterKind, LinearPath, Measurement, Tuned};
+    use crate::recording::Requirement;
+
+    const GPU: AdapterFacts = AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (32, 32) };
+
+    fn tuning(chosen: &str) -> Tuning {
+        let measured = vec![Measurement { variant: chosen.to_owned(), milliseconds: 1.25 }];
+        let tuned = Tuned { role: Role::LinearDecode, chosen: chosen.to_owned(), measured };
+        Tuning { date: "2026-11-22".to_owned(), model: "a model".to_owned(), results: vec![tuned] }
+    }
+
+    fn decode(choices: &Choices) -> &'static str {
+        let selection = choices.selection();
+        assert_eq!(Variant::Linear(selection.linear(1)), selection.variant(Role::LinearDecode));
+        selection.variant(Role::LinearDecode).name()
+    }
+
+    #[test]
+    fn what_is_forced_comes_before_what_was_measured_and_that_before_the_default() {
+        let mut choices = Choices::for_adapter(&GPU);
+        assert_eq!(choices.selection(), Selection::for_adapter(&GPU));
+        assert_eq!(decode(&choices), "matvec_subgroup");
+        choices.tune(&tuning("matvec"));
+        assert_eq!(decode(&choices), "matvec");
+        assert!(choices.describe()[0].ends_with("tuned on 2026-11-22 for a model: matvec 1.25 ms"));
+        choices.force(&"linear.decode=matmul32".parse().expect("a variant")).expect("runs anywhere");
+        assert_eq!(decode(&choices), "matmul32");
+        assert_eq!(choices.of(Role::LinearDecode).1, Reason::Forced);
+        assert_eq!(choices.selection().linear(2), Selection::for_adapter(&GPU).linear(2), "another role");
+    }
+
+    #[test]
+    fn what_the_adapter_cannot_run_is_refused_or_left_aside() {
+        let mut choices = Choices::for_adapter(&GPU);
+        choices.tune(&tuning("matvec_lanes"));
+        choices.tune(&tuning("a kernel of another version"));
+        assert_eq!(choices, Choices::for_adapter(&GPU));
+        let error = choices.force(&"attention=attention_lanes".parse().expect("known")).expect_err("a GPU");
+        assert_eq!(
+            error.to_string(),
+            "this device cannot run attention_lanes, which needs a software device with subgroups of 8 lanes; it can run \
+             attention"
+        );
+        assert!(matches!(error, ForcedError::Unmet { requirement: Requirement::EightLanes, .. }));
+    }
+
+    #[test]
+    fn what_was_measured_or_forced_changes_no_deterministic_sum() {
+        let mut choices = Choices::for_adapter(&GPU);
+        let before = choices.selection().deterministic();
+        choices.tune(&tuning("matmul32"));
+        assert_eq!(choices.selection().deterministic(), before);
+        assert_eq!(before.linear(1), LinearPath::Matvec { subgroups: false, blocks: true });
+        assert_eq!(before.linear(1), before.linear(500));
+    }
+}

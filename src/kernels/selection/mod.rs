@@ -1,0 +1,165 @@
+//! Which kernel and variant serves an adapter: by the table of its class, by what was measured on it, or as the user says.
+
+mod choices;
+mod defaults;
+mod forced;
+mod linear_path;
+mod role;
+mod tuning;
+
+pub use choices::{Choices, Reason};
+pub use defaults::AdapterClass;
+pub use forced::{Forced, ForcedError};
+pub use linear_path::LinearPath;
+pub use role::{Role, Variant};
+pub use tuning::{Measurement, Tuned, Tuning};
+
+use super::attention::AttentionPath;
+use crate::recording::Requirement;
+
+/// What emulates or is the GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdapterKind {
+    /// A CPU.
+    Software,
+    /// A GPU that shares the host's memory.
+    Integrated,
+    /// A GPU with memory of its own.
+    Discrete,
+}
+
+/// What the choice of variants depends on. The GPU room fills it in; nothing here names wgpu.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdapterFacts {
+    pub kind: AdapterKind,
+    /// Subgroup operations may be used.
+    pub subgroups: bool,
+    /// The smallest and largest subgroup of the adapter.
+    pub subgroup_sizes: (u32, u32),
+}
+
+impl AdapterFacts {
+    /// What every adapter has at least.
+    const LEAST: AdapterFacts = AdapterFacts { kind: AdapterKind::Discrete, subgroups: false, subgroup_sizes: (0, 0) };
+
+    /// Whether the adapter runs programs with the requirement.
+    pub fn meet(&self, requirement: Requirement) -> bool {
+        match requirement {
+            Requirement::Nothing => true,
+            Requirement::Subgroups => self.subgroups && self.subgroup_sizes.0 >= 4,
+            Requirement::EightLanes => {
+                self.kind == AdapterKind::Software && self.subgroups && self.subgroup_sizes == (8, 8)
+            }
+        }
+    }
+}
+
+/// The variants that an adapter uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selection {
+    facts: AdapterFacts,
+    /// By [`Role`]: decode, batch, short, prefill.
+    linear: [LinearPath; 4],
+    attention: AttentionPath,
+    deterministic: bool,
+}
+
+impl Selection {
+    /// Only what runs everywhere.
+    pub const BASELINE: Selection = Selection {
+        facts: AdapterFacts::LEAST,
+        linear: [
+            LinearPath::Matvec { subgroups: false, blocks: false },
+            LinearPath::Matvec { subgroups: false, blocks: false },
+            LinearPath::Matmul { tm: 2, tn: 2 },
+            LinearPath::Matmul { tm: 4, tn: 4 },
+        ],
+        attention: AttentionPath::Tile,
+        deterministic: false,
+    };
+
+    /// The default of the adapter's class.
+    pub fn for_adapter(facts: &AdapterFacts) -> Selection {
+        let baseline = Selection { facts: *facts, ..Selection::BASELINE };
+        Role::ALL
+            .into_iter()
+            .fold(baseline, |selection, role| selection.with(role, defaults::default_of(facts, role).0))
+    }
+
+    /// The same with another kernel for a role.
+    fn with(mut self, role: Role, variant: Variant) -> Selection {
+        match variant {
+            Variant::Linear(path) => self.linear[role as usize] = path,
+            Variant::Attention(path) => self.attention = path,
+        }
+        self
+    }
+
+    /// The kernel of a role.
+    pub fn variant(&self, role: Role) -> Variant {
+        match role {
+            Role::Attention => Variant::Attention(self.attention()),
+            _ if self.deterministic => Variant::Linear(self.linear_in_one_order()),
+            linear => Variant::Linear(self.linear[linear as usize]),
+        }
+    }
+
+    /// The same with one program for each linear layer, however many rows it gets. A token's logits are then the same to
+    /// the bit, on one adapter, whatever chunk, batch or pages it is computed in.
+    ///
+    /// What was measured is left aside: it could change the order of sums from one day to another.
+    pub fn deterministic(self) -> Selection {
+        Selection { deterministic: true, ..Selection::for_adapter(&self.facts) }
+    }
+
+    /// The kernel for `m` rows.
+    pub fn linear(&self, m: u32) -> LinearPath {
+        match self.deterministic {
+            true => self.linear_in_one_order(),
+            false => self.linear[Role::of_rows(m) as usize],
+        }
+    }
+
+    /// The fastest kernel for few rows, in blocks. Measured on software adapters, matrix kernels lose more in decode than this
+    /// one does in prefill; on a GPU it reads the weights no more often in decode, which they bound. The sum is the
+    /// workgroup's, whose order the shader states, and not a subgroup's, whose order is the driver's.
+    fn linear_in_one_order(&self) -> LinearPath {
+        match self.facts.meet(Requirement::EightLanes) {
+            true => LinearPath::MatvecLanes { blocks: true },
+            false => LinearPath::Matvec { subgroups: false, blocks: true },
+        }
+    }
+
+    pub fn attention(&self) -> AttentionPath {
+        self.attention
+    }
+
+    /// The kernel of each role, in words.
+    pub fn describe(&self) -> Vec<String> {
+        if self.deterministic {
+            let linear = self.linear_in_one_order().name();
+            return vec![
+                format!("deterministic, any number of tokens: {linear}"),
+                self.variant(Role::Attention).to_string(),
+            ];
+        }
+        Role::ALL.map(|role| format!("{role}: {}", self.variant(role))).to_vec()
+    }
+
+    /// The kernels that the adapter can run for a role.
+    pub fn variants(&self, role: Role) -> impl Iterator<Item = Variant> {
+        let facts = self.facts;
+        role.variants().into_iter().filter(move |variant| facts.meet(variant.requirement()))
+    }
+
+    /// The attention kernels that the adapter can run, for the case list.
+    pub fn attention_paths(&self) -> Vec<AttentionPath> {
+        AttentionPath::ALL.into_iter().filter(|path| self.facts.meet(path.requirement())).collect()
+    }
+
+    /// The paths that an adapter can run, for the case list.
+    pub fn linear_paths(&self, m: u32) -> Vec<LinearPath> {
+        let runs = |path: &LinearPath| m <= path.max_m() && self.facts.meet(path.requirement());
+        LinearPath::ALL.into_iter().filter(runs).collect()
+    }
+}
