@@ -61,7 +61,7 @@ pub struct TuneArgs {
 pub fn execute(args: TuneArgs) -> anyhow::Result<ExitCode> {
     let folder =
         cache_folder().context("there is no folder to keep the result in; set WGPT_CACHE to one, and not to off")?;
-    let mut gpu = GpuExecutor::open(&DeviceSelector { device: args.device, backend: args.backend })?;
+    let mut gpu = GpuExecutor::open_for_benchmarks(&DeviceSelector { device: args.device, backend: args.backend })?;
     let info = gpu.info().clone();
     let file = info.tuning_file(&folder);
     if args.forget {
