@@ -225,9 +225,13 @@ fn bad_folders_are_refused_with_the_file_at_fault() {
     assert!(matches!(outside, TextError::SpecialToken { id: 4294967296, .. }), "{outside}");
     let undecodable = r#"{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "decoder": {"type": "Fuse"}}"#;
     assert!(matches!(load(&[("tokenizer.json", undecodable)]), TextError::Unsupported(_)));
-    let stray = r#"{"model": {"type": "BPE", "vocab": {"a": 4000000000}, "merges": []},
-        "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false}}"#;
-    assert!(matches!(load(&[("tokenizer.json", stray)]), TextError::Vocabulary(_)));
+    // One id must not make a table of millions.
+    for id in [65_536, 1_233_333, 4_000_000_000u32] {
+        let decoder = r#"{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false}"#;
+        let vocabulary = format!(r#"{{"type": "BPE", "vocab": {{"a": {id}}}, "merges": []}}"#);
+        let stray = format!(r#"{{"model": {vocabulary}, "decoder": {decoder}}}"#);
+        assert!(matches!(load(&[("tokenizer.json", &stray)]), TextError::Vocabulary(_)), "{id}");
+    }
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::formats::read_bounded;
 
 /// More ids than any vocabulary has; a table of all ids is allocated, so one stray id must not decide its size.
 const MAX_IDS: usize = 1 << 22;
+/// Nor may the ids go up to more than this or, in a large vocabulary, to more than so many times the number of its tokens.
+const MAX_SPARSE_IDS: usize = 1 << 16;
+const MAX_IDS_PER_TOKEN: usize = 16;
 
 /// The largest `tokenizer.json` have some 30 MB.
 const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -168,8 +171,8 @@ fn spelling(decoder: Option<&DecoderWrapper>) -> Result<(Spelling, bool), TextEr
 fn table(inner: &tokenizers::Tokenizer, spelling: Spelling) -> Result<TokenTable, TextError> {
     let vocabulary = inner.get_vocab(true);
     let size = vocabulary.values().max().map_or(0, |&id| id as usize + 1);
-    if size == 0 || size > MAX_IDS {
-        return Err(TextError::Vocabulary(format!("its ids go up to {size}")));
+    if size == 0 || size > MAX_IDS || size > MAX_SPARSE_IDS.max(MAX_IDS_PER_TOKEN * vocabulary.len()) {
+        return Err(TextError::Vocabulary(format!("it has {} tokens, and ids up to {size}", vocabulary.len())));
     }
     let mut texts = vec![""; size];
     for (text, &id) in &vocabulary {
