@@ -4,6 +4,7 @@ mod support;
 
 mod adapters;
 mod bench;
+mod bench_model;
 mod cli;
 mod determinism;
 mod engine;

@@ -225,15 +225,22 @@ impl Run<'_> {
 
     fn decode(&mut self, contexts: &[usize]) -> Result<Series, BenchError> {
         let mut series = Series::new("decode step", "dim^2 + L dim", "1 beyond the constant");
-        for &depth in contexts {
-            self.announce(series.what, depth);
-            let workload = Workload { depth, generate: STEPS, ..ALONE };
-            // Each begins with the ones before, which are in the cache.
-            self.runner.fill(&workload)?;
-            let mut samples = Vec::with_capacity(SAMPLES);
-            for _ in 0..SAMPLES {
-                samples.push(self.runner.run(&workload)?.decode / STEPS as u32);
+        let at = |depth: usize| Workload { depth, generate: STEPS, ..ALONE };
+        // The shorter ones are the beginning of the longest, so that all are in the cache then.
+        if let Some(&longest) = contexts.last() {
+            self.runner.fill(&at(longest))?;
+        }
+        // In turns, so that a change of the machine's speed meets all of them alike.
+        let mut samples = vec![Vec::with_capacity(SAMPLES); contexts.len()];
+        for round in 0..SAMPLES {
+            for (&depth, samples) in contexts.iter().zip(&mut samples) {
+                if round == 0 {
+                    self.announce(series.what, depth);
+                }
+                samples.push(self.runner.run(&at(depth))?.decode / STEPS as u32);
             }
+        }
+        for (depth, samples) in contexts.iter().zip(samples) {
             // In the middle of the steps.
             let keys = depth + STEPS.div_ceil(2);
             series.push(keys as f64, &samples, self.work.decode(keys));

@@ -23,6 +23,13 @@ pub enum Scale {
     Logarithmic,
 }
 
+impl Scale {
+    fn shows(self, (x, y): &(f64, f64)) -> bool {
+        let is_there = |value: f64| value.is_finite() && (self == Scale::Linear || value > 0.0);
+        is_there(*x) && is_there(*y)
+    }
+}
+
 /// What was measured, in the order of x.
 pub struct Series {
     pub name: String,
@@ -33,10 +40,7 @@ pub struct Series {
 
 impl Lines {
     pub(super) fn draw(&self, area: &Area<'_>) -> Result<(), DrawingError<'static>> {
-        let shown = |point: &&(f64, f64)| match self.scale {
-            Scale::Linear => point.0.is_finite() && point.1.is_finite(),
-            Scale::Logarithmic => point.0 > 0.0 && point.1 > 0.0 && point.0.is_finite() && point.1.is_finite(),
-        };
+        let shown = |point: &&(f64, f64)| self.scale.shows(point);
         let all = || self.series.iter().flat_map(|series| series.points.iter().chain(&series.fitted)).filter(shown);
         match self.scale {
             Scale::Linear => {
@@ -69,9 +73,10 @@ impl Lines {
         context.configure_mesh().x_desc(&self.x_label).y_desc(&self.y_label).draw()?;
         for (number, series) in self.series.iter().enumerate() {
             let color = Palette99::pick(number).to_rgba();
-            let visible = |point: &(f64, f64)| self.scale == Scale::Linear || (point.0 > 0.0 && point.1 > 0.0);
-            let points: Vec<(f64, f64)> = series.points.iter().copied().filter(visible).collect();
-            let fitted: Vec<(f64, f64)> = series.fitted.iter().copied().filter(visible).collect();
+            let visible = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
+                points.iter().copied().filter(|point| self.scale.shows(point)).collect()
+            };
+            let (points, fitted) = (visible(&series.points), visible(&series.fitted));
             let line = if fitted.is_empty() { points.clone() } else { fitted };
             context.draw_series(LineSeries::new(line, color.stroke_width(2)))?;
             let circles = points.into_iter().map(|at| Circle::new(at, 4, color.filled()));
