@@ -58,9 +58,9 @@ fn a_records_lists_are_arrays_in_json_and_one_cell_in_csv() {
 fn a_table_of_models_shows_rates_with_their_deviation() {
     let text = render(Format::Table, &[record("tg2 @ d16", 16, vec![5e8])]).expect("a table");
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].starts_with("model") && lines[0].ends_with("t/s  median"), "{text}");
+    assert!(lines[0].starts_with("model") && lines[0].contains("t/s  median  host a step"), "{text}");
     assert!(
-        lines[1].contains("tg2 @ d16") && lines[1].contains("2.00 ± 0.25") && lines[1].ends_with("500 ms"),
+        lines[1].contains("tg2 @ d16") && lines[1].contains("2.00 ± 0.25") && lines[1].contains("  500 ms  "),
         "{text}"
     );
 }
@@ -270,13 +270,13 @@ fn a_model_has_a_record_for_each_combination_of_settings() {
     let folder = tempfile::tempdir().expect("a folder");
     let svg = folder.path().join("depth.svg");
     let arguments =
-        ["-p", "5", "-n", "3", "-pg", "4,2", "-d", "0,32", "-r", "2", "--chunk-size", "8,16", "--batch", "1,3"];
+        ["-p", "20", "-n", "3", "-pg", "20,2", "-d", "0,32", "-r", "2", "--chunk-size", "8,16", "--batch", "1,3"];
     let output = ["-o", "json", "--plot", svg.to_str().expect("UTF-8")];
     let run = bench("model", &[&arguments[..], &output].concat()).assert().success().get_output().clone();
     assert!(run.stderr.is_empty(), "{}", String::from_utf8_lossy(&run.stderr));
     let records: Vec<Value> = serde_json::from_slice(&run.stdout).expect("one array and nothing else");
     let names: Vec<&str> = records.iter().map(|record| record["name"].as_str().expect("a name")).collect();
-    let tests = ["pp5", "tg3", "pp4+tg2", "pp5 @ d32", "tg3 @ d32", "pp4+tg2 @ d32"];
+    let tests = ["pp20", "tg3", "pp20+tg2", "pp20 @ d32", "tg3 @ d32", "pp20+tg2 @ d32"];
     assert_eq!(names, tests.repeat(4));
     let settings: Vec<(u64, u64)> =
         records.iter().map(|record| (number(record, "n_parallel") as u64, number(record, "n_ubatch") as u64)).collect();
@@ -293,6 +293,7 @@ fn a_model_has_a_record_for_each_combination_of_settings() {
         let mean = samples.iter().filter_map(Value::as_f64).sum::<f64>() / 2.0;
         assert!((number(record, "avg_ns") - mean).abs() < 1e-3 * mean, "{record}");
         assert!(number(record, "avg_ts") > 0.0 && number(record, "min_ns") <= number(record, "median_ns"), "{record}");
+        assert_eq!(record["host_ns_per_step"].is_null(), number(record, "n_gen") == 0.0, "{record}");
         let parts = ["device", "read", "upload", "compile"].map(|part| number(record, &format!("load_{part}_ns")));
         assert!(parts.iter().sum::<f64>() <= number(record, "load_ns"), "{record}");
         assert!(number(record, "load_ns") < number(record, "first_token_ns"), "{record}");
@@ -302,7 +303,7 @@ fn a_model_has_a_record_for_each_combination_of_settings() {
     let cache = |record: &Value| number(record, "memory_kv_cache");
     assert!(cache(&records[12]) >= 3.0 * cache(&records[0]), "three sequences have three caches");
     let drawing = std::fs::read_to_string(svg).expect("a plot");
-    assert!(drawing.starts_with("<svg") && drawing.contains("pp4+tg2, chunk 16, batch 3"), "{drawing}");
+    assert!(drawing.starts_with("<svg") && drawing.contains("pp20+tg2, chunk 16, batch 3"), "{drawing}");
 }
 
 #[test]
@@ -315,7 +316,7 @@ fn one_test_makes_one_record_and_people_get_a_table_with_what_loading_took() {
     assert_eq!(records.iter().map(|record| &record["name"]).collect::<Vec<_>>(), ["tg2 @ d7"]);
     let table = bench("model", &["-p", "4", "-n", "0", "-r", "1", "-o", "md"]).assert().success();
     table
-        .stdout(is_match(r"\| pp4 \| [0-9.]+ ± 0\.00 \| [0-9.]+ [num]?s \|\n").unwrap())
+        .stdout(is_match(r"\| pp4 \| [0-9.]+ ± 0\.00 \| [0-9.]+ [num]?s \| - \|\n").unwrap())
         .stdout(is_match(r"\(device .*, read .*, upload .*, compile .*\), first token after .*; weights ").unwrap());
 }
 

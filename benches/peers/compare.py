@@ -4,8 +4,8 @@
     cargo build --release && python3 benches/peers/compare.py MODEL.gguf [MODEL.gguf ...] [-r RUNS]
 
 llama.cpp comes prebuilt in the npm package node-llama-cpp, which is installed into the user's cache folder at the first run
-(needs node and npm, takes 130 MB). Tests have llama-bench's names: pp484 is a prompt of 484 tokens, tg64 are 64 tokens
-generated one by one, "@ d484" is behind 484 tokens of context. Each run of one is followed by a run of the other; the tables
+(needs node and npm, takes 130 MB). Tests have llama-bench's names: pp512 is a prompt of 512 tokens, tg64 are 64 tokens
+generated one by one, "@ d512" is behind 512 tokens of context. Each run of one is followed by a run of the other; the tables
 print medians, with the lowest and the highest, and the ratio of the medians.
 """
 
@@ -22,9 +22,13 @@ VERSION = "3.22.1"
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent))
-from measure import PROMPT, run, spread  # noqa: E402
+from measure import spread  # noqa: E402
 
-GENERATED = 64
+TESTS = {
+    "pp512": {"prompt": 512, "generate": 0, "depth": 0},
+    "tg64 @ d512": {"prompt": 0, "generate": 64, "depth": 512},
+    "tg64": {"prompt": 0, "generate": 64, "depth": 0},
+}
 
 
 def install():
@@ -77,25 +81,25 @@ class LlamaCpp:
         self.process.wait()
 
 
+def measure(binary, model, flags, request):
+    """wgpt's tokens a second, of one run behind a warm-up."""
+    sizes = ["-p", request["prompt"], "-n", request["generate"], "-d", request["depth"]]
+    command = [binary, "bench", "model", "-m", model, *map(str, sizes), "-r", "1", "-o", "json", *flags]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    (record,) = json.loads(done.stdout)
+    return record["avg_ts"]
+
+
 def compare(llama, binary, model, device, runs):
     """The table's rows: a test's name, the figures of wgpt, and llama.cpp's."""
     flags = ["--backend", "vulkan"] + (["--device", device] if device else [])
-    # The first run of each compiles shaders; wgpt's also tells how many tokens the prompt has.
-    tokens = run(binary, model, flags, PROMPT, 2)[0]["prompt_tokens"]
-    tests = {
-        f"pp{tokens}": {"prompt": tokens, "generate": 0, "depth": 0},
-        f"tg{GENERATED} @ d{tokens}": {"prompt": 0, "generate": GENERATED, "depth": tokens},
-        f"tg{GENERATED}": {"prompt": 0, "generate": GENERATED, "depth": 0},
-    }
-    for request in tests.values():
+    # The first run of each compiles shaders; wgpt sees to that itself.
+    for request in TESTS.values():
         llama.measure(request)
-    figures = {name: ([], []) for name in tests}
+    figures = {name: ([], []) for name in TESTS}
     for _ in range(runs):
-        deep, _ = run(binary, model, flags, PROMPT, GENERATED)
-        shallow, _ = run(binary, model, flags, "The", GENERATED)
-        ours = [deep["prompt_tokens_per_second"], deep["decode_tokens_per_second"], shallow["decode_tokens_per_second"]]
-        for (name, request), value in zip(tests.items(), ours):
-            figures[name][0].append(value)
+        for name, request in TESTS.items():
+            figures[name][0].append(measure(binary, model, flags, request))
             figures[name][1].append(llama.measure(request))
     return figures
 

@@ -1,7 +1,7 @@
 // Fused multiply-adds in f16 on registers alone: 8 independent vectors of four, 8 steps unrolled. Mirrors bench/probes.rs.
-enable f16;
-
 import package::constants::WG;
+
+enable f16;
 
 struct Params {
     // Turns of the loop, each of 8 steps.

@@ -103,10 +103,15 @@ impl Measurement {
             let mean = number(&name("avg_ns")).or_else(|| number(&name("mean_ns"))).unwrap_or(median);
             Some((clock, median, mean, number(&name("stddev_ns")).unwrap_or(0.0)))
         })?;
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        // What is empty is null in JSON, or not there.
+        let text = |value: &Value| match value {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+            other => Some(other.to_string()),
+        };
         let mut identity: Map<String, Value> = IDENTITY
             .into_iter()
-            .filter_map(|field| Some((field.to_owned(), Value::from(text(record.get(field)?)))))
+            .filter_map(|field| Some((field.to_owned(), Value::from(text(record.get(field)?)?))))
             .collect();
         identity.insert("clock".to_owned(), Value::from(clock));
         Some(Measurement { identity, median, low: mean - deviation, high: mean + deviation })

@@ -54,10 +54,18 @@ impl Law {
     }
 }
 
+/// What kind of law a series follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Growth {
+    Power,
+    BeyondConstant,
+}
+
 /// Time over tokens.
 #[derive(Clone, Debug)]
 pub struct Series {
     pub what: &'static str,
+    growth: Growth,
     /// Operations in the number of tokens and the model's width.
     pub theory: &'static str,
     /// The exponents where `dim` rules, and where the length does.
@@ -93,11 +101,11 @@ pub fn measure(
     on_point: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Measured, BenchError> {
     on_point(Progress { done: 0, total: 0, name: "loading" });
-    let (mut engine, context) = load(path, settings)?;
+    let (engine, context) = load(path, settings)?;
     let sizes = Sizes::new(settings.most, context)?;
     let config = engine.config().clone();
     let mut run =
-        Run { runner: Runner::new(&mut engine), work: WorkOfModel(&config), done: 0, total: sizes.count(), on_point };
+        Run { runner: Runner::new(engine), work: WorkOfModel(&config), done: 0, total: sizes.count(), on_point };
     // What is made at the first use of a kernel is made now: they are chosen by the number of tokens.
     for tokens in (1..FEWEST).chain(sizes.generated.iter().copied()) {
         run.runner.first_token(tokens)?;
@@ -111,7 +119,7 @@ pub fn measure(
     for one in &mut series {
         one.fit();
     }
-    let info = engine.info();
+    let info = run.runner.engine.info();
     let records = series
         .iter()
         .flat_map(|one| one.points.iter().map(move |point| (one, point)))
@@ -177,7 +185,7 @@ impl Sizes {
 
 /// What is being measured.
 struct Run<'r> {
-    runner: Runner<'r>,
+    runner: Runner,
     work: WorkOfModel<'r>,
     done: usize,
     total: usize,
@@ -188,7 +196,7 @@ const ALONE: Workload = Workload { sequences: 1, depth: 0, prompt: 0, generate: 
 
 impl Run<'_> {
     fn with_cache(&mut self, sizes: &[usize]) -> Result<Series, BenchError> {
-        let mut series = Series::new("generation with the cache", "T dim^2 + T^2 dim", "1 to 2");
+        let mut series = Series::new("generation with the cache", Growth::Power, "T dim^2 + T^2 dim", "1 to 2");
         for &tokens in sizes {
             self.announce(series.what, tokens);
             // The first comes from the prompt's step.
@@ -200,7 +208,7 @@ impl Run<'_> {
 
     /// One run of all steps, which passes each size.
     fn without_cache(&mut self, sizes: &[usize]) -> Result<Series, BenchError> {
-        let mut series = Series::new("generation without a cache", "T^2 dim^2 + T^3 dim", "2 to 3");
+        let mut series = Series::new("generation without a cache", Growth::Power, "T^2 dim^2 + T^3 dim", "2 to 3");
         let (mut length, mut elapsed) = (0, Duration::ZERO);
         for &tokens in sizes {
             self.announce(series.what, tokens);
@@ -214,7 +222,7 @@ impl Run<'_> {
     }
 
     fn prefill(&mut self, sizes: &[usize]) -> Result<Series, BenchError> {
-        let mut series = Series::new("prefill", "L dim^2 + L^2 dim", "1 to 2");
+        let mut series = Series::new("prefill", Growth::Power, "L dim^2 + L^2 dim", "1 to 2");
         for &tokens in sizes {
             self.announce(series.what, tokens);
             let elapsed = self.runner.run(&Workload { prompt: tokens, ..ALONE })?;
@@ -224,7 +232,7 @@ impl Run<'_> {
     }
 
     fn decode(&mut self, contexts: &[usize]) -> Result<Series, BenchError> {
-        let mut series = Series::new("decode step", "dim^2 + L dim", "1 beyond the constant");
+        let mut series = Series::new("decode step", Growth::BeyondConstant, "dim^2 + L dim", "1 beyond the constant");
         let at = |depth: usize| Workload { depth, generate: STEPS, ..ALONE };
         // The shorter ones are the beginning of the longest, so that all are in the cache then.
         if let Some(&longest) = contexts.last() {
@@ -255,8 +263,8 @@ impl Run<'_> {
 }
 
 impl Series {
-    fn new(what: &'static str, theory: &'static str, limits: &'static str) -> Series {
-        Series { what, theory, limits, points: Vec::new(), measured: None, predicted: None }
+    fn new(what: &'static str, growth: Growth, theory: &'static str, limits: &'static str) -> Series {
+        Series { what, growth, theory, limits, points: Vec::new(), measured: None, predicted: None }
     }
 
     fn push(&mut self, tokens: f64, samples: &[Duration], operations: f64) {
@@ -267,9 +275,9 @@ impl Series {
     }
 
     fn fit(&mut self) {
-        let law = |points: Vec<(f64, f64)>| match self.what {
-            "decode step" => beyond_constant(&points).map(Law::BeyondConstant),
-            _ => power_law(&points).map(Law::Power),
+        let law = |points: Vec<(f64, f64)>| match self.growth {
+            Growth::Power => power_law(&points).map(Law::Power),
+            Growth::BeyondConstant => beyond_constant(&points).map(Law::BeyondConstant),
         };
         self.measured = law(self.points.iter().map(|point| (point.tokens, point.median_ns)).collect());
         self.predicted = law(self.points.iter().map(|point| (point.tokens, point.operations)).collect());

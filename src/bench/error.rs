@@ -16,8 +16,10 @@ pub enum BenchError {
          multiple of that"
     )]
     Depth { depth: usize, page: usize },
-    #[error("the {depth} tokens of context are no longer in the cache; report this with the flags of this run")]
-    Evicted { depth: usize },
+    #[error(
+        "before a test, {found} tokens were in the cache and not {expected}; report this with the flags of this run"
+    )]
+    Cached { found: usize, expected: usize },
     #[error(
         "{device} computed a wrong result in the probe '{probe}'; check it with `wgpt verify`, and update its driver"
     )]

@@ -1,7 +1,9 @@
-//! Benchmarks: what an adapter can do, and how close the kernels come to it.
+//! Benchmarks: how fast models run, how their time grows, and how close the kernels come to what an adapter can do.
 //!
-//! [`kernels::measure`] measures an adapter's peaks with probes of their own, then times the kernels of the shared case list
-//! with the shapes of real models. A measurement is a flat [`KernelRecord`]; [`output`] prints records, [`plot`] draws them.
+//! [`model::measure`] runs llama-bench's tests, and [`complexity::measure`] texts of growing length. [`kernels::measure`]
+//! measures an adapter's peaks with probes of their own, then times the kernels of the shared case list with the shapes of
+//! real models. A measurement is a flat record ([`ModelRecord`], [`ComplexityRecord`], [`KernelRecord`]), which [`output`]
+//! prints, [`plot`] draws and [`mod@compare`] holds against another run's.
 
 mod cases;
 mod columns;

@@ -101,7 +101,7 @@ pub fn measure(
 
 /// An engine, and what the user waits for before it answers.
 struct Loaded {
-    engine: Engine,
+    runner: Runner,
     model_filename: String,
     options: EngineOptions,
     first_token: Duration,
@@ -116,33 +116,36 @@ fn load(path: &Path, settings: &Settings, chunk_size: Option<u32>, sequences: u3
         prefix_cache: true,
         ..settings.engine.clone()
     };
-    let mut engine = Engine::load(path, &options, &mut |_| {}).map_err(|error| match error {
+    let engine = Engine::load(path, &options, &mut |_| {}).map_err(|error| match error {
         EngineError::ContextTooLong { limit, .. } => BenchError::TooLong { tokens: context, limit },
         other => other.into(),
     })?;
-    let answered = Runner::new(&mut engine).first_token(FIRST_PROMPT)?;
-    let first_token = engine.info().load + answered;
-    Ok(Loaded { engine, model_filename: path.display().to_string(), options, first_token })
+    let mut runner = Runner::new(engine);
+    let answered = runner.first_token(FIRST_PROMPT)?;
+    let first_token = runner.engine.info().load + answered;
+    Ok(Loaded { runner, model_filename: path.display().to_string(), options, first_token })
 }
 
 impl Loaded {
     fn measure(&mut self, test: &Test, repetitions: usize) -> Result<ModelRecord, BenchError> {
         let sequences = self.options.max_sequences as usize;
         let workload = Workload { sequences, depth: test.depth, prompt: test.prompt, generate: test.generate };
-        let mut runner = Runner::new(&mut self.engine);
+        let runner = &mut self.runner;
         runner.fill(&workload)?;
         // Makes what is made at the first use. One token is enough for that.
         runner.run(&Workload { generate: test.generate.min(1), ..workload })?;
-        let mut samples = Vec::with_capacity(repetitions);
+        let mut runs = Vec::with_capacity(repetitions);
         for _ in 0..repetitions {
-            let time = test.time(runner.run(&workload)?);
-            samples.push(time.as_nanos() as f64);
+            runs.push(runner.run(&workload)?);
         }
-        Ok(self.record(test, samples))
+        Ok(self.record(test, &runs))
     }
 
-    fn record(&self, test: &Test, samples_ns: Vec<f64>) -> ModelRecord {
-        let info = self.engine.info();
+    fn record(&self, test: &Test, runs: &[Elapsed]) -> ModelRecord {
+        let list = |of: &dyn Fn(&Elapsed) -> Duration| runs.iter().map(|run| of(run).as_nanos() as f64).collect();
+        let samples_ns: Vec<f64> = list(&|run| test.time(*run));
+        let host: Vec<f64> = list(&|run| run.host_per_step);
+        let info = self.runner.engine.info();
         let nanoseconds = |duration: Duration| duration.as_nanos() as u64;
         let tokens = self.options.max_sequences as usize * (test.prompt + test.generate);
         let samples_ts: Vec<f64> = samples_ns.iter().map(|time| tokens as f64 / time * 1e9).collect();
@@ -173,6 +176,7 @@ impl Loaded {
             samples_ts,
             avg_ts: rates.map(|stats| stats.mean),
             stddev_ts: rates.map(|stats| stats.stddev),
+            host_ns_per_step: Stats::of(&host).map(|stats| stats.mean).filter(|_| test.generate > 0),
             load_ns: nanoseconds(info.load),
             load_device_ns: nanoseconds(info.load_timings.device),
             load_read_ns: nanoseconds(info.load_timings.read),
@@ -201,7 +205,11 @@ mod tests {
 
     #[test]
     fn what_a_test_computes_is_what_its_time_is_of() {
-        let elapsed = Elapsed { prefill: Duration::from_secs(3), decode: Duration::from_secs(5) };
+        let elapsed = Elapsed {
+            prefill: Duration::from_secs(3),
+            decode: Duration::from_secs(5),
+            host_per_step: Duration::from_secs(1),
+        };
         let seconds = |prompt, generate| Test { prompt, generate, depth: 0 }.time(elapsed).as_secs();
         assert_eq!((seconds(8, 0), seconds(0, 8), seconds(8, 8)), (3, 5, 8));
     }

@@ -47,6 +47,8 @@ pub struct ModelRecord {
     pub samples_ts: Vec<f64>,
     pub avg_ts: Option<f64>,
     pub stddev_ts: Option<f64>,
+    /// Of a step that generates a token: the host's own part, without waiting for the device.
+    pub host_ns_per_step: Option<f64>,
     /// From nothing to a loaded model, and what of it went where.
     pub load_ns: u64,
     pub load_device_ns: u64,
@@ -76,6 +78,7 @@ impl Tabular for ModelRecord {
         Column::text("test"),
         Column::number("t/s"),
         Column::number("median"),
+        Column::number("host a step"),
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -91,6 +94,7 @@ impl Tabular for ModelRecord {
             self.name.clone(),
             rate.map_or_else(|| "-".to_owned(), |(mean, deviation)| format!("{mean:.2} ± {deviation:.2}")),
             self.median_ns.map_or_else(|| "-".to_owned(), duration),
+            self.host_ns_per_step.map_or_else(|| "-".to_owned(), duration),
         ]
     }
 }

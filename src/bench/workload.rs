@@ -28,17 +28,19 @@ pub struct Elapsed {
     pub prefill: Duration,
     /// From there to the last token of them all.
     pub decode: Duration,
+    /// What the host itself does in a decode step, on average; zero where there was none.
+    pub host_per_step: Duration,
 }
 
 /// An engine that computes workloads.
-pub struct Runner<'e> {
-    engine: &'e mut Engine,
+pub struct Runner {
+    pub engine: Engine,
     /// Where prompts come from: each is another one, so that the cache knows none of them.
     fresh: Random,
 }
 
-impl Runner<'_> {
-    pub fn new(engine: &mut Engine) -> Runner<'_> {
+impl Runner {
+    pub fn new(engine: Engine) -> Runner {
         Runner { engine, fresh: Random::new(0) }
     }
 
@@ -59,7 +61,7 @@ impl Runner<'_> {
     /// engine's own loop; where there is neither context nor prompt, the generation begins behind one token.
     ///
     /// # Errors
-    /// As of [`Engine::generate`], and [`BenchError::Evicted`] where the context is no longer in the cache.
+    /// As of [`Engine::generate`], and [`BenchError::Cached`] where the cache held another part of the prompt than the context.
     pub fn run(&mut self, workload: &Workload) -> Result<Elapsed, BenchError> {
         let Workload { sequences, depth, prompt, generate } = *workload;
         let fresh = if depth + prompt == 0 { 1 } else { prompt };
@@ -69,8 +71,9 @@ impl Runner<'_> {
         let done = self.generate(prompts, generate as u32 + 1)?;
         // Of a context alone, the last token is computed again.
         let expected = whole_pages(if prompt == 0 { depth.saturating_sub(1) } else { depth });
-        if done.iter().any(|generation| generation.cached_prompt_tokens < expected) {
-            return Err(BenchError::Evicted { depth });
+        let mut cached = done.iter().map(|generation| generation.cached_prompt_tokens);
+        if let Some(found) = cached.find(|cached| *cached != expected) {
+            return Err(BenchError::Cached { found, expected });
         }
         let longest = |of: fn(&Generation) -> Duration| done.iter().map(of).max().unwrap_or_default();
         let prefill = longest(|generation| generation.timings.prefill);
@@ -79,7 +82,7 @@ impl Runner<'_> {
             (0, _) => longest(|generation| generation.timings.decode),
             _ => longest(|generation| generation.timings.prefill + generation.timings.decode).saturating_sub(prefill),
         };
-        Ok(Elapsed { prefill, decode })
+        Ok(Elapsed { prefill, decode, host_per_step: longest(|generation| generation.timings.host_per_step) })
     }
 
     /// Time from a prompt of so many tokens to the first token.
