@@ -89,6 +89,8 @@ pub struct Point {
 pub struct Measured {
     pub series: Vec<Series>,
     pub records: Vec<ComplexityRecord>,
+    /// What is odd about the model or the device.
+    pub warnings: Vec<String>,
 }
 
 /// Measures the four series.
@@ -125,7 +127,7 @@ pub fn measure(
         .flat_map(|one| one.points.iter().map(move |point| (one, point)))
         .map(|(one, point)| ComplexityRecord::new(info, &settings.engine, one, point))
         .collect();
-    Ok(Measured { series, records })
+    Ok(Measured { series, records, warnings: info.warnings.clone() })
 }
 
 /// Loads the model with room for all sizes, or with all the room that it has.

@@ -67,6 +67,14 @@ pub struct Settings {
     pub engine: EngineOptions,
 }
 
+/// What was measured.
+#[derive(Debug, Default)]
+pub struct Measured {
+    pub records: Vec<ModelRecord>,
+    /// What is odd about the model or the device, each once.
+    pub warnings: Vec<String>,
+}
+
 /// Runs every test with every chunk size and number of sequences.
 ///
 /// # Errors
@@ -75,7 +83,7 @@ pub fn measure(
     path: &Path,
     settings: &Settings,
     on_test: &mut dyn FnMut(Progress<'_>),
-) -> Result<Vec<ModelRecord>, BenchError> {
+) -> Result<Measured, BenchError> {
     let (chunk_sizes, tests) = (&settings.chunk_sizes, &settings.tests);
     for test in tests {
         // In a part of a page, context and prompt cannot be told apart.
@@ -84,19 +92,24 @@ pub fn measure(
         }
     }
     let total = chunk_sizes.len() * settings.sequences.len() * tests.len();
-    let mut records = Vec::with_capacity(total);
+    let Measured { mut records, mut warnings } = Measured::default();
     for &sequences in &settings.sequences {
         for &chunk_size in chunk_sizes {
             let mut progress = |done, name: &str| on_test(Progress { done, total, name });
             progress(records.len(), "loading");
             let mut loaded = load(path, settings, chunk_size, sequences)?;
+            for warning in &loaded.runner.engine.info().warnings {
+                if !warnings.contains(warning) {
+                    warnings.push(warning.clone());
+                }
+            }
             for test in tests {
                 progress(records.len(), &test.name());
                 records.push(loaded.measure(test, settings.repetitions.max(1))?);
             }
         }
     }
-    Ok(records)
+    Ok(Measured { records, warnings })
 }
 
 /// An engine, and what the user waits for before it answers.

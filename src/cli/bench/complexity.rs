@@ -13,7 +13,7 @@ use wgpt::bench::{exponents, growth_chart};
 use super::{is_for_people, show};
 use crate::cli::device_args::DeviceArgs;
 use crate::cli::loading::find_model;
-use crate::cli::terminal::{case_bar, print};
+use crate::cli::terminal::{case_bar, note, print};
 
 const NOTES: &str = "\
 Examples:
@@ -65,6 +65,7 @@ pub fn execute(args: ComplexityArgs) -> anyhow::Result<ExitCode> {
     let measured = measure(&path, &settings, &mut |progress| show(&bar, &progress));
     bar.finish_and_clear();
     let measured = measured?;
+    measured.warnings.iter().for_each(|warning| note(&format!("wgpt: {warning}")));
     if is_for_people(args.output) {
         print(&(render(args.output, &exponents(&measured.series))? + "\n"))?;
     }

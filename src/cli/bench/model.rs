@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::ensure;
 use clap::Args;
-use wgpt::bench::model::{Settings, Test, measure};
+use wgpt::bench::model::{Measured, Settings, Test, measure};
 use wgpt::bench::output::{Format, render};
 use wgpt::bench::plot::{self, Chart};
 use wgpt::bench::{ModelRecord, depth_chart};
@@ -15,7 +15,7 @@ use wgpt::engine::EngineOptions;
 use super::{distinct, is_for_people, show};
 use crate::cli::device_args::{EngineArgs, parse_tokens};
 use crate::cli::loading::find_model;
-use crate::cli::terminal::{case_bar, print};
+use crate::cli::terminal::{case_bar, note, print};
 
 const NOTES: &str = "\
 Examples:
@@ -131,9 +131,10 @@ pub fn execute(args: ModelArgs) -> anyhow::Result<ExitCode> {
         engine: EngineOptions { prefix_cache: true, ..args.engine.engine_options() },
     };
     let bar = case_bar("");
-    let records = measure(&path, &settings, &mut |progress| show(&bar, &progress));
+    let measured = measure(&path, &settings, &mut |progress| show(&bar, &progress));
     bar.finish_and_clear();
-    let records = records?;
+    let Measured { records, warnings } = measured?;
+    warnings.iter().for_each(|warning| note(&format!("wgpt: {warning}")));
     print(&render(args.output, &records)?)?;
     if is_for_people(args.output) {
         print(&format!("\n{}", footnotes(&records)))?;
