@@ -357,10 +357,12 @@ mod answers {
         assert_eq!(answer["finish_reason"], "eos");
         assert_eq!(answer["prompt_tokens"], 16);
         assert_eq!(answer["cached_prompt_tokens"], 0);
+        assert!(answer["wasted_tokens"].is_u64());
         assert_eq!(answer["model"]["architecture"], "llama");
         assert!(answer["device"]["name"].is_string());
-        for pointer in ["/timings/load_s", "/timings/prefill_s", "/timings/time_to_first_token_s", "/timings/decode_s"]
-        {
+        let timings = ["load_s", "prefill_s", "time_to_first_token_s", "decode_s", "host_per_step_s"];
+        for pointer in timings.map(|name| format!("/timings/{name}")) {
+            let pointer = pointer.as_str();
             assert!(answer.pointer(pointer).and_then(Value::as_f64).is_some_and(|seconds| seconds > 0.0), "{pointer}");
         }
         for pointer in ["/memory/weights", "/memory/kv_cache", "/memory/scratch"] {

@@ -660,6 +660,43 @@ mod overflow {
         let options = EngineOptions { chunk_size: Some(4), ..EngineOptions::default() };
         assert_begins("layer 0 kv_append", &changes, &options);
     }
+
+    /// With other steps in flight behind it.
+    #[test]
+    fn the_step_that_fails_is_named_though_those_behind_it_have_run() {
+        if !has_device() {
+            return;
+        }
+        // As above, and the token is drawn some time.
+        let token = 100;
+        let channel = |index: usize| index.is_multiple_of(64);
+        let embedding = |index: usize, value: f32| match (channel(index), index / 64 == token) {
+            (true, true) => 10.0,
+            (true, false) => 0.0,
+            (false, _) => value,
+        };
+        let v = |index: usize, value: f32| if channel(index) { 1e6 } else { value };
+        let folder = chat_model_with(&[
+            ("model.embed_tokens.weight", &embedding),
+            ("model.layers.0.self_attn.v_proj.weight", &v),
+        ]);
+        // In f32 the number is one.
+        let mut sound = load(folder.path(), EngineOptions { kv_type: KvType::F32, ..EngineOptions::default() });
+        let (request, prompt_tokens, index) = (1..200)
+            .find_map(|seed| {
+                let generation = run(&mut sound, &dice(seed));
+                let index = generation.token_ids.iter().position(|id| *id as usize == token)?;
+                (2..16).contains(&index).then(|| (dice(seed), generation.prompt_tokens, index))
+            })
+            .expect("a seed that draws the token");
+        let mut engine = load(folder.path(), EngineOptions::default());
+        match fails(&mut engine, &[request]) {
+            EngineError::NotFinite { position, origin } => {
+                assert_eq!((position, origin.label.to_string().as_str()), (prompt_tokens + index, "layer 0 kv_append"));
+            }
+            other => panic!("{other}"),
+        }
+    }
 }
 
 mod loading {

@@ -6,9 +6,10 @@ use crate::kernels::attention::{self, AttentionPath, Heads, Sequence};
 use crate::kernels::gated_activation::{self, Activation};
 use crate::kernels::kv_append::{self, KvType};
 use crate::kernels::rope::{self, Pairing};
+use crate::kernels::sample::{self, Draw};
 use crate::kernels::weight_layout::{row_words, shader_name};
 use crate::kernels::{
-    LinearPath, Selection, Work, add, argmax, embed, gather_rows, linear, matvec, residual_norm, rms_norm,
+    LinearPath, Selection, Work, add, argmax, embed, gather_rows, linear, matvec, residual_norm, rms_norm, run_peaks,
 };
 use crate::verify::{Case, cases};
 
@@ -25,6 +26,9 @@ static PREFILL: [[(u32, u32); 1]; 9] = [
     [(3584, 512)],
     [(7680, 512)],
 ];
+
+/// Tokens that are drawn from: the default of `wgpt run`.
+const TOP_K: usize = 40;
 
 /// What to time.
 #[derive(Clone, Debug)]
@@ -222,11 +226,27 @@ impl List<'_> {
                 self.push(name, embed::work(dtype, m, dim), bytes(dim), &[], variants);
             }
             if m <= matvec::MAX_M {
-                let params = argmax::Params { rows: m, width: vocabulary };
+                let params = run_peaks::Params { rows: m, width: vocabulary };
                 let push = |cases: &mut Vec<Case>| {
                     cases::argmax::push_case(cases, m as usize, vocabulary as usize, "any order", |_, _| {});
                 };
-                self.push(name("argmax"), argmax::work(params), bytes(vocabulary), &[], one(&push));
+                self.push(
+                    name("argmax"),
+                    argmax::work(argmax::Params { rows: m, width: vocabulary }),
+                    bytes(vocabulary),
+                    &[],
+                    one(&push),
+                );
+
+                let push = |cases: &mut Vec<Case>| {
+                    cases::run_peaks::push_case(cases, m as usize, vocabulary as usize, "any order", |_| {});
+                };
+                self.push(name("run_peaks"), run_peaks::work(params), bytes(vocabulary), &[], one(&push));
+                let push = |cases: &mut Vec<Case>| {
+                    let draw = |_, unit| Draw::new(TOP_K, 0.95, 0.05, 0.8, unit);
+                    cases::sample::push_case(cases, m as usize, vocabulary as usize, "top-k 40", draw, |_| {});
+                };
+                self.push(name("sample"), sample::work(params, TOP_K), bytes(vocabulary), &[], one(&push));
             }
         }
     }

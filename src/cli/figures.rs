@@ -94,9 +94,9 @@ impl Figures<'_> {
         row(f, "kernels", &model.kernels.join("; "))?;
         row(f, "context", &format!("{} tokens, prefilled in chunks of {}", model.context, model.chunk_size))?;
         if !generation.timings.host_per_step.is_zero() {
-            let host = seconds(generation.timings.host_per_step);
-            row(f, "host", &format!("{host} a decode step; {} tokens computed for nothing", generation.wasted_tokens))?;
+            row(f, "host", &format!("{} a decode step", seconds(generation.timings.host_per_step)))?;
         }
+        row(f, "wasted", &tokens(generation.wasted_tokens, 0.0))?;
         row(f, "ended by", finish_name(&generation.finish_reason))
     }
 }

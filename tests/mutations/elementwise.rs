@@ -47,7 +47,7 @@ pub const ARGMAX: &[Mutation] = &[
 pub const LOGITS: &[Mutation] = &[
     plant(Special, "infinity is passed over", "bits == INFINITY || ", ""),
     plant(Special, "-infinity is taken for a fault", "(bits & ~SIGN) > INFINITY", "(bits & ~SIGN) >= INFINITY"),
-    plant(Special, "a NaN with a sign is a number", "(bits & ~SIGN) > INFINITY", "bits > INFINITY && bits < SIGN"),
+    plant(Special, "a NaN with a sign is a number", "(bits & ~SIGN) > INFINITY", "(bits > INFINITY && bits < SIGN)"),
     plant(Special, "-infinity has the rank of a number", "bits == (SIGN | INFINITY)", "bits == INFINITY"),
     plant(Ties, "-0 stands before 0", "~bits, bits > SIGN", "~bits, bits >= SIGN"),
     plant(

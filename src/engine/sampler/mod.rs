@@ -5,7 +5,9 @@
 //! filters judge the model's own distribution and the temperature only reshapes what they kept.
 //!
 //! A seed gives the same tokens on every platform: the generator is PCG32, `exp` is the `libm` crate's rather than the
-//! system's, sums run in a fixed order, and ties go to the lower token.
+//! system's, sums run in a fixed order, and ties go to the lower token. Where the device draws ([`Sampler::draw`]), it
+//! computes in f32 and with its own `exp`: once in some hundred thousand tokens a random number lies so close to the border
+//! of two that it takes the other one.
 
 mod filters;
 mod greedy;

@@ -52,6 +52,11 @@ pub(super) fn push(cases: &mut Vec<Case>) {
     push_case(cases, ROWS, 700, "few are possible", every_kind, |row| {
         row.iter_mut().enumerate().filter(|(i, _)| i % 97 != 5).for_each(|(_, v)| *v = f32::NEG_INFINITY);
     });
+    let narrow = |_: usize, unit| Draw::new(40, 1.0, 0.5, 50.0, unit);
+    push_case(cases, ROWS, 700, "few are possible, and fewer likely", narrow, |row| {
+        row.iter_mut().enumerate().for_each(|(i, v)| *v = if i % 97 == 5 { *v / 4.0 } else { f32::NEG_INFINITY });
+    });
+    push_case(cases, 4, 100, "NaN at the start", every_kind, |row| row[0] = f32::NAN);
     push_case(cases, ROWS, 300, "none is possible", every_kind, |row| row.fill(f32::NEG_INFINITY));
     push_case(cases, ROWS, 900, "zeros of both signs", warm, |row| {
         row.iter_mut().for_each(|v| *v = if *v > 0.0 { 0.0 } else { -0.0 });
