@@ -108,8 +108,11 @@ pub fn tune(
     };
     let mut done = 0;
     for Plan { role, variants, parts } in plans {
-        let mut contest =
-            Contest { default: choices.of(role).0, running: variants.iter().map(|v| (*v, 0.0)).collect() };
+        let mut contest = Contest {
+            default: choices.of(role).0,
+            running: variants.iter().map(|v| (*v, 0.0)).collect(),
+            given_up: Vec::new(),
+        };
         for Part { group, weight } in parts {
             on_case(Progress { done, total, name: &group.name });
             done += 1;
@@ -222,6 +225,7 @@ fn nanoseconds(record: &KernelRecord) -> Option<f64> {
 struct Contest {
     default: Variant,
     running: Vec<(Variant, f64)>,
+    given_up: Vec<Variant>,
 }
 
 impl Contest {
@@ -234,22 +238,20 @@ impl Contest {
 
     /// Adds the times of a group, and takes out what is wrong or hopeless.
     fn add(&mut self, records: &[KernelRecord], weight: f64) {
-        let mut times = records.iter().map(nanoseconds);
-        self.running.retain_mut(|(_, sum)| match times.next().flatten() {
-            Some(time) => {
-                *sum += weight * time;
-                true
-            }
-            None => false,
-        });
+        for ((_, sum), record) in self.running.iter_mut().zip(records) {
+            *sum = nanoseconds(record).map_or(f64::INFINITY, |time| *sum + weight * time);
+        }
         let least = self.running.iter().map(|(_, sum)| *sum).fold(f64::INFINITY, f64::min);
         let default = self.default;
-        self.running.retain(|(variant, sum)| *sum <= HOPELESS * least || *variant == default);
+        let hopeless = |&mut (variant, sum): &mut (Variant, f64)| {
+            sum == f64::INFINITY || (sum > HOPELESS * least && variant != default)
+        };
+        self.given_up.extend(self.running.extract_if(.., hopeless).map(|(variant, _)| variant));
     }
 
     /// The fastest, or the default if it is about as fast; nothing if nothing was measured.
     fn decide(self, role: Role) -> Option<Tuned> {
-        let Contest { default, running: mut measured } = self;
+        let Contest { default, running: mut measured, given_up } = self;
         measured.retain(|(_, time)| *time > 0.0);
         measured.sort_by(|a, b| a.1.total_cmp(&b.1));
         let &(fastest, least) = measured.first()?;
@@ -263,6 +265,7 @@ impl Contest {
             role,
             chosen: chosen.name().to_owned(),
             measured: measured.into_iter().map(measurement).collect(),
+            given_up: given_up.into_iter().map(|variant| variant.name().to_owned()).collect(),
         })
     }
 }
@@ -275,7 +278,7 @@ mod tests {
     const SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
 
     fn contest(times: &[(Variant, f64)]) -> Contest {
-        Contest { default: MATVEC, running: times.to_vec() }
+        Contest { default: MATVEC, running: times.to_vec(), given_up: Vec::new() }
     }
 
     #[test]
@@ -306,6 +309,7 @@ mod tests {
         assert_eq!(contest.running, [(MATVEC, 2e6), (SUBGROUP, 2e5)]);
         contest.add(&[record(1e6, None), record(1e5, Some("off by one"))], 1.0);
         assert_eq!(contest.running, [(MATVEC, 3e6)]);
+        assert_eq!(contest.given_up, [tiles, SUBGROUP]);
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! From a path to an engine.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::steps::Flight;
 use super::{Engine, EngineDevice, EngineError, LoadTimings, ModelInfo, capacity, info};
 use crate::formats::Checkpoint;
 use crate::gpu::{AdapterError, DeviceSelector};
-use crate::kernels::Forced;
 use crate::kernels::kv_append::{KvType, PAGE_SIZE};
+use crate::kernels::{Forced, MAX_SHORT};
 use crate::model::{Choice, Config, ExpectedStep, Model, ModelOptions, UploadTimings};
 use crate::schedule::{Batch, Limits, Scheduler};
 use crate::text::{TextError, Tokenizer};
@@ -119,7 +121,15 @@ impl Engine {
             Some(asked) => asked as usize,
             None => capacity::context(&config),
         };
-        let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
+        // Both take a while, the one on this machine's cores and the other mostly in a driver.
+        let (tokenizer, device) = thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| Tokenizer::from_checkpoint(&checkpoint));
+            let opening = Instant::now();
+            let device = open(options).map(|device| (device, opening.elapsed()));
+            (tokenizer.join().unwrap_or_else(|panic| resume_unwind(panic)), device)
+        });
+        let tokenizer = tokenizer?;
+        let (EngineDevice { mut executor, info: device, selection, notices }, opened) = device?;
         let mut warnings = tokenizer.warnings().to_vec();
         if tokenizer.vocab_size() > config.vocabulary {
             // Gemma 3's tokenizer has a token for images that its text models have no row for.
@@ -129,10 +139,6 @@ impl Engine {
                 config.vocabulary
             ));
         }
-
-        let opening = Instant::now();
-        let EngineDevice { mut executor, info: device, selection, notices } = open(options)?;
-        let opened = opening.elapsed();
         warnings.extend(notices);
         progress(LoadProgress::Opened { bytes: checkpoint.size_bytes() });
         let chunk = match options.chunk_size {
@@ -158,10 +164,18 @@ impl Engine {
             selection,
             available_memory: capacity::available_memory(&device),
         };
+        let step = |tokens, choice| ExpectedStep { tokens, choice };
+        // Chunks, the whole of a short prompt, and decode steps.
+        let short = chunk.min(MAX_SHORT as usize);
         let expected: &[ExpectedStep] = match options.scoring {
             true => &[],
-            false => &[(chunk, Choice::Greedy), (1, Choice::Greedy), (1, Choice::Drawn), (1, Choice::None)]
-                .map(|(tokens, choice)| ExpectedStep { tokens, choice }),
+            false => &[
+                step(chunk, Choice::Greedy),
+                step(short, Choice::Greedy),
+                step(1, Choice::Greedy),
+                step(1, Choice::Drawn),
+                step(1, Choice::None),
+            ],
         };
         let mut model = Model::load(executor.as_mut(), &checkpoint, config, model_options, expected, &mut |bytes| {
             progress(LoadProgress::Uploaded { bytes });

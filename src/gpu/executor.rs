@@ -210,6 +210,9 @@ impl GpuExecutor {
 impl Drop for GpuExecutor {
     fn drop(&mut self) {
         if self.device.comes_to_rest() {
+            if self.device.check("its pipelines").is_ok() {
+                self.pipelines.keep();
+            }
             return;
         }
         // wgpu waits for the queue when it destroys it, and some drivers (lavapipe) when they destroy a pipeline, both

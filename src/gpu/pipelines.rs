@@ -63,7 +63,6 @@ enum State {
 }
 
 impl Pipelines {
-    /// With a cache, whose file is written when the pipelines are dropped.
     pub fn new(device: wgpu::Device, shaders: Library, cache: Option<PipelineCache>) -> Pipelines {
         let maker = Maker { device, shaders, cache };
         let workshop = Workshop { maker, orders: Mutex::default(), progress: Condvar::new() };
@@ -85,6 +84,23 @@ impl Pipelines {
         }
     }
 
+    /// Ends the workers with the pipelines that they have begun: a process must not end inside of a driver's compiler.
+    fn stop(&mut self) {
+        self.workshop.cancel();
+        for worker in self.workers.drain(..) {
+            // A worker that panicked has said so.
+            let _ = worker.join();
+        }
+    }
+
+    /// Writes what was compiled to the cache's file, where there is one.
+    pub fn keep(&mut self) {
+        self.stop();
+        if let Some(cache) = &self.workshop.maker.cache {
+            cache.keep();
+        }
+    }
+
     /// The pipeline that a dispatch needs. If a worker is making it, waits for that; if none has begun, makes it here.
     pub fn get(&self, dispatch: &Dispatch) -> Result<Pipeline, ExecutionError> {
         self.workshop
@@ -94,16 +110,8 @@ impl Pipelines {
 }
 
 impl Drop for Pipelines {
-    /// Ends the workers with the pipelines that they have begun: a process must not end inside of a driver's compiler.
     fn drop(&mut self) {
-        self.workshop.cancel();
-        for worker in self.workers.drain(..) {
-            // A worker that panicked has said so.
-            let _ = worker.join();
-        }
-        if let Some(cache) = &self.workshop.maker.cache {
-            cache.keep();
-        }
+        self.stop();
     }
 }
 

@@ -105,7 +105,12 @@ mod tests {
 
     fn tuning(chosen: &str) -> Tuning {
         let measured = vec![Measurement { variant: chosen.to_owned(), milliseconds: 1.25 }];
-        let tuned = Tuned { role: Role::LinearDecode, chosen: chosen.to_owned(), measured };
+        let tuned = Tuned {
+            role: Role::LinearDecode,
+            chosen: chosen.to_owned(),
+            measured,
+            given_up: vec!["matmul64".to_owned()],
+        };
         Tuning { date: "2026-11-22".to_owned(), model: "a model".to_owned(), results: vec![tuned] }
     }
 
@@ -122,7 +127,7 @@ mod tests {
         assert_eq!(decode(&choices), "matvec_subgroup");
         choices.tune(&tuning("matvec"));
         assert_eq!(decode(&choices), "matvec");
-        assert!(choices.describe()[0].ends_with("tuned on 2026-11-22 for a model: matvec 1.25 ms"));
+        assert!(choices.describe()[0].ends_with("tuned on 2026-11-22 for a model: matvec 1.25 ms; given up: matmul64"));
         choices.force(&"linear.decode=matmul32".parse().expect("a variant")).expect("runs anywhere");
         assert_eq!(decode(&choices), "matmul32");
         assert_eq!(choices.of(Role::LinearDecode).1, Reason::Forced);

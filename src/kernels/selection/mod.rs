@@ -11,7 +11,7 @@ pub use choices::{Choices, Reason};
 pub use defaults::AdapterClass;
 pub use forced::{Forced, ForcedError};
 pub use linear_path::LinearPath;
-pub use role::{Role, Variant};
+pub use role::{MAX_SHORT, Role, Variant};
 pub use tuning::{Measurement, Tuned, Tuning};
 
 use super::attention::AttentionPath;

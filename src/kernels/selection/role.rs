@@ -10,7 +10,7 @@ use crate::kernels::matvec;
 use crate::recording::Requirement;
 
 /// The most rows for which small tiles are worth it: larger ones would be half empty.
-pub(super) const MAX_SHORT: u32 = 32;
+pub const MAX_SHORT: u32 = 32;
 
 /// Work for which one of several kernels is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

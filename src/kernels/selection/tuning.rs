@@ -21,8 +21,10 @@ pub struct Tuned {
     pub role: Role,
     /// The name of the variant to use.
     pub chosen: String,
-    /// All that were measured, the fastest first.
+    /// All that were measured to the end, the fastest first.
     pub measured: Vec<Measurement>,
+    /// Those that were given up, as far too slow or as wrong.
+    pub given_up: Vec<String>,
 }
 
 /// How long a variant takes for all of a role's work in a step.
@@ -58,7 +60,11 @@ impl Tuning {
     pub(super) fn reason(&self, tuned: &Tuned) -> String {
         let figure = |m: &Measurement| format!("{} {} ms", m.variant, three_digits(m.milliseconds));
         let figures = tuned.measured.iter().map(figure).collect::<Vec<_>>().join(", ");
-        format!("tuned on {} for {}: {figures}", self.date, self.model)
+        let mut reason = format!("tuned on {} for {}: {figures}", self.date, self.model);
+        if !tuned.given_up.is_empty() {
+            reason += &format!("; given up: {}", tuned.given_up.join(", "));
+        }
+        reason
     }
 }
 
