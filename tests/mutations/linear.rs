@@ -50,7 +50,6 @@ pub const MATMUL_LANES: &[Mutation] = &[
     plant(Tail, "the last block is left out", "block < blocks", "block + 1u < blocks"),
     plant(Tail, "the last part of a block is left out", "block * 8u + 8u, parts)", "block * 8u + 7u, parts)"),
     plant(Bounds, "x is read half a block beyond its row", "min(block * 8u + 8u, parts)", "block * 8u + 8u"),
-    plant(Bounds, "a block too many is summed", "block < blocks", "block <= blocks"),
     plant(
         Tail,
         "the last row of a tile is not stored",
