@@ -1,95 +1,155 @@
 // y = x W^T (+ bias) for adapters that emulate a GPU on the CPU, where the dear thing is the storage load: each of the
-// eight lanes of a subgroup loads its own rows of x and shares them by broadcast, and owns four columns of y.
-// A workgroup is one subgroup and makes 16 rows by 32 columns. Mirrors kernels/matmul_lanes.rs.
-import package::weights::{Group, load_group, dequantize};
+// eight lanes of a subgroup loads its own rows of x and shares them with the others, and owns eight columns of y, whose
+// weights it takes 64 at a time. A workgroup is one subgroup and makes 8 or 16 rows by 64 columns. Mirrors
+// kernels/matmul_lanes.rs.
+import package::blocks::{Block, load_block, eight_codes, scale_and_min, PLACES};
 import package::shared::linear_io::{params, store};
+import package::shared::weights8::Weights8;
+import package::shared::words8::words8;
 
-@group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> x: array<vec4<u64>>;
 
 const LANES: u32 = 8u;
+@if(!sixteen) const ROWS: u32 = 8u;
+@if(sixteen) const ROWS: u32 = 16u;
 
-fn store_row(row: u32, column: u32, sums: vec4<f32>) {
-    store(row, column, sums.x);
-    store(row, column + LANES, sums.y);
-    store(row, column + 2u * LANES, sums.z);
-    store(row, column + 3u * LANES, sums.w);
+// Eight elements of a row of x.
+struct Eight {
+    lo: vec4<f32>,
+    hi: vec4<f32>,
+}
+
+// Eight weights of each of a lane's columns: a row of a matrix is a column of y.
+struct Tile {
+    lo_a: mat4x4<f32>,
+    hi_a: mat4x4<f32>,
+    lo_b: mat4x4<f32>,
+    hi_b: mat4x4<f32>,
+}
+
+// The sums of a row of y, a component a column.
+struct Sums {
+    a: vec4<f32>,
+    b: vec4<f32>,
+}
+
+fn load_x(index: u32) -> Eight {
+    let words = words8(x[index]);
+    return Eight(bitcast<vec4<f32>>(words.lo), bitcast<vec4<f32>>(words.hi));
+}
+
+fn dequantize(w: Block, part: u32) -> Weights8 {
+    let codes = eight_codes(w, part);
+    let scale = scale_and_min(w, part);
+    let d = scale.x * PLACES;
+    return Weights8(d * codes.lo + scale.y, d * codes.hi + scale.y);
+}
+
+// Adds the products of the row whose elements the lane holds.
+fn add(sums: Sums, own: Eight, lane: u32, w: Tile) -> Sums {
+    let lo = subgroupShuffle(own.lo, lane);
+    let hi = subgroupShuffle(own.hi, lane);
+    return Sums(sums.a + (lo * w.lo_a + hi * w.hi_a), sums.b + (lo * w.lo_b + hi * w.hi_b));
 }
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-    let row0 = wg.x * 2u * LANES;
-    let column0 = wg.y * 4u * LANES + lane;
+    let row0 = wg.x * ROWS;
+    let column = wg.y * 8u * LANES + lane;
     let last = params.n - 1u;
-    let groups = params.k / 32u;
-    let parts = params.k / (8u * groups); // 4, unseen by the compiler: unrolled, the loop takes seconds to compile
-    let x0 = min(row0 + lane, params.m - 1u) * (params.k / 4u);
-    let x1 = min(row0 + LANES + lane, params.m - 1u) * (params.k / 4u);
-    // One accumulator a row, a component a column: named, not an array, so that they stay in registers.
-    var s0 = vec4<f32>();
-    var s1 = vec4<f32>();
-    var s2 = vec4<f32>();
-    var s3 = vec4<f32>();
-    var s4 = vec4<f32>();
-    var s5 = vec4<f32>();
-    var s6 = vec4<f32>();
-    var s7 = vec4<f32>();
-    var s8 = vec4<f32>();
-    var s9 = vec4<f32>();
-    var s10 = vec4<f32>();
-    var s11 = vec4<f32>();
-    var s12 = vec4<f32>();
-    var s13 = vec4<f32>();
-    var s14 = vec4<f32>();
-    var s15 = vec4<f32>();
-    for (var group = 0u; group < groups; group++) {
-        let g0 = load_group(min(column0, last), group, groups);
-        let g1 = load_group(min(column0 + LANES, last), group, groups);
-        let g2 = load_group(min(column0 + 2u * LANES, last), group, groups);
-        let g3 = load_group(min(column0 + 3u * LANES, last), group, groups);
-        for (var part = 0u; part < parts; part++) {
-            let w0 = dequantize(g0, part);
-            let w1 = dequantize(g1, part);
-            let w2 = dequantize(g2, part);
-            let w3 = dequantize(g3, part);
-            let lo = mat4x4<f32>(w0.lo, w1.lo, w2.lo, w3.lo);
-            let hi = mat4x4<f32>(w0.hi, w1.hi, w2.hi, w3.hi);
-            let at = group * 8u + part * 2u;
-            let a0 = x[x0 + at];
-            let a1 = x[x0 + at + 1u];
-            let b0 = x[x1 + at];
-            let b1 = x[x1 + at + 1u];
-            s0 += subgroupBroadcast(a0, 0u) * lo + subgroupBroadcast(a1, 0u) * hi;
-            s1 += subgroupBroadcast(a0, 1u) * lo + subgroupBroadcast(a1, 1u) * hi;
-            s2 += subgroupBroadcast(a0, 2u) * lo + subgroupBroadcast(a1, 2u) * hi;
-            s3 += subgroupBroadcast(a0, 3u) * lo + subgroupBroadcast(a1, 3u) * hi;
-            s4 += subgroupBroadcast(a0, 4u) * lo + subgroupBroadcast(a1, 4u) * hi;
-            s5 += subgroupBroadcast(a0, 5u) * lo + subgroupBroadcast(a1, 5u) * hi;
-            s6 += subgroupBroadcast(a0, 6u) * lo + subgroupBroadcast(a1, 6u) * hi;
-            s7 += subgroupBroadcast(a0, 7u) * lo + subgroupBroadcast(a1, 7u) * hi;
-            s8 += subgroupBroadcast(b0, 0u) * lo + subgroupBroadcast(b1, 0u) * hi;
-            s9 += subgroupBroadcast(b0, 1u) * lo + subgroupBroadcast(b1, 1u) * hi;
-            s10 += subgroupBroadcast(b0, 2u) * lo + subgroupBroadcast(b1, 2u) * hi;
-            s11 += subgroupBroadcast(b0, 3u) * lo + subgroupBroadcast(b1, 3u) * hi;
-            s12 += subgroupBroadcast(b0, 4u) * lo + subgroupBroadcast(b1, 4u) * hi;
-            s13 += subgroupBroadcast(b0, 5u) * lo + subgroupBroadcast(b1, 5u) * hi;
-            s14 += subgroupBroadcast(b0, 6u) * lo + subgroupBroadcast(b1, 6u) * hi;
-            s15 += subgroupBroadcast(b0, 7u) * lo + subgroupBroadcast(b1, 7u) * hi;
+    let blocks = (params.k + 63u) / 64u;
+    let parts = params.k / 8u;
+    let x0 = min(row0 + lane, params.m - 1u) * parts;
+    @if(sixteen) let x1 = min(row0 + LANES + lane, params.m - 1u) * parts;
+    // Named, not arrays, so that they stay in registers.
+    var s0 = Sums();
+    var s1 = Sums();
+    var s2 = Sums();
+    var s3 = Sums();
+    var s4 = Sums();
+    var s5 = Sums();
+    var s6 = Sums();
+    var s7 = Sums();
+    @if(sixteen) var s8 = Sums();
+    @if(sixteen) var s9 = Sums();
+    @if(sixteen) var s10 = Sums();
+    @if(sixteen) var s11 = Sums();
+    @if(sixteen) var s12 = Sums();
+    @if(sixteen) var s13 = Sums();
+    @if(sixteen) var s14 = Sums();
+    @if(sixteen) var s15 = Sums();
+    for (var block = 0u; block < blocks; block++) {
+        let b0 = load_block(min(column, last), block, blocks);
+        let b1 = load_block(min(column + LANES, last), block, blocks);
+        let b2 = load_block(min(column + 2u * LANES, last), block, blocks);
+        let b3 = load_block(min(column + 3u * LANES, last), block, blocks);
+        let b4 = load_block(min(column + 4u * LANES, last), block, blocks);
+        let b5 = load_block(min(column + 5u * LANES, last), block, blocks);
+        let b6 = load_block(min(column + 6u * LANES, last), block, blocks);
+        let b7 = load_block(min(column + 7u * LANES, last), block, blocks);
+        for (var part = block * 8u; part < min(block * 8u + 8u, parts); part++) {
+            let own0 = load_x(x0 + part);
+            @if(sixteen) let own1 = load_x(x1 + part);
+            let w0 = dequantize(b0, part & 7u);
+            let w1 = dequantize(b1, part & 7u);
+            let w2 = dequantize(b2, part & 7u);
+            let w3 = dequantize(b3, part & 7u);
+            let w4 = dequantize(b4, part & 7u);
+            let w5 = dequantize(b5, part & 7u);
+            let w6 = dequantize(b6, part & 7u);
+            let w7 = dequantize(b7, part & 7u);
+            let w = Tile(
+                mat4x4<f32>(w0.lo, w1.lo, w2.lo, w3.lo),
+                mat4x4<f32>(w0.hi, w1.hi, w2.hi, w3.hi),
+                mat4x4<f32>(w4.lo, w5.lo, w6.lo, w7.lo),
+                mat4x4<f32>(w4.hi, w5.hi, w6.hi, w7.hi),
+            );
+            s0 = add(s0, own0, 0u, w);
+            s1 = add(s1, own0, 1u, w);
+            s2 = add(s2, own0, 2u, w);
+            s3 = add(s3, own0, 3u, w);
+            s4 = add(s4, own0, 4u, w);
+            s5 = add(s5, own0, 5u, w);
+            s6 = add(s6, own0, 6u, w);
+            s7 = add(s7, own0, 7u, w);
+            @if(sixteen) {
+                s8 = add(s8, own1, 0u, w);
+                s9 = add(s9, own1, 1u, w);
+                s10 = add(s10, own1, 2u, w);
+                s11 = add(s11, own1, 3u, w);
+                s12 = add(s12, own1, 4u, w);
+                s13 = add(s13, own1, 5u, w);
+                s14 = add(s14, own1, 6u, w);
+                s15 = add(s15, own1, 7u, w);
+            }
         }
     }
-    store_row(row0, column0, s0);
-    store_row(row0 + 1u, column0, s1);
-    store_row(row0 + 2u, column0, s2);
-    store_row(row0 + 3u, column0, s3);
-    store_row(row0 + 4u, column0, s4);
-    store_row(row0 + 5u, column0, s5);
-    store_row(row0 + 6u, column0, s6);
-    store_row(row0 + 7u, column0, s7);
-    store_row(row0 + 8u, column0, s8);
-    store_row(row0 + 9u, column0, s9);
-    store_row(row0 + 10u, column0, s10);
-    store_row(row0 + 11u, column0, s11);
-    store_row(row0 + 12u, column0, s12);
-    store_row(row0 + 13u, column0, s13);
-    store_row(row0 + 14u, column0, s14);
-    store_row(row0 + 15u, column0, s15);
+    // One row after the other becomes the first, since a store compiles to as much as a hundred products.
+    for (var row = row0; row < min(row0 + ROWS, params.m); row++) {
+        store(row, column, s0.a.x);
+        store(row, column + LANES, s0.a.y);
+        store(row, column + 2u * LANES, s0.a.z);
+        store(row, column + 3u * LANES, s0.a.w);
+        store(row, column + 4u * LANES, s0.b.x);
+        store(row, column + 5u * LANES, s0.b.y);
+        store(row, column + 6u * LANES, s0.b.z);
+        store(row, column + 7u * LANES, s0.b.w);
+        s0 = s1;
+        s1 = s2;
+        s2 = s3;
+        s3 = s4;
+        s4 = s5;
+        s5 = s6;
+        s6 = s7;
+        @if(sixteen) {
+            s7 = s8;
+            s8 = s9;
+            s9 = s10;
+            s10 = s11;
+            s11 = s12;
+            s12 = s13;
+            s13 = s14;
+            s14 = s15;
+        }
+    }
 }

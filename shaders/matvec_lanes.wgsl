@@ -1,13 +1,41 @@
 // y[m] = W x[m] (+ bias) for adapters that emulate a GPU on the CPU, where the dear thing is the storage load: each of the
-// eight lanes of a subgroup owns four rows of W, loads one element of x, and broadcasts it to the others.
-// A workgroup is one subgroup and takes M rows of x; more rows take more workgroups along x. Mirrors kernels/matvec_lanes.rs.
-import package::weights::{load_group, dequantize};
+// eight lanes of a subgroup owns two rows of W and takes 64 weights of each at once, loads eight elements of x, and shares
+// them with the others. A workgroup is one subgroup and takes one row of x. Mirrors kernels/matvec_lanes.rs.
+import package::blocks::{Block, load_block, eight_codes, scale_and_min, PLACES};
 import package::shared::linear_io::{params, store};
-import package::constants::M;
+import package::shared::words8::words8;
 
-@group(0) @binding(3) var<storage, read> x: array<f32>;
+@group(0) @binding(3) var<storage, read> x: array<vec4<u64>>;
 
 const LANES: u32 = 8u;
+
+// Sixteen elements of x, in the places of the codes that they meet, and their sum.
+struct Sixteen {
+    a: vec4<f32>,
+    b: vec4<f32>,
+    c: vec4<f32>,
+    d: vec4<f32>,
+    sum: f32,
+}
+
+fn share(lo: vec4<f32>, hi: vec4<f32>, sum: f32, i: u32) -> Sixteen {
+    let lane = 2u * i;
+    return Sixteen(
+        subgroupShuffle(lo, lane),
+        subgroupShuffle(hi, lane),
+        subgroupShuffle(lo, lane + 1u),
+        subgroupShuffle(hi, lane + 1u),
+        subgroupShuffle(sum, lane) + subgroupShuffle(sum, lane + 1u),
+    );
+}
+
+fn multiply(w: Block, i: u32, x: Sixteen) -> f32 {
+    let p = eight_codes(w, 2u * i);
+    let q = eight_codes(w, 2u * i + 1u);
+    let sum = dot(x.a, p.lo) + dot(x.b, p.hi) + dot(x.c, q.lo) + dot(x.d, q.hi);
+    let scale = scale_and_min(w, 2u * i);
+    return scale.x * sum + scale.y * x.sum;
+}
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -15,47 +43,29 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let m0 = wg.x * M;
-    let row = (wg.z * grid.y + wg.y) * LANES * 4u + lane;
+    let m = wg.x;
+    let row = (wg.z * grid.y + wg.y) * LANES * 2u + lane;
     let last = params.n - 1u;
-    let groups = params.k / 32u;
-    let parts = params.k / (8u * groups); // 4, unseen by the compiler: unrolled, the loop takes seconds to compile
-    // A component a row of W.
-    var sums: array<vec4<f32>, M>;
-    for (var group = 0u; group < groups; group++) {
-        let g0 = load_group(min(row, last), group, groups);
-        let g1 = load_group(min(row + LANES, last), group, groups);
-        let g2 = load_group(min(row + 2u * LANES, last), group, groups);
-        let g3 = load_group(min(row + 3u * LANES, last), group, groups);
-        for (var part = 0u; part < parts; part++) {
-            let w0 = dequantize(g0, part);
-            let w1 = dequantize(g1, part);
-            let w2 = dequantize(g2, part);
-            let w3 = dequantize(g3, part);
-            let lo = mat4x4<f32>(w0.lo, w1.lo, w2.lo, w3.lo);
-            let hi = mat4x4<f32>(w0.hi, w1.hi, w2.hi, w3.hi);
-            for (var m = 0u; m < M; m++) {
-                let own = x[min(m0 + m, params.m - 1u) * params.k + group * 32u + part * 8u + lane];
-                let x_lo = vec4<f32>(
-                    subgroupBroadcast(own, 0u),
-                    subgroupBroadcast(own, 1u),
-                    subgroupBroadcast(own, 2u),
-                    subgroupBroadcast(own, 3u),
-                );
-                let x_hi = vec4<f32>(
-                    subgroupBroadcast(own, 4u),
-                    subgroupBroadcast(own, 5u),
-                    subgroupBroadcast(own, 6u),
-                    subgroupBroadcast(own, 7u),
-                );
-                sums[m] += x_lo * lo + x_hi * hi;
-            }
-        }
+    let blocks = (params.k + 63u) / 64u;
+    let depth = params.k / 8u;
+    var sum0 = 0.0;
+    var sum1 = 0.0;
+    for (var block = 0u; block < blocks; block++) {
+        let w0 = load_block(min(row, last), block, blocks);
+        let w1 = load_block(min(row + LANES, last), block, blocks);
+        let at = block * 8u + lane;
+        let words = words8(x[m * depth + min(at, depth - 1u)]);
+        // Half a block may lie beyond the row.
+        let lo = select(vec4<f32>(), bitcast<vec4<f32>>(words.lo), at < depth);
+        let hi = select(vec4<f32>(), bitcast<vec4<f32>>(words.hi), at < depth);
+        let sum = dot(lo, vec4<f32>(1.0)) + dot(hi, vec4<f32>(1.0));
+        let x0 = share(lo * PLACES, hi * PLACES, sum, 0u);
+        let x1 = share(lo * PLACES, hi * PLACES, sum, 1u);
+        let x2 = share(lo * PLACES, hi * PLACES, sum, 2u);
+        let x3 = share(lo * PLACES, hi * PLACES, sum, 3u);
+        sum0 += multiply(w0, 0u, x0) + multiply(w0, 1u, x1) + multiply(w0, 2u, x2) + multiply(w0, 3u, x3);
+        sum1 += multiply(w1, 0u, x0) + multiply(w1, 1u, x1) + multiply(w1, 2u, x2) + multiply(w1, 3u, x3);
     }
-    for (var m = 0u; m < min(M, params.m - m0); m++) {
-        store(m0 + m, row, sums[m].x);
-        store(m0 + m, row + LANES, sums[m].y);
-        store(m0 + m, row + 2u * LANES, sums[m].z);
-        store(m0 + m, row + 3u * LANES, sums[m].w);
-    }
+    store(m, row, sum0);
+    store(m, row + LANES, sum1);
 }

@@ -50,7 +50,7 @@ pub enum Requirement {
     Nothing,
     /// Subgroup operations, in subgroups of at least four lanes.
     Subgroups,
-    /// Subgroups of just eight lanes, on a CPU that emulates a GPU.
+    /// Subgroups of just eight lanes and 64-bit integers, on a CPU that emulates a GPU.
     EightLanes,
 }
 

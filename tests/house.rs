@@ -9,7 +9,12 @@ use wgpt::verify::cases;
 
 /// An adapter on which every variant runs.
 fn everything() -> Selection {
-    Selection::for_adapter(&AdapterFacts { kind: AdapterKind::Software, subgroups: true, subgroup_sizes: (8, 8) })
+    Selection::for_adapter(&AdapterFacts {
+        kind: AdapterKind::Software,
+        subgroups: true,
+        subgroup_sizes: (8, 8),
+        int64: true,
+    })
 }
 
 /// The stems of the files of a folder.
@@ -58,10 +63,11 @@ fn every_variant_and_storage_type_is_in_the_case_list() {
             ("embed", "base"),
             ("matmul", "tile64"),
             ("matmul", "tile32"),
-            ("matmul_lanes", "broadcast"),
+            ("matmul_lanes", "rows8"),
+            ("matmul_lanes", "rows16"),
             ("matvec", "workgroup"),
             ("matvec", "subgroup"),
-            ("matvec_lanes", "broadcast"),
+            ("matvec_lanes", "shuffle"),
         ] {
             let found = programs.iter().any(|p| *p == (kernel, variant, weights.as_str()));
             assert!(found, "no case of {kernel}/{variant} with {weights}");

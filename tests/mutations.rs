@@ -8,6 +8,7 @@
 //! runs its subgroups makes needless.
 
 mod attention;
+mod blocks;
 mod elementwise;
 mod linear;
 mod weights;
@@ -75,6 +76,17 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
     ("argmax", elementwise::ARGMAX),
     ("attention", attention::ATTENTION),
     ("attention_lanes", attention::ATTENTION_LANES),
+    ("blocks/bf16", blocks::BF16),
+    ("blocks/f16", blocks::F16),
+    ("blocks/f32", blocks::F32),
+    ("blocks/q4_0", blocks::Q4_0),
+    ("blocks/q4_1", blocks::Q4_1),
+    ("blocks/q4_k", blocks::Q4_K),
+    ("blocks/q5_0", blocks::Q5_0),
+    ("blocks/q5_1", blocks::Q5_1),
+    ("blocks/q5_k", blocks::Q5_K),
+    ("blocks/q6_k", blocks::Q6_K),
+    ("blocks/q8_0", blocks::Q8_0),
     ("embed", elementwise::EMBED),
     ("gated_activation", elementwise::GATED_ACTIVATION),
     ("gather_rows", elementwise::GATHER_ROWS),
@@ -95,6 +107,7 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
     ("shared/logits", elementwise::LOGITS),
     ("shared/reduce", elementwise::REDUCE),
     ("shared/weights8", weights::WEIGHTS8),
+    ("shared/words8", blocks::WORDS8),
     ("weights/bf16", weights::BF16),
     ("weights/f16", weights::F16),
     ("weights/f32", weights::F32),
@@ -257,13 +270,15 @@ fn try_out(
 
 /// Whether a program could import a module: quicker to see than what its shader comes to.
 fn may_import(program: &Program, module: &str) -> bool {
-    let (kernel, weights) = (program.kernel, format!("weights/{}", program.weights));
+    let kernel = program.kernel;
+    let [weights, blocks] = ["weights", "blocks"].map(|folder| format!("{folder}/{}", program.weights));
+    let modules = [kernel, &weights, &blocks];
     match module.strip_prefix("shared/") {
-        None => module == kernel || module == weights,
+        None => modules.contains(&module),
         Some(name) => {
             let import = format!("shared::{name}::");
             let library = Library::default();
-            [kernel, &weights].iter().any(|module| library.source(module).is_some_and(|text| text.contains(&import)))
+            modules.iter().any(|module| library.source(module).is_some_and(|text| text.contains(&import)))
         }
     }
 }

@@ -12,7 +12,7 @@ use wgpt::verify::cases;
 
 /// A dispatch of each program of the case list that is not for software adapters only, in the list's order.
 pub fn dispatches() -> Vec<Dispatch> {
-    let facts = AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (32, 64) };
+    let facts = AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (32, 64), int64: true };
     let nowhere = Slice { buffer: BufferId(0), offset: 0, size: 0 };
     let mut seen = HashSet::new();
     cases(&Selection::for_adapter(&facts))

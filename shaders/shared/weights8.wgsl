@@ -4,6 +4,11 @@ struct Weights8 {
     hi: vec4<f32>,
 }
 
+// Where a group's words lie in a plane: rows are padded to an even number of groups.
+fn group_index(row: u32, group: u32, groups: u32) -> u32 {
+    return row * ((groups + 1u) & 0xfffffffeu) + group;
+}
+
 // A code word of a 4-bit plane holds eight codes: byte j is code j in its low nibble and code 4 + j in its high one.
 fn low_nibbles(word: u32) -> vec4<f32> {
     return vec4<f32>(unpack4xU8(word & 0x0f0f0f0fu));

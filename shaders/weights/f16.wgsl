@@ -1,5 +1,5 @@
 // F16 weights, two a word; unpacking needs no f16 feature.
-import package::shared::weights8::Weights8;
+import package::shared::weights8::{Weights8, group_index};
 
 @group(0) @binding(0) var<storage, read> codes: array<vec4<u32>>;
 
@@ -8,7 +8,7 @@ struct Group {
 }
 
 fn load_group(row: u32, group: u32, groups: u32) -> Group {
-    return Group((row * groups + group) * 4u);
+    return Group(group_index(row, group, groups) * 4u);
 }
 
 fn dequantize(g: Group, part: u32) -> Weights8 {

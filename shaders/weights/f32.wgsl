@@ -1,5 +1,5 @@
 // F32 weights: a row is k / 4 vectors.
-import package::shared::weights8::Weights8;
+import package::shared::weights8::{Weights8, group_index};
 
 @group(0) @binding(0) var<storage, read> codes: array<vec4<f32>>;
 
@@ -8,7 +8,7 @@ struct Group {
 }
 
 fn load_group(row: u32, group: u32, groups: u32) -> Group {
-    return Group((row * groups + group) * 8u);
+    return Group(group_index(row, group, groups) * 8u);
 }
 
 fn dequantize(g: Group, part: u32) -> Weights8 {

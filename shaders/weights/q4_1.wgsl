@@ -1,5 +1,5 @@
 // Q4_1: w = d * q + m, an f16 pair (d, m) a group of 32.
-import package::shared::weights8::{Weights8, low_nibbles, high_nibbles};
+import package::shared::weights8::{Weights8, group_index, low_nibbles, high_nibbles};
 
 @group(0) @binding(0) var<storage, read> codes: array<u32>;
 @group(0) @binding(1) var<storage, read> scales: array<u32>;
@@ -10,7 +10,7 @@ struct Group {
 }
 
 fn load_group(row: u32, group: u32, groups: u32) -> Group {
-    let index = row * groups + group;
+    let index = group_index(row, group, groups);
     return Group(index * 4u, unpack2x16float(scales[index]));
 }
 

@@ -1,5 +1,5 @@
 // Q4_K: w = (d * sc) * q - (dmin * mn); sc and mn belong to a group of 32, d and dmin to a superblock of 256.
-import package::shared::weights8::{Weights8, low_nibbles, high_nibbles};
+import package::shared::weights8::{Weights8, group_index, low_nibbles, high_nibbles};
 import package::shared::k_scales::k_scale;
 
 @group(0) @binding(0) var<storage, read> codes: array<u32>;
@@ -11,7 +11,7 @@ struct Group {
 }
 
 fn load_group(row: u32, group: u32, groups: u32) -> Group {
-    let index = row * groups + group;
+    let index = group_index(row, group, groups);
     let block = (index / 8u) * 5u;
     return Group(index * 4u, k_scale(scales[block], scales[block + 1u + (group & 7u) / 2u], group));
 }

@@ -1,5 +1,5 @@
 // Q5_1: w = d * q + m, an f16 pair (d, m) a group of 32; the codes' fifth bits lie in a plane of their own.
-import package::shared::weights8::{Weights8, low_codes, high_codes};
+import package::shared::weights8::{Weights8, group_index, low_codes, high_codes};
 
 @group(0) @binding(0) var<storage, read> codes: array<u32>;
 @group(0) @binding(1) var<storage, read> scales: array<u32>;
@@ -12,7 +12,7 @@ struct Group {
 }
 
 fn load_group(row: u32, group: u32, groups: u32) -> Group {
-    let index = row * groups + group;
+    let index = group_index(row, group, groups);
     return Group(index * 4u, unpack2x16float(scales[index]), high_bits[index]);
 }
 

@@ -1,5 +1,5 @@
 // Q5_K: Q4_K with a fifth bit a code, in a plane of its own.
-import package::shared::weights8::{Weights8, low_codes, high_codes};
+import package::shared::weights8::{Weights8, group_index, low_codes, high_codes};
 import package::shared::k_scales::k_scale;
 
 @group(0) @binding(0) var<storage, read> codes: array<u32>;
@@ -13,7 +13,7 @@ struct Group {
 }
 
 fn load_group(row: u32, group: u32, groups: u32) -> Group {
-    let index = row * groups + group;
+    let index = group_index(row, group, groups);
     let block = (index / 8u) * 5u;
     let dm = k_scale(scales[block], scales[block + 1u + (group & 7u) / 2u], group);
     return Group(index * 4u, dm, high_bits[index]);

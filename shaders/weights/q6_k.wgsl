@@ -1,6 +1,6 @@
 // Q6_K: w = (d * sc) * (q - 32); the signed byte sc belongs to 16 weights, the f16 d to a superblock of 256. The codes'
 // upper two bits lie in a plane of their own, two words a group.
-import package::shared::weights8::{Weights8, low_codes, high_codes};
+import package::shared::weights8::{Weights8, group_index, low_codes, high_codes};
 
 @group(0) @binding(0) var<storage, read> codes: array<u32>;
 @group(0) @binding(1) var<storage, read> scales: array<u32>;
@@ -13,7 +13,7 @@ struct Group {
 }
 
 fn load_group(row: u32, group: u32, groups: u32) -> Group {
-    let index = row * groups + group;
+    let index = group_index(row, group, groups);
     let block = (index / 8u) * 5u;
     let d = unpack2x16float(scales[block]).x;
     let bytes = vec4<f32>(unpack4xI8(scales[block + 1u + (group & 7u) / 2u]));

@@ -154,8 +154,10 @@ impl List<'_> {
         }
         // Kernels in blocks serve `--deterministic`, not speed.
         let suits = |path: &LinearPath| match path {
-            LinearPath::Matvec { blocks, .. } | LinearPath::MatvecLanes { blocks } => !blocks && m <= matvec::MAX_M,
-            LinearPath::Matmul { .. } | LinearPath::MatmulLanes => m > matvec::MAX_M,
+            LinearPath::Matvec { blocks, .. } => !blocks && m <= matvec::MAX_M,
+            LinearPath::MatvecLanes => m <= matvec::MAX_M,
+            LinearPath::MatmulLanes { rows: 8 } => (2..=matvec::MAX_M).contains(&m),
+            LinearPath::Matmul { .. } | LinearPath::MatmulLanes { .. } => m > matvec::MAX_M,
         };
         let paths: Vec<LinearPath> = selection.linear_paths(m).into_iter().filter(suits).collect();
         self.push_group(product_group(name, dtype, [m, n, k], &paths));

@@ -168,7 +168,7 @@ fn is_contender(role: Role, variant: Variant) -> bool {
     let Variant::Linear(path) = variant else { return true };
     match role {
         Role::LinearDecode => {
-            matches!(path, LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecLanes { blocks: false })
+            matches!(path, LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecLanes)
         }
         Role::LinearBatch => !matches!(path, LinearPath::Matmul { tm: 4, .. }),
         _ => true,

@@ -122,6 +122,7 @@ impl DeviceInfo {
             },
             subgroups: self.features.iter().any(|f| f == "subgroups"),
             subgroup_sizes: self.subgroup_sizes,
+            int64: self.features.iter().any(|f| f == "int64"),
         }
     }
 
@@ -365,6 +366,7 @@ fn features_that_matter(features: wgpu::Features) -> Vec<String> {
     [
         (wgpu::Features::IMMEDIATES, "immediates"),
         (wgpu::Features::SUBGROUP, "subgroups"),
+        (wgpu::Features::SHADER_INT64, "int64"),
         (wgpu::Features::SHADER_F16, "f16"),
         (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
         (wgpu::Features::PIPELINE_CACHE, "pipeline cache"),

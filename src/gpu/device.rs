@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use super::adapter::{AdapterError, Candidate, DeviceInfo};
 use crate::recording::ExecutionError;
 
-/// What is asked for beyond the baseline, where the adapter has it: subgroups for the kernels, the pipeline cache for a faster
-/// start.
-const OPTIONAL: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::PIPELINE_CACHE);
+/// What is asked for beyond the baseline, where the adapter has it: subgroups and 64-bit integers for the kernels, the pipeline
+/// cache for a faster start.
+const OPTIONAL: wgpu::Features =
+    wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64).union(wgpu::Features::PIPELINE_CACHE);
 /// What the benchmarks ask for beyond that: the device's clock, and arithmetic in f16, which no kernel uses.
 const OF_BENCHMARKS: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SHADER_F16);
 

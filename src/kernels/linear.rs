@@ -44,9 +44,9 @@ pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32
     let params = Params { m, n: weight.rows, k: weight.k, y_stride, y_column: weight.row0 };
     let (program, grid) = match path {
         LinearPath::Matmul { tm, tn } => matmul::program(tm, tn, &params),
-        LinearPath::MatmulLanes => matmul_lanes::program(&params),
+        LinearPath::MatmulLanes { rows } => matmul_lanes::program(rows, &params),
         LinearPath::Matvec { subgroups, blocks } => matvec::program(subgroups, blocks, &params),
-        LinearPath::MatvecLanes { blocks } => matvec_lanes::program(blocks, &params),
+        LinearPath::MatvecLanes => matvec_lanes::program(&params),
     };
     finish(program.requires(path.requirement()), grid, weight, slices, &params)
 }

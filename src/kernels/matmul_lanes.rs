@@ -1,13 +1,14 @@
-//! The matrix product for adapters that emulate a GPU on the CPU with subgroups of eight: rows shared by broadcast.
+//! The matrix product for adapters that emulate a GPU on the CPU with subgroups of eight: rows shared by shuffles.
 
 use super::linear::Params;
 use crate::recording::Program;
 
-/// Rows and columns of y that a workgroup makes.
-const ROWS: u32 = 16;
-const COLUMNS: u32 = 32;
+/// Columns of y that a workgroup makes.
+const COLUMNS: u32 = 64;
 
-pub(super) fn program(params: &Params) -> (Program, [u32; 3]) {
-    let program = Program::new("matmul_lanes", "broadcast");
-    (program, [params.m.div_ceil(ROWS), params.n.div_ceil(COLUMNS), 1])
+/// A workgroup makes `rows` rows of y, 8 or 16.
+pub(super) fn program(rows: u32, params: &Params) -> (Program, [u32; 3]) {
+    let sixteen = rows == 16;
+    let program = Program::new("matmul_lanes", if sixteen { "rows16" } else { "rows8" }).flag("sixteen", sixteen);
+    (program, [params.m.div_ceil(rows), params.n.div_ceil(COLUMNS), 1])
 }

@@ -41,11 +41,15 @@ const PROBES: &[(&str, &str)] = sources!("bench/", "copy", "count", "dot4_i8", "
 
 /// What kernels import.
 const SHARED: &[(&str, &str)] =
-    sources!("shared/", "attention_io", "k_scales", "kv_cache", "linear_io", "logits", "reduce", "weights8");
+    sources!("shared/", "attention_io", "k_scales", "kv_cache", "linear_io", "logits", "reduce", "weights8", "words8");
 
 /// How each storage type is read; a kernel sees the one of its program as `package::weights`.
 const WEIGHTS: &[(&str, &str)] =
     sources!("weights/", "bf16", "f16", "f32", "q4_0", "q4_1", "q4_k", "q5_0", "q5_1", "q5_k", "q6_k", "q8_0");
+
+/// How a lane of a CPU that emulates a GPU reads them, 64 weights at a time: `package::blocks`.
+const BLOCKS: &[(&str, &str)] =
+    sources!("blocks/", "bf16", "f16", "f32", "q4_0", "q4_1", "q4_k", "q5_0", "q5_1", "q5_k", "q6_k", "q8_0");
 
 fn find(table: &'static [(&str, &str)], name: &str) -> Option<&'static str> {
     table.iter().find(|entry| entry.0 == name).map(|entry| entry.1)
@@ -57,6 +61,7 @@ fn embedded(module: &str) -> Option<&'static str> {
         None => find(KERNELS, module),
         Some(("shared", name)) => find(SHARED, name),
         Some(("weights", name)) => find(WEIGHTS, name),
+        Some(("blocks", name)) => find(BLOCKS, name),
         Some(("bench", name)) => find(PROBES, name),
         Some(_) => None,
     }
@@ -79,7 +84,7 @@ pub struct UnknownModule(String);
 impl Library {
     /// The names of all modules.
     pub fn modules() -> impl Iterator<Item = String> {
-        let folders = [("", KERNELS), ("shared/", SHARED), ("weights/", WEIGHTS)];
+        let folders = [("", KERNELS), ("shared/", SHARED), ("weights/", WEIGHTS), ("blocks/", BLOCKS)];
         folders.into_iter().flat_map(|(folder, table)| table.iter().map(move |(name, _)| format!("{folder}{name}")))
     }
 
@@ -146,6 +151,7 @@ impl Modules<'_> {
         let module = match path.as_slice() {
             ["kernel"] => self.program.kernel.to_owned(),
             ["weights"] => format!("weights/{}", self.program.weights),
+            ["blocks"] => format!("blocks/{}", self.program.weights),
             ["shared", name] => format!("shared/{name}"),
             ["constants"] => {
                 let lines = self.program.constants().map(|(name, value)| format!("const {name}: u32 = {value}u;\n"));

@@ -15,12 +15,18 @@
 //! Word `i` of a group's nibbles holds codes `8i .. 8i + 7`: byte `j` has code `8i + j` below and `8i + 4 + j` above, so that
 //! one mask and one shift give four consecutive codes each. Bit `s` of byte `j` of a high word belongs to code
 //! `8 (s / 2) + 4 (s % 2) + j`; Q6_K's pair of words does the same with two bits a code.
+//!
+//! Each plane's row is padded with zeros to what a whole number of blocks of 64 elements takes, so that every block begins
+//! where a load of 32 bytes may.
 
 use crate::formats::DType;
 use crate::recording::{Dispatch, Slice};
 
 /// Weights are made of groups of this many elements along a row; a row is a whole number of them.
 pub const GROUP: usize = 32;
+
+/// What a row is padded to: the elements that [`LinearPath::MatvecLanes`](super::LinearPath) takes at a time.
+const BLOCK: usize = 64;
 
 /// Elements of a superblock of the K types, and words of its repacked scales.
 const SUPERBLOCK: usize = 256;
@@ -78,12 +84,12 @@ pub fn dtype_of_shader(name: &str) -> Option<DType> {
 
 /// Words of each plane in a row of `k` elements (a multiple of [`GROUP`], and of the type's block).
 pub fn row_words(dtype: DType, k: usize) -> [usize; PLANES] {
-    let groups = k / GROUP;
-    let halves = groups.div_ceil(2);
+    let halves = k.div_ceil(BLOCK);
+    let groups = halves * (BLOCK / GROUP);
     let superblocks = k / SUPERBLOCK * SUPERBLOCK_SCALE_WORDS;
     match dtype {
-        DType::F32 => [k, 0, 0],
-        DType::F16 | DType::BF16 => [k / 2, 0, 0],
+        DType::F32 => [groups * GROUP, 0, 0],
+        DType::F16 | DType::BF16 => [groups * GROUP / 2, 0, 0],
         DType::Q8_0 => [8 * groups, halves, 0],
         DType::Q4_0 => [4 * groups, halves, 0],
         DType::Q4_1 => [4 * groups, groups, 0],
@@ -105,7 +111,9 @@ pub fn row_bytes(dtype: DType, k: usize) -> u64 {
 /// `bytes` must be a whole number of rows; the loader has checked that.
 pub fn repack(dtype: DType, k: usize, bytes: &[u8], planes: &mut [Vec<u32>; PLANES]) {
     let row_bytes = k / dtype.block_len() * dtype.block_bytes();
+    let row_words = row_words(dtype, k);
     for row in bytes.chunks_exact(row_bytes) {
+        let ends: [usize; PLANES] = std::array::from_fn(|plane| planes[plane].len() + row_words[plane]);
         match dtype {
             DType::F32 | DType::F16 | DType::BF16 => planes[0].extend(words(row)),
             DType::Q4_0 | DType::Q4_1 | DType::Q5_0 | DType::Q5_1 | DType::Q8_0 => {
@@ -113,6 +121,9 @@ pub fn repack(dtype: DType, k: usize, bytes: &[u8], planes: &mut [Vec<u32>; PLAN
             }
             DType::Q4_K | DType::Q5_K => repack_k_blocks(dtype, row, planes),
             DType::Q6_K => repack_q6_k(row, planes),
+        }
+        for (plane, end) in planes.iter_mut().zip(ends) {
+            plane.resize(end, 0);
         }
     }
 }

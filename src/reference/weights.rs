@@ -47,7 +47,7 @@ impl<'a> Weights<'a> {
         let [codes, scales, high]: [&[u32]; PLANES] =
             std::array::from_fn(|i| &self.planes[i][row * self.words[i]..][..self.words[i]]);
         match self.dtype {
-            DType::F32 => out.copy_from_slice(bytemuck::cast_slice(codes)),
+            DType::F32 => out.copy_from_slice(&bytemuck::cast_slice(codes)[..out.len()]),
             DType::F16 => halves(codes, out, |bits| f16::from_bits(bits).to_f32()),
             DType::BF16 => halves(codes, out, |bits| bf16::from_bits(bits).to_f32()),
             _ => {

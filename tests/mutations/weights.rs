@@ -23,6 +23,7 @@ pub const WEIGHTS8: &[Mutation] = &[
         "((word >> 4u) & 0x0f0f0f0fu) | (high & 0u)",
     ),
     plant(Scale, "the scales of two groups are swapped", "(index & 1u) == 1u", "(index & 1u) == 0u"),
+    plant(Address, "rows of an odd number of groups are not padded", "((groups + 1u) & 0xfffffffeu)", "groups"),
 ];
 
 pub const K_SCALES: &[Mutation] = &[
@@ -47,7 +48,7 @@ pub const BF16: &[Mutation] = &[
         "bitcast<f32>(word & 0xffff0000u), bitcast<f32>(word << 16u)",
     ),
     plant(Precision, "the last bit is dropped", "word & 0xffff0000u", "word & 0xfffe0000u"),
-    plant(Address, "rows are one group longer", "row * groups + group", "row * (groups + 1u) + group"),
+    plant(Address, "rows are one group longer", "(row, group, groups)", "(row, group, groups + 1u)"),
 ];
 
 pub const F16: &[Mutation] = &[

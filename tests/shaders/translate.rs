@@ -35,6 +35,7 @@ pub fn shaders() -> &'static [Shader] {
             kind: AdapterKind::Software,
             subgroups: true,
             subgroup_sizes: (8, 8),
+            int64: true,
         });
         let mut programs: Vec<Program> = cases(&everything).iter().map(|case| case.program).collect();
         programs.sort_by_key(Program::to_string);
@@ -229,6 +230,9 @@ pub fn validate(module: &Module, requirement: Requirement) -> Result<ModuleInfo,
     let mut capabilities = Capabilities::IMMEDIATES | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     if requirement != Requirement::Nothing {
         capabilities |= Capabilities::SUBGROUP;
+    }
+    if requirement == Requirement::EightLanes {
+        capabilities |= Capabilities::SHADER_INT64;
     }
     Validator::new(ValidationFlags::all(), capabilities).validate(module).map_err(|e| format!("{e:?}"))
 }

@@ -101,7 +101,8 @@ mod tests {
     use crate::kernels::{AdapterKind, LinearPath, Measurement, Tuned};
     use crate::recording::Requirement;
 
-    const GPU: AdapterFacts = AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (32, 32) };
+    const GPU: AdapterFacts =
+        AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (32, 32), int64: true };
 
     fn tuning(chosen: &str) -> Tuning {
         let measured = vec![Measurement { variant: chosen.to_owned(), milliseconds: 1.25 }];
@@ -143,8 +144,8 @@ mod tests {
         let error = choices.force(&"attention=attention_lanes".parse().expect("known")).expect_err("a GPU");
         assert_eq!(
             error.to_string(),
-            "this device cannot run attention_lanes, which needs a software device with subgroups of 8 lanes; it can run \
-             attention"
+            "this device cannot run attention_lanes, which needs a software device with subgroups of 8 lanes and 64-bit \
+             integers; it can run attention"
         );
         assert!(matches!(error, ForcedError::Unmet { requirement: Requirement::EightLanes, .. }));
     }

@@ -49,20 +49,25 @@ const MATMUL64: Variant = Variant::Linear(LinearPath::Matmul { tm: 4, tn: 4 });
 const MATMUL32: Variant = Variant::Linear(LinearPath::Matmul { tm: 2, tn: 2 });
 const MATVEC: Variant = Variant::Linear(LinearPath::Matvec { subgroups: false, blocks: false });
 const MATVEC_SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
-const MATVEC_LANES: Variant = Variant::Linear(LinearPath::MatvecLanes { blocks: false });
-const MATMUL_LANES: Variant = Variant::Linear(LinearPath::MatmulLanes);
+const MATVEC_LANES: Variant = Variant::Linear(LinearPath::MatvecLanes);
+const MATMUL_LANES8: Variant = Variant::Linear(LinearPath::MatmulLanes { rows: 8 });
+const MATMUL_LANES16: Variant = Variant::Linear(LinearPath::MatmulLanes { rows: 16 });
 const ATTENTION: Variant = Variant::Attention(AttentionPath::Tile);
 const ATTENTION_LANES: Variant = Variant::Attention(AttentionPath::Lanes);
 
 fn line(class: AdapterClass, role: Role) -> Default {
     use AdapterClass::{Discrete, Integrated, Software, SoftwareEightLanes};
     let (preferred, why): (&'static [Variant], _) = match (class, role) {
-        (SoftwareEightLanes, Role::LinearDecode | Role::LinearBatch) => (
+        (SoftwareEightLanes, Role::LinearDecode) => (
             &[MATVEC_LANES, MATVEC],
-            "barriers and gathers are what costs there: each lane owns its rows, and needs neither",
+            "barriers and loads are what costs there: a lane takes 64 weights of its rows at once, and waits for none",
+        ),
+        (SoftwareEightLanes, Role::LinearBatch) => (
+            &[MATMUL_LANES8, MATVEC],
+            "what a lane loads and dequantises serves eight rows: slower than a row at a time for two, faster from four",
         ),
         (SoftwareEightLanes, Role::LinearShort | Role::LinearPrefill) => (
-            &[MATMUL_LANES, MATMUL64],
+            &[MATMUL_LANES16, MATMUL64],
             "a lane loads a row once and its subgroup shares it: three times as fast as tiles in workgroup memory",
         ),
         (SoftwareEightLanes, Role::Attention) => {
@@ -98,7 +103,7 @@ mod tests {
     use super::*;
 
     const NEITHER: AdapterFacts =
-        AdapterFacts { kind: AdapterKind::Software, subgroups: false, subgroup_sizes: (0, 0) };
+        AdapterFacts { kind: AdapterKind::Software, subgroups: false, subgroup_sizes: (0, 0), int64: false };
 
     #[test]
     fn every_class_gets_what_it_can_run() {
@@ -106,7 +111,7 @@ mod tests {
             for (subgroups, subgroup_sizes) in
                 [(false, (0, 0)), (true, (1, 1)), (true, (4, 4)), (true, (8, 8)), (true, (32, 64))]
             {
-                let facts = AdapterFacts { kind, subgroups, subgroup_sizes };
+                let facts = AdapterFacts { kind, subgroups, subgroup_sizes, int64: true };
                 for role in Role::ALL {
                     let (variant, why) = default_of(&facts, role);
                     assert!(facts.meet(variant.requirement()), "{facts:?} {role}: {variant}");
@@ -119,11 +124,13 @@ mod tests {
 
     #[test]
     fn what_suits_a_cpu_is_no_gpus_default() {
-        let gpu = AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (8, 8) };
+        let gpu = AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (8, 8), int64: true };
         assert_eq!(default_of(&gpu, Role::LinearDecode).0, MATVEC_SUBGROUP);
         assert_eq!(default_of(&AdapterFacts { subgroups: false, ..gpu }, Role::LinearDecode).0, MATVEC);
         let cpu = AdapterFacts { kind: AdapterKind::Software, ..gpu };
         assert_eq!(default_of(&cpu, Role::LinearDecode).0, MATVEC_LANES);
+        let narrow = AdapterFacts { int64: false, ..cpu };
+        assert_eq!(default_of(&narrow, Role::LinearDecode).0, MATVEC_SUBGROUP);
         assert_eq!(default_of(&NEITHER, Role::LinearPrefill).0, MATMUL64);
     }
 }

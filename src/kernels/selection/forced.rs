@@ -29,7 +29,7 @@ fn needs(requirement: Requirement) -> &'static str {
     match requirement {
         Requirement::Nothing => "nothing",
         Requirement::Subgroups => "subgroups of at least 4 lanes",
-        Requirement::EightLanes => "a software device with subgroups of 8 lanes",
+        Requirement::EightLanes => "a software device with subgroups of 8 lanes and 64-bit integers",
     }
 }
 

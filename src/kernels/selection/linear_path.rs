@@ -10,16 +10,17 @@ pub enum LinearPath {
         tm: u32,
         tn: u32,
     },
-    MatmulLanes,
+    /// In tiles of `rows` rows, 8 or 16.
+    MatmulLanes {
+        rows: u32,
+    },
     /// For up to [`matvec::MAX_M`] rows; with `blocks` for any number, with the program that so many rows have.
     Matvec {
         subgroups: bool,
         blocks: bool,
     },
-    /// As `Matvec`.
-    MatvecLanes {
-        blocks: bool,
-    },
+    /// For any number of rows, each on its own.
+    MatvecLanes,
 }
 
 impl LinearPath {
@@ -29,9 +30,9 @@ impl LinearPath {
         LinearPath::Matvec { subgroups: false, blocks: false },
         LinearPath::Matvec { subgroups: false, blocks: true },
         LinearPath::Matvec { subgroups: true, blocks: false },
-        LinearPath::MatmulLanes,
-        LinearPath::MatvecLanes { blocks: false },
-        LinearPath::MatvecLanes { blocks: true },
+        LinearPath::MatmulLanes { rows: 8 },
+        LinearPath::MatmulLanes { rows: 16 },
+        LinearPath::MatvecLanes,
     ];
 
     /// As `--variant` takes it and `devices -v` prints it.
@@ -39,12 +40,12 @@ impl LinearPath {
         match self {
             LinearPath::Matmul { tm: 2, .. } => "matmul32",
             LinearPath::Matmul { .. } => "matmul64",
-            LinearPath::MatmulLanes => "matmul_lanes",
+            LinearPath::MatmulLanes { rows: 8 } => "matmul_lanes8",
+            LinearPath::MatmulLanes { .. } => "matmul_lanes16",
             LinearPath::Matvec { subgroups: true, .. } => "matvec_subgroup",
             LinearPath::Matvec { blocks: true, .. } => "matvec_blocks",
             LinearPath::Matvec { .. } => "matvec",
-            LinearPath::MatvecLanes { blocks: true } => "matvec_lanes_blocks",
-            LinearPath::MatvecLanes { blocks: false } => "matvec_lanes",
+            LinearPath::MatvecLanes => "matvec_lanes",
         }
     }
 
@@ -52,14 +53,14 @@ impl LinearPath {
         match self {
             LinearPath::Matmul { .. } | LinearPath::Matvec { subgroups: false, .. } => Requirement::Nothing,
             LinearPath::Matvec { subgroups: true, .. } => Requirement::Subgroups,
-            LinearPath::MatmulLanes | LinearPath::MatvecLanes { .. } => Requirement::EightLanes,
+            LinearPath::MatmulLanes { .. } | LinearPath::MatvecLanes => Requirement::EightLanes,
         }
     }
 
     /// The most rows that the kernel takes at once.
     pub(super) fn max_m(self) -> u32 {
         match self {
-            LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecLanes { blocks: false } => matvec::MAX_M,
+            LinearPath::Matvec { blocks: false, .. } => matvec::MAX_M,
             _ => u32::MAX,
         }
     }

@@ -36,11 +36,14 @@ pub struct AdapterFacts {
     pub subgroups: bool,
     /// The smallest and largest subgroup of the adapter.
     pub subgroup_sizes: (u32, u32),
+    /// Shaders may use 64-bit integers.
+    pub int64: bool,
 }
 
 impl AdapterFacts {
     /// What every adapter has at least.
-    const LEAST: AdapterFacts = AdapterFacts { kind: AdapterKind::Discrete, subgroups: false, subgroup_sizes: (0, 0) };
+    const LEAST: AdapterFacts =
+        AdapterFacts { kind: AdapterKind::Discrete, subgroups: false, subgroup_sizes: (0, 0), int64: false };
 
     /// Whether the adapter runs programs with the requirement.
     pub fn meet(&self, requirement: Requirement) -> bool {
@@ -48,7 +51,7 @@ impl AdapterFacts {
             Requirement::Nothing => true,
             Requirement::Subgroups => self.subgroups && self.subgroup_sizes.0 >= 4,
             Requirement::EightLanes => {
-                self.kind == AdapterKind::Software && self.subgroups && self.subgroup_sizes == (8, 8)
+                self.kind == AdapterKind::Software && self.subgroups && self.subgroup_sizes == (8, 8) && self.int64
             }
         }
     }
@@ -125,7 +128,7 @@ impl Selection {
     /// workgroup's, whose order the shader states, and not a subgroup's, whose order is the driver's.
     fn linear_in_one_order(&self) -> LinearPath {
         match self.facts.meet(Requirement::EightLanes) {
-            true => LinearPath::MatvecLanes { blocks: true },
+            true => LinearPath::MatvecLanes,
             false => LinearPath::Matvec { subgroups: false, blocks: true },
         }
     }

@@ -38,11 +38,13 @@ pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
         match path {
             // A tile is as wide as high here.
             LinearPath::Matmul { tm, .. } => push_matrix(cases, path, 16 * tm as usize, 16 * tm as usize),
-            LinearPath::MatmulLanes => push_matrix(cases, path, 16, 32),
+            LinearPath::MatmulLanes { rows } => push_matrix(cases, path, rows as usize, 64),
             LinearPath::Matvec { blocks: true, .. } => push_blocks(cases, path, 4),
             LinearPath::Matvec { blocks: false, .. } => push_vector(cases, path, 4),
-            LinearPath::MatvecLanes { blocks: true } => push_blocks(cases, path, 32),
-            LinearPath::MatvecLanes { blocks: false } => push_vector(cases, path, 32),
+            LinearPath::MatvecLanes => {
+                push_vector(cases, path, 16);
+                push_blocks(cases, path, 16);
+            }
         }
         push_long(cases, path);
     }
@@ -89,15 +91,15 @@ fn push_vector(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
 
 /// Nested loops of more than 65,535 turns in all: over k, and over what a thread makes of each part of it.
 fn push_long(cases: &mut Vec<Case>, path: LinearPath) {
-    if matches!(path, LinearPath::Matvec { blocks: true, .. } | LinearPath::MatvecLanes { blocks: true }) {
-        // The same loops as without blocks.
+    if matches!(path, LinearPath::Matvec { blocks: true, .. } | LinearPath::MatmulLanes { rows: 16 }) {
+        // The same loops as without blocks, or with fewer rows.
         return;
     }
     let (dtype, m, k) = match path {
         LinearPath::Matmul { .. } => (DType::F32, 2, 1 << 16),
-        LinearPath::MatmulLanes => (DType::F32, 2, 1 << 19),
+        LinearPath::MatmulLanes { .. } => (DType::F32, 2, 1 << 19),
         LinearPath::Matvec { .. } => (DType::Q4_0, 8, 1 << 20),
-        LinearPath::MatvecLanes { .. } => (DType::Q4_0, 2, 1 << 19),
+        LinearPath::MatvecLanes => (DType::Q4_0, 1, 1 << 22),
     };
     cases.push(case(whole(path, dtype, m, 6, k)).within(&SUMMED_LONG));
 }

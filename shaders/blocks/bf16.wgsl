@@ -1,0 +1,28 @@
+// BF16 weights, two a word: a bf16 is the upper half of an f32: loaded where they are used, since a block is more than a lane can hold.
+import package::shared::weights8::Weights8;
+import package::shared::words8::{words4};
+
+@group(0) @binding(0) var<storage, read> codes: array<vec2<u64>>;
+
+const PLACES: vec4<f32> = vec4<f32>(1.0);
+
+struct Block {
+    base: u32,
+}
+
+fn load_block(row: u32, block: u32, blocks: u32) -> Block {
+    return Block((row * blocks + block) * 8u);
+}
+
+fn unpack(word: u32) -> vec2<f32> {
+    return vec2<f32>(bitcast<f32>(word << 16u), bitcast<f32>(word & 0xffff0000u));
+}
+
+fn eight_codes(b: Block, part: u32) -> Weights8 {
+    let w = words4(codes[b.base + part]);
+    return Weights8(vec4<f32>(unpack(w.x), unpack(w.y)), vec4<f32>(unpack(w.z), unpack(w.w)));
+}
+
+fn scale_and_min(b: Block, part: u32) -> vec2<f32> {
+    return vec2<f32>(1.0, 0.0);
+}

@@ -1,0 +1,24 @@
+// F32 weights: loaded where they are used, since a block is more than a lane can hold.
+import package::shared::weights8::Weights8;
+import package::shared::words8::{words8};
+
+@group(0) @binding(0) var<storage, read> codes: array<vec4<u64>>;
+
+const PLACES: vec4<f32> = vec4<f32>(1.0);
+
+struct Block {
+    base: u32,
+}
+
+fn load_block(row: u32, block: u32, blocks: u32) -> Block {
+    return Block((row * blocks + block) * 8u);
+}
+
+fn eight_codes(b: Block, part: u32) -> Weights8 {
+    let w = words8(codes[b.base + part]);
+    return Weights8(bitcast<vec4<f32>>(w.lo), bitcast<vec4<f32>>(w.hi));
+}
+
+fn scale_and_min(b: Block, part: u32) -> vec2<f32> {
+    return vec2<f32>(1.0, 0.0);
+}

@@ -1,0 +1,28 @@
+// Q4_0: w = d * (q - 8), one f16 d a group of 32.
+import package::shared::weights8::Weights8;
+import package::shared::words8::{Words8, words8, word, bytes_in_place, PLACES_OF_BYTES};
+
+@group(0) @binding(0) var<storage, read> codes: array<vec4<u64>>;
+@group(0) @binding(1) var<storage, read> scales: array<u32>;
+
+const PLACES: vec4<f32> = PLACES_OF_BYTES;
+
+struct Block {
+    codes: Words8,
+    d: vec2<f32>,
+}
+
+fn load_block(row: u32, block: u32, blocks: u32) -> Block {
+    let index = row * blocks + block;
+    return Block(words8(codes[index]), unpack2x16float(scales[index]));
+}
+
+fn eight_codes(b: Block, part: u32) -> Weights8 {
+    let q = word(b.codes, part);
+    return Weights8(bytes_in_place(q & 0x0f0f0f0fu), bytes_in_place((q >> 4u) & 0x0f0f0f0fu));
+}
+
+fn scale_and_min(b: Block, part: u32) -> vec2<f32> {
+    let d = select(b.d.x, b.d.y, part >= 4u);
+    return vec2<f32>(d, -8.0 * d);
+}

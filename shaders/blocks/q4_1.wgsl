@@ -1,0 +1,27 @@
+// Q4_1: w = d * q + m, an f16 pair (d, m) a group of 32.
+import package::shared::weights8::Weights8;
+import package::shared::words8::{Words8, words2, words8, word, bytes_in_place, PLACES_OF_BYTES};
+
+@group(0) @binding(0) var<storage, read> codes: array<vec4<u64>>;
+@group(0) @binding(1) var<storage, read> scales: array<u64>;
+
+const PLACES: vec4<f32> = PLACES_OF_BYTES;
+
+struct Block {
+    codes: Words8,
+    dm: vec2<u32>,
+}
+
+fn load_block(row: u32, block: u32, blocks: u32) -> Block {
+    let index = row * blocks + block;
+    return Block(words8(codes[index]), words2(scales[index]));
+}
+
+fn eight_codes(b: Block, part: u32) -> Weights8 {
+    let q = word(b.codes, part);
+    return Weights8(bytes_in_place(q & 0x0f0f0f0fu), bytes_in_place((q >> 4u) & 0x0f0f0f0fu));
+}
+
+fn scale_and_min(b: Block, part: u32) -> vec2<f32> {
+    return unpack2x16float(select(b.dm.x, b.dm.y, part >= 4u));
+}

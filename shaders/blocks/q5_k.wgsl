@@ -1,0 +1,36 @@
+// Q5_K: Q4_K with a fifth bit a code, in a plane of its own.
+import package::shared::weights8::Weights8;
+import package::shared::words8::{Words8, words2, words8, word, bytes_in_place, PLACES_OF_BYTES};
+import package::shared::k_scales::k_scale;
+
+@group(0) @binding(0) var<storage, read> codes: array<vec4<u64>>;
+@group(0) @binding(1) var<storage, read> scales: array<u32>;
+@group(0) @binding(2) var<storage, read> high_bits: array<u64>;
+
+const PLACES: vec4<f32> = PLACES_OF_BYTES;
+
+struct Block {
+    codes: Words8,
+    header: u32,
+    pairs: u32,
+    high: vec2<u32>,
+}
+
+fn load_block(row: u32, block: u32, blocks: u32) -> Block {
+    let index = row * blocks + block;
+    let superblock = (index / 4u) * 5u;
+    let pairs = scales[superblock + 1u + (index & 3u)];
+    return Block(words8(codes[index]), scales[superblock], pairs, words2(high_bits[index]));
+}
+
+fn eight_codes(b: Block, part: u32) -> Weights8 {
+    let q = word(b.codes, part);
+    let high = select(b.high.x, b.high.y, part >= 4u) >> (2u * (part & 3u));
+    let lo = (q & 0x0f0f0f0fu) | ((high & 0x01010101u) << 4u);
+    let hi = ((q >> 4u) & 0x0f0f0f0fu) | (((high >> 1u) & 0x01010101u) << 4u);
+    return Weights8(bytes_in_place(lo), bytes_in_place(hi));
+}
+
+fn scale_and_min(b: Block, part: u32) -> vec2<f32> {
+    return k_scale(b.header, b.pairs, part / 4u);
+}

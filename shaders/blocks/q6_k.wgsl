@@ -1,0 +1,37 @@
+// Q6_K: w = (d * sc) * (q - 32); the signed byte sc belongs to 16 weights, the f16 d to a superblock of 256. The codes'
+// upper two bits lie in a plane of their own, four words a block.
+import package::shared::weights8::Weights8;
+import package::shared::words8::{Words8, words4, words8, word, bytes_in_place, PLACES_OF_BYTES};
+
+@group(0) @binding(0) var<storage, read> codes: array<vec4<u64>>;
+@group(0) @binding(1) var<storage, read> scales: array<u32>;
+@group(0) @binding(2) var<storage, read> high_bits: array<vec2<u64>>;
+
+const PLACES: vec4<f32> = PLACES_OF_BYTES;
+
+struct Block {
+    codes: Words8,
+    d: vec4<f32>,
+    high: vec4<u32>,
+}
+
+fn load_block(row: u32, block: u32, blocks: u32) -> Block {
+    let index = row * blocks + block;
+    let superblock = (index / 4u) * 5u;
+    let d = unpack2x16float(scales[superblock]).x;
+    let sc = vec4<f32>(unpack4xI8(scales[superblock + 1u + (index & 3u)]));
+    return Block(words8(codes[index]), d * sc, words4(high_bits[index]));
+}
+
+fn eight_codes(b: Block, part: u32) -> Weights8 {
+    let q = word(b.codes, part);
+    let high = b.high[part / 2u] >> (4u * (part & 1u));
+    let lo = (q & 0x0f0f0f0fu) | ((high & 0x03030303u) << 4u);
+    let hi = ((q >> 4u) & 0x0f0f0f0fu) | (((high >> 2u) & 0x03030303u) << 4u);
+    return Weights8(bytes_in_place(lo), bytes_in_place(hi));
+}
+
+fn scale_and_min(b: Block, part: u32) -> vec2<f32> {
+    let d = b.d[part / 2u];
+    return vec2<f32>(d, -32.0 * d);
+}

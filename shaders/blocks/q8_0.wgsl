@@ -1,0 +1,30 @@
+// Q8_0: w = d * q, q a signed byte, one f16 d a group of 32.
+import package::shared::weights8::Weights8;
+import package::shared::words8::{Words8, words8, word};
+
+@group(0) @binding(0) var<storage, read> codes: array<vec4<u64>>;
+@group(0) @binding(1) var<storage, read> scales: array<u32>;
+
+const PLACES: vec4<f32> = vec4<f32>(1.0);
+
+struct Block {
+    first: Words8,
+    second: Words8,
+    d: vec2<f32>,
+}
+
+fn load_block(row: u32, block: u32, blocks: u32) -> Block {
+    let index = row * blocks + block;
+    return Block(words8(codes[2u * index]), words8(codes[2u * index + 1u]), unpack2x16float(scales[index]));
+}
+
+fn eight_codes(b: Block, part: u32) -> Weights8 {
+    let at = 2u * (part & 3u);
+    let lo = select(word(b.first, at), word(b.second, at), part >= 4u);
+    let hi = select(word(b.first, at + 1u), word(b.second, at + 1u), part >= 4u);
+    return Weights8(vec4<f32>(unpack4xI8(lo)), vec4<f32>(unpack4xI8(hi)));
+}
+
+fn scale_and_min(b: Block, part: u32) -> vec2<f32> {
+    return vec2<f32>(select(b.d.x, b.d.y, part >= 4u), 0.0);
+}

@@ -1,0 +1,103 @@
+//! Faults in how lanes read weights from their storage types, a block at a time.
+
+use super::{Kind::*, Mutation, plant};
+
+pub const WORDS8: &[Mutation] = &[
+    plant(Address, "the words of a pair are one", "u32(pair >> 32u)", "u32(pair)"),
+    plant(Address, "the second four words are the first", "words4(pairs.zw)", "words4(pairs.xy)"),
+    plant(Address, "the upper four words are the lower", "index >= 4u", "index >= 8u"),
+    plant(Codes, "the third byte loses its high bits", "0xff0000u,", "0x0f0000u,"),
+    plant(Scale, "the uppermost byte is taken to be the one below", "1.0 / 16777216.0", "1.0 / 65536.0"),
+];
+
+pub const BF16: &[Mutation] = &[
+    plant(Address, "the parts of a block are one", "codes[b.base + part]", "codes[b.base + (part & 6u)]"),
+    plant(Address, "blocks are one part shorter", "(row * blocks + block) * 8u", "row * blocks * 8u + block * 7u"),
+    plant(Codes, "the low half keeps the high one's bits", "word & 0xffff0000u", "word << 16u"),
+];
+
+pub const F16: &[Mutation] = &[
+    plant(Address, "the parts of a block are one", "codes[b.base + part]", "codes[b.base + (part & 6u)]"),
+    plant(Address, "blocks are one part shorter", "(row * blocks + block) * 8u", "row * blocks * 8u + block * 7u"),
+    plant(
+        Address,
+        "two words are swapped",
+        "unpack2x16float(w.x), unpack2x16float(w.y)",
+        "unpack2x16float(w.y), unpack2x16float(w.x)",
+    ),
+];
+
+pub const F32: &[Mutation] = &[
+    plant(Address, "the parts of a block are one", "codes[b.base + part]", "codes[b.base + (part & 6u)]"),
+    plant(Address, "blocks are one part shorter", "(row * blocks + block) * 8u", "row * blocks * 8u + block * 7u"),
+    plant(
+        Address,
+        "the halves are swapped",
+        "bitcast<vec4<f32>>(w.lo), bitcast<vec4<f32>>(w.hi)",
+        "bitcast<vec4<f32>>(w.hi), bitcast<vec4<f32>>(w.lo)",
+    ),
+];
+
+pub const Q4_0: &[Mutation] = &[
+    plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
+    plant(Scale, "the second group takes the first's scale", "select(b.d.x, b.d.y, part >= 4u)", "b.d.x"),
+    plant(Scale, "codes are centred one below", "-8.0 * d", "-7.0 * d"),
+];
+
+pub const Q4_1: &[Mutation] = &[
+    plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
+    plant(Scale, "the second group takes the first's scale", "part >= 4u)", "part >= 8u)"),
+    plant(Scale, "scale and minimum are swapped", "part >= 4u));", "part >= 4u)).yx;"),
+];
+
+pub const Q4_K: &[Mutation] = &[
+    plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
+    plant(Scale, "the second group takes the first's scale", "part / 4u", "0u * part"),
+    plant(Scale, "every block of a superblock takes the first's scales", "1u + (index & 3u)", "1u + (index & 0u)"),
+    plant(Scale, "superblocks are half as long", "(index / 4u) * 5u", "(index / 2u) * 5u"),
+];
+
+pub const Q5_0: &[Mutation] = &[
+    plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
+    plant(Codes, "the fifth bits are the next part's", ">> (2u * (part & 3u))", ">> (2u * (part & 3u) + 2u)"),
+    plant(Codes, "high codes take the low ones' fifth bits", "(high >> 1u) & 0x01010101u", "high & 0x01010101u"),
+    plant(Codes, "the second group takes the first's fifth bits", "select(b.high.x, b.high.y, part >= 4u)", "b.high.x"),
+    plant(Scale, "the second group takes the first's scale", "select(b.d.x, b.d.y, part >= 4u)", "b.d.x"),
+    plant(Scale, "codes are centred one below", "-16.0 * d", "-15.0 * d"),
+];
+
+pub const Q5_1: &[Mutation] = &[
+    plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
+    plant(Codes, "the fifth bits are the next part's", ">> (2u * (part & 3u))", ">> (2u * (part & 3u) + 2u)"),
+    plant(Codes, "high codes take the low ones' fifth bits", "(high >> 1u) & 0x01010101u", "high & 0x01010101u"),
+    plant(Codes, "the second group takes the first's fifth bits", "select(b.high.x, b.high.y, part >= 4u)", "b.high.x"),
+    plant(Scale, "the second group takes the first's scale", "select(b.dm.x, b.dm.y, part >= 4u)", "b.dm.x"),
+];
+
+pub const Q5_K: &[Mutation] = &[
+    plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
+    plant(Codes, "the fifth bits are the next part's", ">> (2u * (part & 3u))", ">> (2u * (part & 3u) + 2u)"),
+    plant(Codes, "high codes take the low ones' fifth bits", "(high >> 1u) & 0x01010101u", "high & 0x01010101u"),
+    plant(Codes, "the second group takes the first's fifth bits", "select(b.high.x, b.high.y, part >= 4u)", "b.high.x"),
+    plant(Scale, "the second group takes the first's scale", "part / 4u", "0u * part"),
+    plant(Scale, "every block of a superblock takes the first's scales", "1u + (index & 3u)", "1u + (index & 0u)"),
+    plant(Scale, "superblocks are half as long", "(index / 4u) * 5u", "(index / 2u) * 5u"),
+];
+
+pub const Q6_K: &[Mutation] = &[
+    plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
+    plant(Scale, "scales are taken to be unsigned", "unpack4xI8(", "unpack4xU8("),
+    plant(Scale, "a group's second scale is its first", "b.d[part / 2u]", "b.d[part / 4u * 2u]"),
+    plant(Scale, "every block of a superblock takes the first's scales", "1u + (index & 3u)", "1u + (index & 0u)"),
+    plant(Codes, "high codes take the low ones' upper bits", "(high >> 2u) & 0x03030303u", "high & 0x03030303u"),
+    plant(Codes, "odd parts take the even ones' upper bits", ">> (4u * (part & 1u))", ""),
+    plant(Codes, "the upper bits are another part's", "b.high[part / 2u]", "b.high[part / 4u]"),
+    plant(Scale, "codes are centred at 31", "-32.0 * d", "-31.0 * d"),
+];
+
+pub const Q8_0: &[Mutation] = &[
+    plant(Codes, "codes are taken to be unsigned", "unpack4xI8(hi)", "unpack4xU8(hi)"),
+    plant(Address, "the second half of a block is the first", "word(b.second, at), part", "word(b.first, at), part"),
+    plant(Address, "parts are one word apart", "2u * (part & 3u)", "part & 3u"),
+    plant(Scale, "the second group takes the first's scale", "select(b.d.x, b.d.y, part >= 4u)", "b.d.x"),
+];
