@@ -26,6 +26,7 @@ mod radv;
 mod sampler;
 mod scheduler;
 mod shaders;
+mod submits;
 mod text;
 mod tuning;
 mod verify;
