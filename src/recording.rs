@@ -181,8 +181,13 @@ pub struct Dispatch {
     param_words: usize,
     /// Workgroups along x, y, z.
     pub grid: [u32; 3],
+    /// About how much work it is, in multiplications with an addition: what submits are measured out by.
+    pub cost: u64,
     pub label: Label,
 }
+
+/// Threads of a workgroup, about: what a dispatch is taken to cost unless it says.
+const TYPICAL_WORKGROUP: u64 = 64;
 
 impl Dispatch {
     pub fn new<P: bytemuck::Pod>(program: Program, params: &P, grid: [u32; 3]) -> Self {
@@ -198,8 +203,14 @@ impl Dispatch {
             params: stored,
             param_words: words.len(),
             grid,
+            cost: grid.into_iter().map(u64::from).product::<u64>() * TYPICAL_WORKGROUP,
             label: Label::default(),
         }
+    }
+
+    /// Says what it costs, where that is not about one operation a thread.
+    pub fn costing(self, cost: u64) -> Self {
+        Dispatch { cost, ..self }
     }
 
     pub fn read(self, index: u32, slice: Slice) -> Self {
@@ -240,8 +251,6 @@ impl Dispatch {
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     pub dispatches: Vec<Dispatch>,
-    /// Numbers of dispatches, rising, after which a new submit may begin.
-    cuts: Vec<usize>,
 }
 
 impl Recording {
@@ -254,28 +263,12 @@ impl Recording {
         self.dispatches.push(dispatch);
     }
 
-    /// Ends a submit here: drivers kill one that takes seconds, so a step of heavy work is handed over in parts.
-    pub fn cut(&mut self) {
-        if self.cuts.last().copied().unwrap_or(0) < self.dispatches.len() {
-            self.cuts.push(self.dispatches.len());
-        }
-    }
-
-    /// A range of the dispatches as a recording of its own, cut into submits where this one is.
+    /// A range of the dispatches as a recording of its own.
     ///
     /// # Panics
     /// When the range does not lie within the dispatches.
     pub fn part(&self, range: Range<usize>) -> Recording {
-        let inside = self.cuts.iter().filter(|cut| range.start < **cut && **cut < range.end);
-        let cuts = inside.map(|cut| cut - range.start).collect();
-        Recording { dispatches: self.dispatches[range].to_vec(), cuts }
-    }
-
-    /// The dispatches of each submit.
-    pub fn submits(&self) -> impl Iterator<Item = &[Dispatch]> {
-        let starts = std::iter::once(0).chain(self.cuts.iter().copied());
-        let ends = self.cuts.iter().copied().chain([self.dispatches.len()]);
-        starts.zip(ends).map(|(start, end)| &self.dispatches[start..end]).filter(|part| !part.is_empty())
+        Recording { dispatches: self.dispatches[range].to_vec() }
     }
 }
 
@@ -365,33 +358,14 @@ pub trait Executor {
     /// Waits for all that was started, and reads a slice into `out`.
     fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError>;
 
+    /// Whether a dispatch has taken so long since this was asked last that only smaller steps help: see
+    /// [`crate::gpu::GpuExecutor::set_submit_budget`].
+    fn take_overrun(&mut self) -> bool {
+        false
+    }
+
     /// How long this executor has waited for its device so far: what is left of a step's time is the host's own.
     fn time_waited(&self) -> Duration {
         Duration::ZERO
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_is_cut_where_the_whole_is() {
-        let mut whole = Recording::default();
-        for (dispatches, what) in [(2, "a"), (3, "b"), (1, "c")] {
-            for _ in 0..dispatches {
-                let dispatch = Dispatch::new(Program::new("add", "base"), &0u32, [1, 1, 1]);
-                whole.push(Label { layer: None, what }, dispatch);
-            }
-            whole.cut();
-        }
-        let submits = |recording: &Recording| recording.submits().map(<[_]>::len).collect::<Vec<_>>();
-        assert_eq!(submits(&whole), [2, 3, 1]);
-        for (range, expected) in [(0..6, &[2, 3, 1][..]), (0..2, &[2]), (1..4, &[1, 2]), (2..5, &[3]), (3..6, &[2, 1])]
-        {
-            let part = whole.part(range.clone());
-            assert_eq!(submits(&part), expected, "{range:?}");
-            assert!(part.dispatches.iter().zip(&whole.dispatches[range]).all(|(a, b)| a.label == b.label));
-        }
     }
 }

@@ -6,4 +6,4 @@ mod hang;
 mod lost;
 #[cfg(target_os = "linux")]
 mod memory;
-mod runs;
+pub mod runs;

@@ -29,6 +29,7 @@ mod sampler;
 mod sampler_device;
 mod scheduler;
 mod shaders;
+mod submits;
 mod text;
 mod tuning;
 mod verify;

@@ -1,5 +1,7 @@
 //! The flags about the device and how it is used, which every command that runs a model has.
 
+use std::time::Duration;
+
 use clap::Args;
 use wgpt::engine::{EngineOptions, KvType};
 use wgpt::gpu::{Backend, DeviceSelector};
@@ -44,6 +46,10 @@ pub struct EngineArgs {
     #[arg(long, value_name = "ROLE=KERNEL,..", conflicts_with = "deterministic")]
     variant: Option<Forced>,
 
+    /// Milliseconds that one submit to the device should take at most: drivers end those that take seconds [default: 100]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    submit_ms: Option<u64>,
+
     /// A device of `wgpt devices`, by its index or a part of its name; `-dev DEVICE` is the same
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
@@ -69,6 +75,7 @@ impl EngineArgs {
             deterministic: self.deterministic,
             variants: self.variant.unwrap_or_default(),
             cache: cache_folder(),
+            submit_budget: self.submit_ms.map(Duration::from_millis),
             ..EngineOptions::default()
         }
     }

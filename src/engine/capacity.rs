@@ -10,7 +10,7 @@ const DEFAULT_CONTEXT: usize = 4096;
 /// The largest prefill chunk: beyond it a GPU gains nothing more.
 const MAX_CHUNK: u64 = 512;
 /// The smallest: below it the matrix kernels starve.
-const MIN_CHUNK: u64 = 32;
+pub(super) const MIN_CHUNK: u64 = 32;
 /// On a CPU that emulates a GPU.
 const SOFTWARE_CHUNK: usize = 128;
 
@@ -22,8 +22,9 @@ pub(super) fn context(config: &Config) -> usize {
     config.context.min(DEFAULT_CONTEXT)
 }
 
-/// Tokens of a prefill chunk, so that even a slow device of the kind finishes one within about two seconds, after which
-/// drivers give up on a submit. It depends on the model and the kind of device alone, so that runs can be repeated.
+/// Tokens of a prefill chunk, so that even a slow device of the kind ends the largest matrix product of one within about
+/// the time that a submit should take; of the whole chunk, it makes as many submits as that needs. It depends on the model
+/// and the kind of device alone, so that runs can be repeated; where a device is slower yet, chunks shrink.
 pub fn chunk(config: &Config, device: &DeviceInfo) -> usize {
     // A slow one of its kind, in floating-point operations a second.
     let rate: u64 = match device.device_type.as_str() {
@@ -32,7 +33,7 @@ pub fn chunk(config: &Config, device: &DeviceInfo) -> usize {
         "software" => return SOFTWARE_CHUNK,
         _ => 1 << 37,
     };
-    let chunk = 2 * rate / config.flops_per_token().max(1);
+    let chunk = rate / 10 / largest_product(config).max(1);
     let power = if chunk == 0 { 1 } else { 1 << chunk.ilog2() };
     u64::clamp(power, MIN_CHUNK, MAX_CHUNK) as usize
 }
@@ -41,6 +42,11 @@ pub fn chunk(config: &Config, device: &DeviceInfo) -> usize {
 pub(super) fn scoring_rows(config: &Config, limits: MemoryLimits) -> usize {
     let bytes = limits.max_binding.min(MAX_LOGITS_BYTES);
     (bytes / (4 * config.vocabulary as u64).max(1)).max(1) as usize
+}
+
+/// Multiplications and additions of the largest matrix product of a layer for one token.
+fn largest_product(config: &Config) -> u64 {
+    2 * config.dim as u64 * config.ffn_dim.max(config.heads * config.head_dim) as u64
 }
 
 /// Bytes that may be taken on a software device, whose buffers lie in the host's own memory. Real GPUs report running out

@@ -26,6 +26,9 @@ impl EngineDevice {
         if let Some(limit) = options.stall_limit {
             executor.set_stall_limit(limit);
         }
+        if let Some(budget) = options.submit_budget {
+            executor.set_submit_budget(budget);
+        }
         let mut info = executor.info().clone();
         let (choices, ignored) = info.choices(folder, &options.variants)?;
         info.kernels = choices.describe();

@@ -29,6 +29,8 @@ pub struct EngineOptions {
     /// How long the device may take for one submit before it counts as hung; `None`: a minute, or twenty on a software
     /// device.
     pub stall_limit: Option<Duration>,
+    /// How long a submit should take at most, as far as can be told; `None`: 100 ms.
+    pub submit_budget: Option<Duration>,
     /// Makes room for the logits of every token of a step, so that [`Engine::score`] takes whole chunks. Chunks are made
     /// smaller where their logits would be too large.
     pub scoring: bool,
@@ -55,6 +57,7 @@ impl Default for EngineOptions {
             kv_type: KvType::F16,
             max_sequences: 1,
             stall_limit: None,
+            submit_budget: None,
             scoring: false,
             deterministic: false,
             variants: Forced::default(),
@@ -211,7 +214,7 @@ impl Engine {
             has_chat_template: !matches!(tokenizer.chat_template(), Err(TextError::NoChatTemplate)),
         };
         let batch = Batch::new(scheduler.page_table_stride());
-        let flight = Flight::new(&info.device);
+        let flight = Flight::new(&info.device, options.chunk_size.is_none());
         progress(LoadProgress::Ready);
         Ok(Engine { executor, model, tokenizer, scheduler, batch, flight, info })
     }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::active::Active;
+use super::capacity::MIN_CHUNK;
 use super::{EngineError, not_finite};
 use crate::gpu::DeviceInfo;
 use crate::kernels::argmax;
@@ -31,15 +32,17 @@ pub(crate) struct Flight {
     /// Batches to fill again: a step allocates none.
     spare: Vec<Batch>,
     most: usize,
+    /// Chunks may shrink where the device turns out to be slow: the user did not ask for this size.
+    may_shrink: bool,
     /// When the last step landed, and how long the device took from the one before it to that one.
     last: Option<Instant>,
     step: Duration,
 }
 
 impl Flight {
-    pub fn new(device: &DeviceInfo) -> Flight {
+    pub fn new(device: &DeviceInfo, may_shrink: bool) -> Flight {
         let most = if device.is_software() { FEW } else { MOST };
-        Flight { batches: VecDeque::new(), spare: Vec::new(), most, last: None, step: Duration::ZERO }
+        Flight { batches: VecDeque::new(), spare: Vec::new(), most, may_shrink, last: None, step: Duration::ZERO }
     }
 
     /// How many steps may be in flight now.
@@ -130,7 +133,16 @@ impl<'e> Steps<'e> {
             self.decode_steps += 1;
         }
         self.flight.spare.push(batch);
+        self.shrink_chunks_if_slow();
         Ok(true)
+    }
+
+    /// Halves the chunks to come where a dispatch takes far longer than a submit should: drivers end what runs for seconds.
+    fn shrink_chunks_if_slow(&mut self) {
+        let chunk = self.scheduler.limits().max_tokens_per_request;
+        if self.flight.may_shrink && chunk > MIN_CHUNK as usize && self.executor.take_overrun() {
+            self.scheduler.set_chunk_size((chunk / 2).max(MIN_CHUNK as usize));
+        }
     }
 
     /// The next step to hand over, if one may be in flight and there is any.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::adapter::{AdapterError, Candidate, DeviceInfo};
-use crate::recording::ExecutionError;
+use crate::recording::{ExecutionError, Prepared};
 
 /// What is asked for beyond the baseline, where the adapter has it: subgroups and 64-bit integers for the kernels, the pipeline
 /// cache for a faster start.
@@ -34,11 +34,21 @@ pub(super) struct Device {
     pub info: DeviceInfo,
     pub stall_limit: Duration,
     failures: Arc<Mutex<Failures>>,
-    /// Submits that may still be running, the oldest first.
-    in_flight: VecDeque<wgpu::SubmissionIndex>,
+    /// Submits that may still be running, the oldest first, and whose last they are.
+    in_flight: VecDeque<(wgpu::SubmissionIndex, Option<Mark>)>,
+    /// Recordings that have ended since somebody looked, and how long the device was at each.
+    pub ended: Vec<(Prepared, Duration)>,
+    /// When a submit was last seen to have ended.
+    last_end: Option<Instant>,
     /// Submits so far.
     submits: u64,
     waited: Cell<Duration>,
+}
+
+/// The last submit of a recording, the first of which was handed over at this time.
+pub(super) struct Mark {
+    pub prepared: Prepared,
+    pub began: Instant,
 }
 
 /// What has gone wrong so far.
@@ -97,6 +107,8 @@ impl Device {
             stall_limit,
             failures,
             in_flight: VecDeque::new(),
+            ended: Vec::new(),
+            last_end: None,
             submits: 0,
             waited: Cell::default(),
         })
@@ -139,12 +151,12 @@ impl Device {
     }
 
     /// Hands work over, after all that was written.
-    pub fn submit(&mut self, commands: Option<wgpu::CommandBuffer>) -> Result<(), ExecutionError> {
+    pub fn submit(&mut self, commands: Option<wgpu::CommandBuffer>, mark: Option<Mark>) -> Result<(), ExecutionError> {
         // Lavapipe takes a submit only when the one before has ended, and waits for that without a limit.
         if self.info.is_software() {
             self.wait(0)?;
         }
-        self.in_flight.push_back(self.queue.submit(commands));
+        self.in_flight.push_back((self.queue.submit(commands), mark));
         self.submits += 1;
         Ok(())
     }
@@ -158,20 +170,31 @@ impl Device {
     pub fn wait(&mut self, ahead: usize) -> Result<(), ExecutionError> {
         while self.in_flight.len() > ahead {
             self.check("a step")?;
-            if !self.ends_within(&self.in_flight[0], self.stall_limit) {
+            if !self.ends_within(&self.in_flight[0].0, self.stall_limit) {
                 lock(&self.failures).stalled = Some(self.stall_limit);
                 break;
             }
-            self.in_flight.pop_front();
+            let mark = self.in_flight.pop_front().and_then(|(_, mark)| mark);
+            self.has_ended(mark);
         }
         self.check("a step")
+    }
+
+    fn has_ended(&mut self, mark: Option<Mark>) {
+        let now = Instant::now();
+        let before = self.last_end.replace(now);
+        if let Some(Mark { prepared, began }) = mark {
+            // It ran from when it was handed over, or from when the device had done what was before it.
+            let from = before.map_or(began, |before| before.max(began));
+            self.ended.push((prepared, now - from));
+        }
     }
 
     /// Waits for what is still running, unless it has been given up; whether it has ended.
     pub fn comes_to_rest(&self) -> bool {
         let given_up = lock(&self.failures).stalled.is_some();
         let limit = if given_up { Duration::ZERO } else { self.stall_limit };
-        self.in_flight.iter().all(|submission| self.ends_within(submission, limit))
+        self.in_flight.iter().all(|(submission, _)| self.ends_within(submission, limit))
     }
 
     /// The time that all waits have taken.

@@ -2,24 +2,18 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, select};
-use super::device::{Device, Purpose};
+use super::device::{Device, Mark, Purpose};
+use super::pace::{Pace, SUBMIT_BUDGET};
 use super::pipeline_cache::PipelineCache;
 use super::pipelines::{Pipeline, Pipelines};
+use super::recorded::{self, Recorded, Step};
 use super::timing::DeviceClock;
 use crate::kernels::Selection;
 use crate::kernels::shader::Library;
 use crate::recording::{Binding, BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
-
-/// A dispatch with everything resolved.
-pub(super) struct Step {
-    pipeline: wgpu::ComputePipeline,
-    bind_group: wgpu::BindGroup,
-    params: Vec<u8>,
-    grid: [u32; 3],
-}
 
 /// A device with its buffers, pipelines and prepared recordings.
 pub struct GpuExecutor {
@@ -28,8 +22,7 @@ pub struct GpuExecutor {
     pipelines: Pipelines,
     /// Shared between recordings: most of them differ in their parameters and grids only.
     bind_groups: HashMap<Vec<Binding>, wgpu::BindGroup>,
-    /// The steps of each submit.
-    pub(super) prepared: HashMap<Prepared, Vec<Vec<Step>>>,
+    pub(super) prepared: HashMap<Prepared, Recorded>,
     next_prepared: u64,
     readback: Option<wgpu::Buffer>,
     /// Made when something is timed first.
@@ -38,7 +31,16 @@ pub struct GpuExecutor {
     /// What slices were kept in, free again.
     spare: Vec<wgpu::Buffer>,
     notices: Vec<String>,
+    submit_budget: Duration,
+    /// Of the recording that was measured last: what one that was not is taken to run at.
+    pace: Pace,
+    /// How many recordings, the last of them and those before it, had a dispatch that took too long.
+    overruns: u32,
 }
+
+/// How many times its budget a dispatch may take, and how often one after the other, before steps have to be smaller: a
+/// single reading may be the fault of something else.
+const OVERRUN: u32 = 2;
 
 /// A slice's contents on their way to the host.
 struct Kept {
@@ -87,6 +89,9 @@ impl GpuExecutor {
             folder.map_or((None, None), |folder| PipelineCache::open(&device.device, &device.info, folder));
         let pipelines = Pipelines::new(device.device.clone(), Library::default(), cache);
         Ok(GpuExecutor {
+            submit_budget: SUBMIT_BUDGET,
+            pace: Pace::unmeasured(device.info.is_software()),
+            overruns: 0,
             notices: notice.into_iter().collect(),
             device,
             buffers: Vec::new(),
@@ -122,6 +127,18 @@ impl GpuExecutor {
         self.device.stall_limit = limit;
     }
 
+    /// Sets how long a submit should take at most, as far as can be told from those before it. Unless set, 100 ms.
+    ///
+    /// Recordings are handed over in as many submits as that takes. A single dispatch is not divided.
+    pub fn set_submit_budget(&mut self, budget: Duration) {
+        self.submit_budget = budget;
+    }
+
+    /// How many submits there have been.
+    pub fn submits(&self) -> u64 {
+        self.device.submits()
+    }
+
     /// Frees what the device holds, once it has ended what it is doing; all that is asked of it later fails with
     /// [`ExecutionError::DeviceLost`], as after a reset.
     pub fn destroy(&mut self) {
@@ -137,6 +154,43 @@ impl GpuExecutor {
     /// The kernel variants that suit this adapter by default; see [`DeviceInfo::choices`] for more.
     pub fn selection(&self) -> Selection {
         Selection::for_adapter(&self.device.info.facts())
+    }
+
+    /// Hands a recording over, in submits that are likely to end within the budget; `close` adds to the last. Gives their
+    /// number.
+    fn hand_over(
+        &mut self,
+        prepared: Prepared,
+        close: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> Result<usize, ExecutionError> {
+        self.learn();
+        let began = Instant::now();
+        let recorded = recorded::find(&self.prepared, prepared)?;
+        let pace = recorded.pace.unwrap_or(self.pace);
+        let mut submits = recorded.submits(pace, self.submit_budget).peekable();
+        let mut close = Some(close);
+        let mut count = 0;
+        while let Some(steps) = submits.next() {
+            let mut encoder = recorded::encoded(&self.device, steps);
+            let last = submits.peek().is_none();
+            if let Some(close) = close.take_if(|_| last) {
+                close(&mut encoder);
+            }
+            self.device.submit(Some(encoder.finish()), last.then_some(Mark { prepared, began }))?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Takes in how long recordings took that have ended.
+    fn learn(&mut self) {
+        for (prepared, time) in self.device.ended.drain(..) {
+            let learned = self.prepared.get_mut(&prepared).and_then(|recorded| recorded.has_taken(time));
+            if let Some((pace, longest)) = learned {
+                self.pace = pace;
+                self.overruns = if longest > OVERRUN * self.submit_budget { self.overruns + 1 } else { 0 };
+            }
+        }
     }
 
     fn buffer(&self, slice: Slice) -> Result<&wgpu::Buffer, ExecutionError> {
@@ -232,17 +286,6 @@ impl Drop for GpuExecutor {
     }
 }
 
-/// The steps of each submit of a recording.
-pub(super) fn submits_of(
-    all: &HashMap<Prepared, Vec<Vec<Step>>>,
-    prepared: Prepared,
-) -> Result<&[Vec<Step>], ExecutionError> {
-    all.get(&prepared).map(Vec::as_slice).ok_or_else(|| {
-        let what = "a step".to_owned();
-        ExecutionError::Rejected { what, message: "its recording was discarded".to_owned() }
-    })
-}
-
 /// Copies out what is mapped, and unmaps it.
 fn take_mapped(buffer: &wgpu::Buffer, out: &mut [u8]) -> Result<(), ExecutionError> {
     let mapped = buffer
@@ -252,27 +295,6 @@ fn take_mapped(buffer: &wgpu::Buffer, out: &mut [u8]) -> Result<(), ExecutionErr
     drop(mapped);
     buffer.unmap();
     Ok(())
-}
-
-/// The commands of a submit, to which more may be added.
-fn encoded(device: &Device, steps: &[Step]) -> wgpu::CommandEncoder {
-    let mut encoder = device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-    {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        encode(&mut pass, steps);
-    }
-    encoder
-}
-
-/// Records the steps into a pass.
-pub(super) fn encode(pass: &mut wgpu::ComputePass<'_>, steps: &[Step]) {
-    for step in steps {
-        pass.set_pipeline(&step.pipeline);
-        pass.set_bind_group(0, &step.bind_group, &[]);
-        pass.set_immediates(0, &step.params);
-        let [x, y, z] = step.grid;
-        pass.dispatch_workgroups(x, y, z);
-    }
 }
 
 impl Executor for GpuExecutor {
@@ -301,7 +323,7 @@ impl Executor for GpuExecutor {
     }
 
     fn flush(&mut self) -> Result<(), ExecutionError> {
-        self.device.submit(None)?;
+        self.device.submit(None, None)?;
         self.device.wait(0)
     }
 
@@ -312,51 +334,36 @@ impl Executor for GpuExecutor {
     fn prepare(&mut self, recording: &Recording) -> Result<Prepared, ExecutionError> {
         // Several at a time, where there are several.
         self.compile_ahead(std::slice::from_ref(recording));
-        let mut submits = Vec::new();
-        for dispatches in recording.submits() {
-            let mut steps = Vec::with_capacity(dispatches.len());
-            for dispatch in dispatches {
-                let Pipeline { pipeline, layout } = self.pipelines.get(dispatch)?;
-                let bind_group = self.bind_group(&layout, dispatch.bindings())?;
-                let params = dispatch.param_bytes().to_vec();
-                steps.push(Step { pipeline, bind_group, params, grid: dispatch.grid });
-            }
-            submits.push(steps);
+        let mut steps = Vec::with_capacity(recording.dispatches.len());
+        for dispatch in &recording.dispatches {
+            let Pipeline { pipeline, layout } = self.pipelines.get(dispatch)?;
+            let bind_group = self.bind_group(&layout, dispatch.bindings())?;
+            let params = dispatch.param_bytes().to_vec();
+            steps.push(Step { pipeline, bind_group, params, grid: dispatch.grid, cost: dispatch.cost });
         }
         self.device.check("a recording")?;
         let prepared = Prepared(self.next_prepared);
         self.next_prepared += 1;
-        self.prepared.insert(prepared, submits);
+        self.prepared.insert(prepared, Recorded::new(steps));
         Ok(prepared)
     }
 
     fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
-        let submits = submits_of(&self.prepared, prepared)?;
-        for steps in submits {
-            let encoder = encoded(&self.device, steps);
-            self.device.submit(Some(encoder.finish()))?;
-        }
+        let submits = self.hand_over(prepared, |_| {})?;
         // The host may be one recording ahead and no more: a stop should not wait for a queue of them.
-        self.device.wait(submits.len())
+        self.device.wait(submits)
     }
 
     fn run_keeping(&mut self, prepared: Prepared, slice: Slice) -> Result<(), ExecutionError> {
         let size = slice.size;
         let free = self.spare.pop();
         let buffer = self.readback(free, size.max(SMALLEST_KEPT))?;
-        let (first, last) = match submits_of(&self.prepared, prepared)?.split_last() {
-            Some((last, first)) => (first, last.as_slice()),
-            None => (&[][..], &[][..]),
-        };
-        for steps in first {
-            let encoder = encoded(&self.device, steps);
-            self.device.submit(Some(encoder.finish()))?;
-        }
+        let source = self.buffer(slice)?.clone();
         // In the submit that computes it: handing over another one would cost the host as much as half of the step.
-        let mut encoder = encoded(&self.device, last);
-        encoder.copy_buffer_to_buffer(self.buffer(slice)?, slice.offset, &buffer, 0, size);
-        encoder.map_buffer_on_submit(&buffer, wgpu::MapMode::Read, ..size, |_| {});
-        self.device.submit(Some(encoder.finish()))?;
+        self.hand_over(prepared, |encoder| {
+            encoder.copy_buffer_to_buffer(&source, slice.offset, &buffer, 0, size);
+            encoder.map_buffer_on_submit(&buffer, wgpu::MapMode::Read, ..size, |_| {});
+        })?;
         self.kept.push_back(Kept { buffer, size, submits: self.device.submits() });
         Ok(())
     }
@@ -393,11 +400,21 @@ impl Executor for GpuExecutor {
         let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(source, slice.offset, &readback, 0, size);
         encoder.map_buffer_on_submit(&readback, wgpu::MapMode::Read, ..size, |_| {});
-        self.device.submit(Some(encoder.finish()))?;
+        self.device.submit(Some(encoder.finish()), None)?;
         self.device.wait(0)?;
         take_mapped(&readback, out)?;
         self.readback = Some(readback);
         Ok(())
+    }
+
+    fn take_overrun(&mut self) -> bool {
+        self.learn();
+        // A CPU that emulates a GPU has no watchdog.
+        let overrun = self.overruns >= OVERRUN && !self.device.info.is_software();
+        if overrun {
+            self.overruns = 0;
+        }
+        overrun
     }
 
     fn time_waited(&self) -> Duration {

@@ -4,8 +4,10 @@ mod adapter;
 mod choices;
 mod device;
 mod executor;
+mod pace;
 mod pipeline_cache;
 mod pipelines;
+mod recorded;
 mod timing;
 
 pub use adapter::{AdapterError, Backend, DeviceInfo, DeviceLimits, DeviceSelector, devices, matching};

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::device::Device;
-use super::executor::{GpuExecutor, encode, submits_of};
+use super::executor::GpuExecutor;
+use super::recorded::{encode, find};
 use crate::recording::{ExecutionError, Prepared};
 
 /// How long a submit took.
@@ -19,8 +20,7 @@ pub struct Timing {
 impl GpuExecutor {
     /// Runs prepared recordings, one after the other in one compute pass of one submit, and says how long all of that took.
     ///
-    /// To time a dispatch, repeat it so often that handing over a submit does not matter, and divide. The ends of submits
-    /// inside a recording ([`crate::recording::Recording::cut`]) are not kept.
+    /// To time a dispatch, repeat it so often that handing over a submit does not matter, and divide.
     ///
     /// # Errors
     /// When a recording was discarded, or the device fails.
@@ -34,7 +34,7 @@ impl GpuExecutor {
             let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
             let mut pass = encoder.begin_compute_pass(&descriptor);
             for prepared in sequence {
-                submits_of(&self.prepared, *prepared)?.iter().for_each(|steps| encode(&mut pass, steps));
+                encode(&mut pass, &find(&self.prepared, *prepared)?.steps);
             }
         }
         if let Some(clock) = &clock {
@@ -42,7 +42,7 @@ impl GpuExecutor {
         }
         let commands = encoder.finish();
         let started = Instant::now();
-        self.device.submit(Some(commands))?;
+        self.device.submit(Some(commands), None)?;
         self.device.wait(0)?;
         let wall = started.elapsed();
         let device = clock.as_ref().map(|clock| clock.read(&self.device)).transpose()?.flatten();

@@ -54,7 +54,9 @@ pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32
 fn finish(program: Program, grid: [u32; 3], weight: &WeightSlices, slices: Slices, params: &Params) -> Dispatch {
     let name = super::weight_layout::shader_name(weight.dtype);
     let program = program.weights(name).flag("bias", slices.bias.is_some());
-    let dispatch = weight.bind(Dispatch::new(program, params, grid)).read(3, slices.x).read_write(4, slices.y);
+    let cost = [params.m, params.n, params.k].map(u64::from).iter().product();
+    let dispatch = Dispatch::new(program, params, grid).costing(cost);
+    let dispatch = weight.bind(dispatch).read(3, slices.x).read_write(4, slices.y);
     match slices.bias {
         Some(bias) => dispatch.read(5, bias),
         None => dispatch,

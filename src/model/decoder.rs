@@ -99,8 +99,8 @@ pub struct Model {
     upload: UploadTimings,
 }
 
-/// Tokens up to which a step is light enough for one submit.
-const LIGHT_STEP: u32 = 8;
+/// Tokens up to which a step is taken for decode.
+const DECODE_STEP: u32 = 8;
 
 /// Recordings that are kept; a ragged run would otherwise collect them without end.
 const MAX_PREPARED: usize = 64;
@@ -254,7 +254,7 @@ impl Model {
             None => {
                 if self.prepared.len() >= MAX_PREPARED {
                     // The decode steps' are few and come again.
-                    for (_, old) in self.prepared.extract_if(|shape, _| shape.tokens > LIGHT_STEP) {
+                    for (_, old) in self.prepared.extract_if(|shape, _| shape.tokens > DECODE_STEP) {
                         executor.discard(old);
                     }
                 }
@@ -341,9 +341,6 @@ impl Model {
         for (index, weights) in self.weights.layers.iter().enumerate() {
             self.record_attention(&mut recording, index, weights, inputs, shape);
             self.record_ffn(&mut recording, index, weights, m);
-            if m > LIGHT_STEP {
-                recording.cut();
-            }
         }
         let rows = shape.logits_rows;
         if rows > 0 {
@@ -439,10 +436,18 @@ impl Model {
         };
         recording.push(
             at("attention"),
-            attention::dispatch(self.limits.attention, with, shape.tiles, shape.page_stride, slices),
+            attention::dispatch(self.limits.attention, with, shape.tiles, shape.page_stride, slices)
+                .costing(self.attention_cost(shape)),
         );
         self.linear(recording, at("attn_output"), &weights.attention_output, scratch.attention, scratch.delta, m);
         self.residual_and_norm(recording, at("residual"), weights.post_attention_norm, weights.ffn_norm, m);
+    }
+
+    /// Of one layer's, in multiplications with an addition. How far a step is into the context is not known here: a quarter
+    /// of it is a guess that is not far off in the steps that are long.
+    fn attention_cost(&self, shape: StepShape) -> u64 {
+        let keys = u64::from(shape.page_stride) * u64::from(PAGE_SIZE) / 4;
+        2 * u64::from(shape.tokens) * keys * (self.config.heads * self.config.head_dim) as u64
     }
 
     /// From its normed input in `h` to that of the next layer.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use wgpt::recording::ExecutionError;
 use wgpt::reference::ReferenceExecutor;
 
-use super::runs::{Fault, Kind, Seen, Watch, assert_is, generate, load_on_reference, lock};
+use super::runs::{Fault, Kind, Seen, Watch, assert_is, generate, load_on_reference, lock, options};
 
 impl Fault {
     /// What devices do at such a call.
@@ -46,7 +46,7 @@ fn failing(seen: &Arc<Mutex<Seen>>, call: usize, fault: Fault) -> Watch<Referenc
 #[test]
 fn it_is_typed_frees_all_buffers_and_leaves_no_request_behind() {
     let seen = Arc::default();
-    let mut engine = load_on_reference(Watch::new(&seen)).expect("a model");
+    let mut engine = load_on_reference(&options(), Watch::new(&seen)).expect("a model");
     let calls_of_load = lock(&seen).calls.len();
     let text = generate(&mut engine).expect("text");
     let calls = lock(&seen).calls.clone();
@@ -60,7 +60,7 @@ fn it_is_typed_frees_all_buffers_and_leaves_no_request_behind() {
             let seen = Arc::default();
             let when = format!("{fault:?} at call {call}, {kind:?}");
             injected += 1;
-            let loaded = load_on_reference(failing(&seen, call, fault));
+            let loaded = load_on_reference(&options(), failing(&seen, call, fault));
             assert_eq!(loaded.is_err(), call < calls_of_load, "{when}");
             match loaded {
                 Err(error) => assert_is(&error, fault, &when),

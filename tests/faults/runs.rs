@@ -170,7 +170,10 @@ pub fn generate(engine: &mut Engine) -> Result<String, EngineError> {
 }
 
 /// Loads the tiny chat model on the GPU.
-pub fn load_on_gpu(options: &EngineOptions, probe: Watch<GpuExecutor>) -> Result<Engine, EngineError> {
+pub fn load_on_gpu(
+    options: &EngineOptions,
+    probe: impl Probe<GpuExecutor> + Send + 'static,
+) -> Result<Engine, EngineError> {
     let open = |options: &EngineOptions| {
         let mut gpu = GpuExecutor::open(&options.device)?;
         if let Some(limit) = options.stall_limit {
@@ -184,10 +187,13 @@ pub fn load_on_gpu(options: &EngineOptions, probe: Watch<GpuExecutor>) -> Result
 }
 
 /// Loads the tiny chat model on the CPU reference.
-pub fn load_on_reference(probe: Watch<ReferenceExecutor>) -> Result<Engine, EngineError> {
+pub fn load_on_reference(
+    options: &EngineOptions,
+    probe: impl Probe<ReferenceExecutor> + Send + 'static,
+) -> Result<Engine, EngineError> {
     let executor = Box::new(Instrumented { inner: Box::new(ReferenceExecutor::new()), probe });
     let device = EngineDevice { executor, info: reference_info(), selection: Selection::BASELINE, notices: Vec::new() };
-    Engine::load_on(&chat_model(), &options(), |_| Ok(device), &mut |_| {})
+    Engine::load_on(&chat_model(), options, |_| Ok(device), &mut |_| {})
 }
 
 fn reference_info() -> DeviceInfo {

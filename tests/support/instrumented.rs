@@ -32,6 +32,11 @@ pub trait Probe<E: Executor + ?Sized> {
         Ok(())
     }
 
+    /// Whether the device is too slow for the steps that it gets.
+    fn overruns(&mut self) -> bool {
+        false
+    }
+
     /// Sees, and may change, what was read.
     fn has_read(&mut self, _out: &mut [u8]) {}
 }
@@ -104,6 +109,10 @@ where
 
     fn forget_kept(&mut self) {
         self.inner.forget_kept();
+    }
+
+    fn take_overrun(&mut self) -> bool {
+        self.probe.overruns() || self.inner.take_overrun()
     }
 
     fn discard(&mut self, prepared: Prepared) {
