@@ -64,7 +64,7 @@ fn load_counting(calls: &Arc<Mutex<Calls>>) -> Engine {
         let gpu = GpuExecutor::open(&options.device)?;
         let (info, selection) = (gpu.info().clone(), gpu.selection());
         let executor = Box::new(Instrumented { inner: Box::new(gpu), probe: Count(Arc::clone(calls)) });
-        Ok(EngineDevice { executor, info, selection })
+        Ok(EngineDevice { executor, info, selection, notices: Vec::new() })
     };
     Engine::load_on(&chat_model(), &options(), open, &mut |_| {}).unwrap_or_else(|e| panic!("{e}"))
 }

@@ -8,7 +8,7 @@ use wgpt::engine::sampler::SamplingOptions;
 use wgpt::engine::{Engine, EngineOptions, GenerationRequest};
 use wgpt::gpu::GpuExecutor;
 use wgpt::kernels::linear;
-use wgpt::recording::{ExecutionError, Executor, Recording};
+use wgpt::recording::{ExecutionError, Recording};
 use wgpt::reference::ReferenceExecutor;
 
 use crate::faults::runs::{load_on_gpu, load_on_reference};
