@@ -24,9 +24,9 @@ struct Merge {
 var<workgroup> group_sums: array<vec4<f32>, GROUPS * D4>;
 var<workgroup> group_scales: array<vec2<f32>, GROUPS>; // (peak, total)
 
-// exp(from - to); exp(0) need not be 1 exactly.
-fn rescale(from: f32, to: f32) -> f32 {
-    return select(exp(from - to), 1.0, from == to);
+// What the weights to one peak have to be multiplied with for another; exp(0) need not be 1 exactly.
+fn rescale(peak: f32, new_peak: f32) -> f32 {
+    return select(exp(peak - new_peak), 1.0, peak == new_peak);
 }
 
 @compute @workgroup_size(WG)
@@ -49,15 +49,15 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     var total = 0.0;
     var acc: array<vec4<f32>, ACC>;
     for (var part = first_part + group; part <= last_part; part += GROUPS) {
-        let from = (((merge.first_part + part) * params.kv_heads + kv_head) * R + wg.z) * (D4 + 1u);
-        let scales = partials[from + D4];
+        let place = (((merge.first_part + part) * params.kv_heads + kv_head) * R + wg.z) * (D4 + 1u);
+        let scales = partials[place + D4];
         let new_peak = max(peak, scales.x);
-        let old = rescale(peak, new_peak);
-        let new = rescale(scales.x, new_peak);
+        let shrink = rescale(peak, new_peak);
+        let share = rescale(scales.x, new_peak);
         peak = new_peak;
-        total = old * total + new * scales.y;
+        total = shrink * total + share * scales.y;
         for (var a = 0u; a < ACC; a++) {
-            acc[a] = old * acc[a] + new * partials[from + min(column + a * THREADS, D4 - 1u)];
+            acc[a] = shrink * acc[a] + share * partials[place + min(column + a * THREADS, D4 - 1u)];
         }
     }
     if group < GROUPS {
