@@ -1,19 +1,22 @@
 // Causal softmax attention of a tile of query rows over the cached keys and values, read through the page table.
 // A row is a (token, query head) of one KV head; a workgroup takes R rows and walks the keys C at a time with the online
 // softmax of Milakov & Gimelshein 2018, as FlashAttention does. R rows x WG / R threads. Keys are cut at multiples of C, and those
-// that a row does not see add exact zeros to it, so that its sums do not depend on the other rows. Mirrors kernels/attention.rs.
+// that a row does not see add exact zeros to it, so that its sums do not depend on the other rows. The variant `split`, for few
+// rows, is given parts of the keys (Flash-Decoding, Dao et al. 2023) and leaves what attention_merge joins: of each row the
+// sums that are not divided yet, the peak and the total. Mirrors kernels/attention.rs.
 import package::constants::{D, R, C, WG, PAGE};
-import package::shared::attention_io::{params, sequences, tiles, page_table, q, k_cache, v_cache, out, Cached, unpack};
+import package::shared::attention_io::{params, sequences, tiles, page_table, q, out, Cached};
+import package::shared::attention_io::{first_visible, load_key, load_value, unpack_key, unpack_value};
 import package::shared::kv_cache::{kv_index, kv_slot};
 
-const_assert PAGE % C == 0u;                    // the keys of a step lie on one page
 const D4: u32 = D / 4u;
 const THREADS: u32 = WG / R;                    // threads a row
 const LOADS: u32 = (C * D4 + WG - 1u) / WG;     // vectors of K, and of V, that a thread loads in a step
 const KEYS: u32 = (C + THREADS - 1u) / THREADS; // keys that a thread scores
 const ACC: u32 = (D4 + THREADS - 1u) / THREADS; // vectors of the output that a thread holds; those beyond D4 are for nothing
 const Q_STRIDE: u32 = D4 + 1u;                  // padded, so that rows fall into different banks
-const KV_STRIDE: u32 = ACC * THREADS + 1u;      // and keys
+const KV_STRIDE: u32 = D4 + 1u;                 // and keys
+const SCORERS: u32 = min(C, THREADS);           // threads of a row whose scores differ
 const MASKED: f32 = -3.0e38;
 
 var<workgroup> q_tile: array<vec4<f32>, R * Q_STRIDE>;
@@ -24,13 +27,21 @@ var<workgroup> weights: array<f32, R * C>;
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let tile = tiles[wg.x];
-    let sequence = sequences[tile.x];
+    let sequence = sequences[tile.sequence];
     let kv_head = wg.y;
     let ratio = params.heads / params.kv_heads;
-    let rows = min(R, sequence.tokens * ratio - tile.y);
+    let rows = min(R, sequence.tokens * ratio - tile.row0);
+    let first_position = sequence.position0 + tile.row0 / ratio;
+    let last_position = sequence.position0 + (tile.row0 + rows - 1u) / ratio;
+    var first_key = first_visible(first_position);
+    first_key = max(first_key - first_key % C, tile.first_key);
+    let end_key = min(last_position + 1u, tile.end_key);
+    @if(split) if first_key >= end_key {
+        return;
+    }
 
     for (var i = thread; i < R * params.dim4; i += WG) {
-        let row = tile.y + min(i / D4, rows - 1u);
+        let row = tile.row0 + min(i / D4, rows - 1u);
         let head = (sequence.row0 + row / ratio) * params.heads + kv_head * ratio + row % ratio;
         q_tile[(i / D4) * Q_STRIDE + i % D4] = params.scale * q[head * D4 + i % D4];
     }
@@ -38,35 +49,31 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     let row = thread / THREADS;
     let lane = thread % THREADS;
     let own = lane % C; // first of the keys that it scores; where there are more threads than keys, some do so for nothing
-    let position = sequence.position0 + (tile.y + min(row, rows - 1u)) / ratio;
-    let first_position = sequence.position0 + tile.y / ratio;
-    let last_position = sequence.position0 + (tile.y + rows - 1u) / ratio;
-    var first_key = 0u;
-    if params.window > 0u && first_position + 1u > params.window {
-        first_key = first_position + 1u - params.window;
-    }
-    first_key -= first_key % C;
-
+    let position = sequence.position0 + (tile.row0 + min(row, rows - 1u)) / ratio;
     var peak = MASKED;
     var total = 0.0;
     var acc: array<vec4<f32>, ACC>;
-    for (var key0 = first_key; key0 <= last_position; key0 += C) {
+    for (var key0 = first_key; key0 < end_key; key0 += C) {
         // All loads first, so that they are under way together.
-        let page = page_table[sequence.page_row * params.page_stride + key0 / PAGE];
+        let pages = sequence.page_row * params.page_stride;
+        var page = page_table[pages + key0 / PAGE]; // of all keys of the step, unless it has more
         var keys: array<Cached, LOADS>;
         var values: array<Cached, LOADS>;
         for (var load = 0u; load < LOADS; load++) {
             let i = load * WG + thread;
-            let slot = kv_slot(page, min(key0 + i / D4, last_position));
-            let at = kv_index(slot, params.kv_heads, kv_head, D4) + i % D4;
-            keys[load] = k_cache[at];
-            values[load] = v_cache[at];
+            let key = min(key0 + i / D4, last_position);
+            if C > PAGE {
+                page = page_table[pages + key / PAGE];
+            }
+            let at = kv_index(kv_slot(page, key), params.kv_heads, kv_head, D4) + i % D4;
+            keys[load] = load_key(at);
+            values[load] = load_value(at);
         }
         workgroupBarrier();
         for (var load = 0u; load < LOADS; load++) {
             let i = load * WG + thread;
             if C * D4 % WG == 0u || i < C * D4 {
-                kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(keys[load]);
+                kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack_key(keys[load]);
             }
         }
         workgroupBarrier();
@@ -89,11 +96,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         for (var load = 0u; load < LOADS; load++) {
             let i = load * WG + thread;
             if C * D4 % WG == 0u || i < C * D4 {
-                kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack(values[load]);
+                kv_tile[(i / D4) * KV_STRIDE + i % D4] = unpack_value(values[load]);
             }
         }
         new_peak = peak;
-        for (var t = 0u; t < THREADS; t++) {
+        for (var t = 0u; t < SCORERS; t++) {
             new_peak = max(new_peak, peaks[row * THREADS + t]);
         }
         // exp(0) need not be 1 exactly.
@@ -116,18 +123,23 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
                 let p = weights[row * C + c];
                 total += p;
                 for (var a = 0u; a < ACC; a++) {
-                    acc[a] += p * kv_tile[c * KV_STRIDE + lane + a * THREADS];
+                    acc[a] += p * kv_tile[c * KV_STRIDE + min(lane + a * THREADS, D4 - 1u)];
                 }
             }
         }
     }
 
     if row < rows {
-        let head = (sequence.row0 + (tile.y + row) / ratio) * params.heads + kv_head * ratio + (tile.y + row) % ratio;
+        @if(split) let to = ((wg.x * params.kv_heads + kv_head) * R + row) * (D4 + 1u);
+        @if(split) if lane == 0u {
+            out[to + D4] = vec4<f32>(peak, total, 0.0, 0.0);
+        }
+        @if(!split) let head = (sequence.row0 + (tile.row0 + row) / ratio) * params.heads + kv_head * ratio + (tile.row0 + row) % ratio;
         for (var a = 0u; a < ACC; a++) {
             let d = lane + a * THREADS;
             if d < D4 {
-                out[head * D4 + d] = acc[a] / total;
+                @if(split) out[to + d] = acc[a];
+                @if(!split) out[head * D4 + d] = acc[a] / total;
             }
         }
     }

@@ -1,72 +1,101 @@
-// Attention for adapters that emulate a GPU on the CPU, where the dear thing is the storage load: a workgroup is one subgroup
-// of eight lanes, a lane owns a query row and its softmax, and each lane loads one of eight keys and shares it by broadcast.
-// Goes through the keys 32 at a time, cut at multiples of 32, so that a row's sums do not depend on the other rows; the unfinished
-// output lies in `out`. Mirrors kernels/attention_lanes.rs.
+// Attention of whole rows for adapters that emulate a GPU on the CPU, where the dear thing is the storage load: a workgroup is
+// one subgroup of eight lanes, a lane owns four query rows and their softmax, and each lane loads one of eight keys and shares
+// it by broadcast with 32 rows. Goes through the keys 32 at a time, cut at multiples of 32, so that a row's sums do not depend
+// on the other rows; the unfinished output lies in `out`. Mirrors kernels/attention_lanes.rs.
 import package::constants::{D, R, PAGE};
-import package::shared::attention_io::{params, sequences, tiles, page_table, q, k_cache, v_cache, out, unpack};
+import package::shared::attention_io::{params, sequences, tiles, page_table, q, out};
+import package::shared::attention_io::{first_visible, load_key, load_value, unpack_key, unpack_value};
 import package::shared::kv_cache::{kv_index, kv_slot};
 
+const_assert R == 32u;
 const D4: u32 = D / 4u;
 const KEYS: u32 = 32u;
 const MASKED: f32 = -3.0e38;
 
-// Eight numbers of a row: one for each of the keys that the lanes hold.
+// A number for each of the eight keys that the lanes hold, a column, and of the lane's four rows, a component.
 struct Eight {
-    lo: vec4<f32>,
-    hi: vec4<f32>,
+    lo: mat4x4<f32>,
+    hi: mat4x4<f32>,
 }
 
-// a . k of every lane's key.
-fn dots(a: vec4<f32>, k: vec4<f32>, sums: Eight) -> Eight {
+// The rows' queries times every lane's key; a column of `rows` is a row's.
+fn dots(rows: mat4x4<f32>, k: vec4<f32>, sums: Eight) -> Eight {
     return Eight(
-        sums.lo + vec4<f32>(
-            dot(a, subgroupBroadcast(k, 0u)),
-            dot(a, subgroupBroadcast(k, 1u)),
-            dot(a, subgroupBroadcast(k, 2u)),
-            dot(a, subgroupBroadcast(k, 3u)),
+        sums.lo + mat4x4<f32>(
+            subgroupBroadcast(k, 0u) * rows,
+            subgroupBroadcast(k, 1u) * rows,
+            subgroupBroadcast(k, 2u) * rows,
+            subgroupBroadcast(k, 3u) * rows,
         ),
-        sums.hi + vec4<f32>(
-            dot(a, subgroupBroadcast(k, 4u)),
-            dot(a, subgroupBroadcast(k, 5u)),
-            dot(a, subgroupBroadcast(k, 6u)),
-            dot(a, subgroupBroadcast(k, 7u)),
+        sums.hi + mat4x4<f32>(
+            subgroupBroadcast(k, 4u) * rows,
+            subgroupBroadcast(k, 5u) * rows,
+            subgroupBroadcast(k, 6u) * rows,
+            subgroupBroadcast(k, 7u) * rows,
         ),
     );
 }
 
-// The sum of every lane's value, weighted.
-fn weighted(p: Eight, v: vec4<f32>) -> vec4<f32> {
-    let lo = p.lo.x * subgroupBroadcast(v, 0u) + p.lo.y * subgroupBroadcast(v, 1u)
-        + p.lo.z * subgroupBroadcast(v, 2u) + p.lo.w * subgroupBroadcast(v, 3u);
-    let hi = p.hi.x * subgroupBroadcast(v, 4u) + p.hi.y * subgroupBroadcast(v, 5u)
-        + p.hi.z * subgroupBroadcast(v, 6u) + p.hi.w * subgroupBroadcast(v, 7u);
+// A value, weighted for each row.
+fn times(p: vec4<f32>, v: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(p.x * v, p.y * v, p.z * v, p.w * v);
+}
+
+// The sum of every lane's value, weighted; a column is a row's.
+fn weighted(p: Eight, v: vec4<f32>) -> mat4x4<f32> {
+    let lo = times(p.lo[0], subgroupBroadcast(v, 0u)) + times(p.lo[1], subgroupBroadcast(v, 1u))
+        + times(p.lo[2], subgroupBroadcast(v, 2u)) + times(p.lo[3], subgroupBroadcast(v, 3u));
+    let hi = times(p.hi[0], subgroupBroadcast(v, 4u)) + times(p.hi[1], subgroupBroadcast(v, 5u))
+        + times(p.hi[2], subgroupBroadcast(v, 6u)) + times(p.hi[3], subgroupBroadcast(v, 7u));
     return lo + hi;
 }
 
-fn masked(scores: Eight, first_key: u32, position: u32) -> Eight {
-    let lo = first_key + vec4<u32>(0u, 1u, 2u, 3u);
-    let hi = lo + 4u;
-    let no_window = params.window == 0u;
-    let see_lo = (lo <= vec4<u32>(position)) & (vec4<bool>(no_window) | (lo + params.window > vec4<u32>(position)));
-    let see_hi = (hi <= vec4<u32>(position)) & (vec4<bool>(no_window) | (hi + params.window > vec4<u32>(position)));
-    return Eight(select(vec4<f32>(MASKED), scores.lo, see_lo), select(vec4<f32>(MASKED), scores.hi, see_hi));
+// The scores of one key, masked for the rows that do not see it.
+fn hide(scores: vec4<f32>, key: u32, positions: vec4<u32>) -> vec4<f32> {
+    let no_window = vec4<bool>(params.window == 0u);
+    let seen = (vec4<u32>(key) <= positions) & (no_window | (vec4<u32>(key + params.window) > positions));
+    return select(vec4<f32>(MASKED), scores, seen);
 }
 
-fn largest(a: Eight) -> f32 {
-    let m = max(a.lo, a.hi);
-    return max(max(m.x, m.y), max(m.z, m.w));
-}
-
-// exp(score - peak), and 0 where masked: a row may have seen nothing yet, and its peak be the mask's.
-fn probabilities(scores: Eight, peak: f32) -> Eight {
-    return Eight(
-        select(exp(scores.lo - peak), vec4<f32>(), scores.lo == vec4<f32>(MASKED)),
-        select(exp(scores.hi - peak), vec4<f32>(), scores.hi == vec4<f32>(MASKED)),
+fn hide4(scores: mat4x4<f32>, key: u32, positions: vec4<u32>) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        hide(scores[0], key, positions),
+        hide(scores[1], key + 1u, positions),
+        hide(scores[2], key + 2u, positions),
+        hide(scores[3], key + 3u, positions),
     );
 }
 
-fn total_of(p: Eight) -> f32 {
-    return dot(p.lo + p.hi, vec4<f32>(1.0));
+fn masked(scores: Eight, first_key: u32, positions: vec4<u32>) -> Eight {
+    return Eight(hide4(scores.lo, first_key, positions), hide4(scores.hi, first_key + 4u, positions));
+}
+
+fn largest(a: Eight) -> vec4<f32> {
+    let lo = max(max(a.lo[0], a.lo[1]), max(a.lo[2], a.lo[3]));
+    let hi = max(max(a.hi[0], a.hi[1]), max(a.hi[2], a.hi[3]));
+    return max(lo, hi);
+}
+
+// exp(score - peak), and 0 where masked: a row may have seen nothing yet, and its peak be the mask's.
+fn weight(score: vec4<f32>, peak: vec4<f32>) -> vec4<f32> {
+    return select(exp(score - peak), vec4<f32>(), score == vec4<f32>(MASKED));
+}
+
+fn weight4(scores: mat4x4<f32>, peak: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        weight(scores[0], peak),
+        weight(scores[1], peak),
+        weight(scores[2], peak),
+        weight(scores[3], peak),
+    );
+}
+
+fn probabilities(scores: Eight, peak: vec4<f32>) -> Eight {
+    return Eight(weight4(scores.lo, peak), weight4(scores.hi, peak));
+}
+
+fn total_of(p: Eight) -> vec4<f32> {
+    return ((p.lo[0] + p.lo[1]) + (p.lo[2] + p.lo[3])) + ((p.hi[0] + p.hi[1]) + (p.hi[2] + p.hi[3]));
 }
 
 // The cached vector of the lane's key.
@@ -76,26 +105,45 @@ fn locate(page_row: u32, key: u32, last: u32, kv_head: u32) -> u32 {
     return kv_index(slot, params.kv_heads, kv_head, D4);
 }
 
-@compute @workgroup_size(R)
+// Vector `i` of each row's output, for the rows that there are.
+fn store(at: vec4<u32>, i: u32, there: vec4<bool>, values: mat4x4<f32>) {
+    if there.x {
+        out[at.x + i] = values[0];
+    }
+    if there.y {
+        out[at.y + i] = values[1];
+    }
+    if there.z {
+        out[at.z + i] = values[2];
+    }
+    if there.w {
+        out[at.w + i] = values[3];
+    }
+}
+
+fn stored(at: vec4<u32>, i: u32, scale: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(scale.x * out[at.x + i], scale.y * out[at.y + i], scale.z * out[at.z + i], scale.w * out[at.w + i]);
+}
+
+@compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let tile = tiles[wg.x];
-    let sequence = sequences[tile.x];
+    let sequence = sequences[tile.sequence];
     let kv_head = wg.y;
     let ratio = params.heads / params.kv_heads;
-    let rows = min(R, sequence.tokens * ratio - tile.y);
-    let row = tile.y + min(lane, rows - 1u);
-    let position = sequence.position0 + row / ratio;
-    let mine = ((sequence.row0 + row / ratio) * params.heads + kv_head * ratio + row % ratio) * D4;
-    let first_position = sequence.position0 + tile.y / ratio;
-    let last_position = sequence.position0 + (tile.y + rows - 1u) / ratio;
-    var first_key = 0u;
-    if params.window > 0u && first_position + 1u > params.window {
-        first_key = first_position + 1u - params.window;
-    }
+    let count = min(R, sequence.tokens * ratio - tile.row0);
+    let own = 4u * lane + vec4<u32>(0u, 1u, 2u, 3u);
+    let there = own < vec4<u32>(count);
+    let rows = tile.row0 + min(own, vec4<u32>(count - 1u));
+    let positions = sequence.position0 + rows / ratio;
+    let mine = ((sequence.row0 + rows / ratio) * params.heads + kv_head * ratio + rows % ratio) * D4;
+    let first_position = sequence.position0 + tile.row0 / ratio;
+    let last_position = sequence.position0 + (tile.row0 + count - 1u) / ratio;
+    var first_key = first_visible(first_position);
     first_key -= first_key % KEYS;
 
-    var peak = MASKED;
-    var total = 0.0;
+    var peak = vec4<f32>(MASKED);
+    var total = vec4<f32>();
     for (var key0 = first_key; key0 <= last_position; key0 += KEYS) {
         let a = locate(sequence.page_row, key0 + lane, last_position, kv_head);
         let b = locate(sequence.page_row, key0 + 8u + lane, last_position, kv_head);
@@ -106,39 +154,37 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
         var sc = Eight();
         var sd = Eight();
         for (var i = 0u; i < params.dim4; i++) {
-            let x = params.scale * q[mine + i];
-            sa = dots(x, unpack(k_cache[a + i]), sa);
-            sb = dots(x, unpack(k_cache[b + i]), sb);
-            sc = dots(x, unpack(k_cache[c + i]), sc);
-            sd = dots(x, unpack(k_cache[d + i]), sd);
+            let x = params.scale * mat4x4<f32>(q[mine.x + i], q[mine.y + i], q[mine.z + i], q[mine.w + i]);
+            sa = dots(x, unpack_key(load_key(a + i)), sa);
+            sb = dots(x, unpack_key(load_key(b + i)), sb);
+            sc = dots(x, unpack_key(load_key(c + i)), sc);
+            sd = dots(x, unpack_key(load_key(d + i)), sd);
         }
-        sa = masked(sa, key0, position);
-        sb = masked(sb, key0 + 8u, position);
-        sc = masked(sc, key0 + 16u, position);
-        sd = masked(sd, key0 + 24u, position);
+        sa = masked(sa, key0, positions);
+        sb = masked(sb, key0 + 8u, positions);
+        sc = masked(sc, key0 + 16u, positions);
+        sd = masked(sd, key0 + 24u, positions);
         let new_peak = max(peak, max(max(largest(sa), largest(sb)), max(largest(sc), largest(sd))));
         // exp(0) need not be 1 exactly.
-        let shrink = select(exp(peak - new_peak), 1.0, peak == new_peak);
+        let shrink = select(exp(peak - new_peak), vec4<f32>(1.0), peak == new_peak);
         peak = new_peak;
         sa = probabilities(sa, peak);
         sb = probabilities(sb, peak);
         sc = probabilities(sc, peak);
         sd = probabilities(sd, peak);
         total = total * shrink + (total_of(sa) + total_of(sb)) + (total_of(sc) + total_of(sd));
-        let fresh = key0 == first_key;
         for (var i = 0u; i < params.dim4; i++) {
-            let sum = (weighted(sa, unpack(v_cache[a + i])) + weighted(sb, unpack(v_cache[b + i])))
-                + (weighted(sc, unpack(v_cache[c + i])) + weighted(sd, unpack(v_cache[d + i])));
+            var sums = mat4x4<f32>();
             // What lies in `out` before the first keys may be anything, NaN too.
-            let before = select(out[mine + i] * shrink, vec4<f32>(), fresh);
-            if lane < rows {
-                out[mine + i] = before + sum;
+            if key0 != first_key {
+                sums = stored(mine, i, shrink);
             }
+            sums += weighted(sa, unpack_value(load_value(a + i))) + weighted(sb, unpack_value(load_value(b + i)));
+            sums += weighted(sc, unpack_value(load_value(c + i))) + weighted(sd, unpack_value(load_value(d + i)));
+            store(mine, i, there, sums);
         }
     }
-    if lane < rows {
-        for (var i = 0u; i < params.dim4; i++) {
-            out[mine + i] /= total;
-        }
+    for (var i = 0u; i < params.dim4; i++) {
+        store(mine, i, there, stored(mine, i, 1.0 / total));
     }
 }

@@ -121,6 +121,11 @@ fn the_work_of_the_small_kernels_is_that_of_a_hand_count() {
     assert_eq!(gather_rows::work(2, 8), work(0, 4 * 16 + 8, 4 * 16));
     let params = kv_append::Params { tokens: 2, kv_heads: 3, dim4: 4 };
     assert_eq!(kv_append::work(KvType::F16, params), work(0, 4 * 192 + 8, 2 * 192));
+    // Of a block of 32, a byte each and an f16 scale: of K and of V.
+    assert_eq!(
+        kv_append::work(KvType::Q8_0, kv_append::Params { dim4: 8, ..params }),
+        work(0, 4 * 384 + 8, 2 * 192 + 24)
+    );
     assert_eq!(argmax::work(argmax::Params { rows: 2, width: 10 }), work(20, 80, 8));
     // A row of 64 in Q8_0 and a token number, each twice.
     assert_eq!(embed::work(DType::Q8_0, 2, 64), work(128, 2 * (68 + 4), 4 * 128));

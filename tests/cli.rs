@@ -72,7 +72,7 @@ mod help {
             "--presence-penalty <X>",
             "--frequency-penalty <X>",
             "-s, --seed <SEED>",
-            "--kv-type <f32|f16>",
+            "--kv-type <f32|f16|q8_0>",
             "--device <DEVICE>",
             "--backend <vulkan|metal|dx12|gl>",
             "--system <TEXT>",

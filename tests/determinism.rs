@@ -14,10 +14,11 @@ use wgpt::schedule::{Batch, LogitsWanted, RequestId, SequenceStep};
 use crate::support::models::{CONTEXT, Runner, SEQUENCES, gpu, oracle};
 
 /// Full attention with two heads a KV head; windows shorter than the texts, and a head of another size; quantised weights.
-const MODELS: [(&str, KvType); 4] = [
+const MODELS: [(&str, KvType); 5] = [
     ("tiny/llama3", KvType::F32),
     ("tiny/gemma3", KvType::F32),
     ("tiny/gemma3", KvType::F16),
+    ("tiny/gemma3", KvType::Q8_0),
     ("tiny/gguf/smollm2-q4_1.gguf", KvType::F16),
 ];
 const PAGES: u32 = (CONTEXT * SEQUENCES) as u32 / PAGE_SIZE;

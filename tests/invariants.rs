@@ -11,6 +11,7 @@ use crate::support::models::{Expected, Runner, gpu, largest_difference, oracle, 
 const TOLERANCE: f32 = 2e-4;
 /// In an f16 cache that rounding decides, now and then, between two neighbouring f16 values.
 const TOLERANCE_F16_CACHE: f32 = 5e-3;
+const TOLERANCE_Q8_0_CACHE: f32 = 5e-2;
 
 /// With full attention, with a window shorter than the texts, and with block-quantised weights.
 const MODELS: [&str; 3] = ["tiny/llama3", "tiny/gemma3", "tiny/gguf/smollm2-q4_1.gguf"];
@@ -79,6 +80,8 @@ fn batch_mates_change_nothing() {
 #[test]
 fn random_splits_equal_full_prefill() {
     let cases = MODELS.iter().flat_map(|m| [(m, KvType::F32, TOLERANCE), (m, KvType::F16, TOLERANCE_F16_CACHE)]);
+    // What is a rounding apart before it is quantised may be a whole code apart after.
+    let cases = cases.chain([(&"tiny/gemma3", KvType::Q8_0, TOLERANCE_Q8_0_CACHE)]);
     for (model, kv_type, tolerance) in cases {
         let [_, seven, text] = texts(model);
         let mut gpu = gpu();

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use wgpt::formats::Checkpoint;
 use wgpt::kernels::Selection;
 use wgpt::kernels::kv_append::KvType;
 
+use wgpt::model::{Config, Model, ModelError, ModelOptions};
 use wgpt::recording::{ExecutionError, Executor, MemoryLimits};
 
 use crate::support::instrumented::{Call, Instrumented, Probe};
@@ -14,6 +16,8 @@ use crate::support::models::{Expected, Room, Runner, gpu, largest_difference, or
 const TOLERANCE_F32: f32 = 5e-4;
 /// An f16 has 11 bits: keys and values are off by up to 5e-4 of themselves.
 const TOLERANCE_F16_CACHE: f32 = 2e-2;
+/// A code is off by up to half of a 127th of its block's largest element.
+const TOLERANCE_Q8_0_CACHE: f32 = 0.2;
 
 const FOLDERS: [&str; 13] = [
     "llama2",
@@ -104,6 +108,47 @@ fn an_f16_cache_costs_little() {
         let mut runner = Runner::load(&mut *gpu, selection, &folder, KvType::F16);
         check_logits(&mut runner, &expected, TOLERANCE_F16_CACHE, name);
     }
+}
+
+#[test]
+fn a_q8_0_cache_costs_more_than_an_f16_one_but_little() {
+    let mut gpu = gpu();
+    let selection = gpu.selection();
+    let folder = oracle("tiny").join("gemma3");
+    let expected = Expected::open(&folder.join("expected.safetensors"));
+    let ids = expected.ids("input_ids.2");
+    let mut logits = |kv_type| Runner::load(&mut *gpu, selection, &folder, kv_type).chunked(0, &ids, []);
+    let [exact, half, q8] = [KvType::F32, KvType::F16, KvType::Q8_0].map(&mut logits);
+    let (half, q8) = (largest_difference(&half, &exact), largest_difference(&q8, &exact));
+    assert!(half < q8 && q8 <= TOLERANCE_Q8_0_CACHE, "logits differ by {half} with f16 and by {q8} with q8_0");
+}
+
+#[test]
+fn a_q8_0_cache_takes_17_bytes_where_an_f16_one_takes_32() {
+    let folder = oracle("tiny/gemma3");
+    let mut executor = reference();
+    let mut bytes =
+        |kv_type| Runner::load(&mut executor, Selection::BASELINE, &folder, kv_type).model.memory().kv_cache;
+    let [half, q8] = [KvType::F16, KvType::Q8_0].map(&mut bytes);
+    assert_eq!(32 * q8, 17 * half);
+}
+
+#[test]
+fn heads_that_are_no_whole_blocks_are_refused_in_a_q8_0_cache() {
+    let checkpoint = Checkpoint::open(&oracle("tiny/llama3")).expect("a checkpoint");
+    let config = Config::from_checkpoint(&checkpoint).expect("a config");
+    let options = ModelOptions {
+        context: 16,
+        sequences: 1,
+        step_tokens: 16,
+        logits_rows: 1,
+        kv_type: KvType::Q8_0,
+        selection: Selection::BASELINE,
+        available_memory: None,
+    };
+    let error = Model::load(&mut reference(), &checkpoint, config, options, &[], &mut |_| ()).err().expect("an error");
+    assert!(matches!(error, ModelError::CacheBlocks { head_dim: 16, block: 32 }), "{error}");
+    assert!(error.to_string().contains("--kv-type f16"), "{error}");
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Saboteur {
         inner.read(slice, bytemuck::cast_slice_mut(&mut words))?;
         let magnitude = |word: u32| match self.output.0 {
             Elements::F32 => f32::from_bits(word).abs(),
-            Elements::F16 | Elements::U32 => 1.0,
+            Elements::F16 | Elements::I8 | Elements::U32 => 1.0,
         };
         let written = words.iter().enumerate().filter(|(_, word)| **word != UNTOUCHED);
         let largest = written.max_by(|a, b| magnitude(*a.1).total_cmp(&magnitude(*b.1)));
@@ -100,6 +100,8 @@ impl Saboteur {
                 Elements::F32 => (f32::from_bits(word) * 1.001).to_bits(),
                 // A f16 is only so precise: the fourth bit from the end.
                 Elements::F16 => word ^ 8,
+                // Of four codes one by 32.
+                Elements::I8 => word ^ 32,
                 Elements::U32 => word ^ 1,
             }),
             Sabotage::MissingElement => change(inner, output, written, |_| UNTOUCHED),

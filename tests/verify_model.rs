@@ -54,6 +54,7 @@ fn sound_models_pass_on_the_gpu() {
         ("tiny/chat", KvType::F32),
         ("tiny/chat", KvType::F16),
         ("tiny/gemma3", KvType::F16),
+        ("tiny/gemma3", KvType::Q8_0),
         ("tiny/gguf/qwen2-mixed.gguf", KvType::F16),
     ] {
         let path = oracle(path);

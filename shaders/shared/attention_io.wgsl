@@ -19,24 +19,82 @@ struct Sequence {
     page_row: u32, // its row of the page table
 }
 
-// Four elements as the cache holds them.
-@if(kv_f16) alias Cached = vec2<u32>;
-@if(!kv_f16) alias Cached = vec4<f32>;
+// A workgroup's share: rows of a sequence from row0 on, and which keys they attend to here.
+struct Tile {
+    sequence: u32,
+    row0: u32, // counted over the sequence's (token, query head of one KV head) pairs
+    first_key: u32,
+    end_key: u32, // one behind the last; those behind the rows' positions do not count
+}
+
+// Four elements as the cache holds them; with q8_0, four codes and the word with the scales of their blocks of K and V.
+@if(kv_f16 || kv_q8_0) alias Cached = vec2<u32>;
+@if(!(kv_f16 || kv_q8_0)) alias Cached = vec4<f32>;
+@if(kv_q8_0) alias Stored = u32;
+@if(!kv_q8_0) alias Stored = Cached;
 
 @group(0) @binding(0) var<storage, read> q: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> k_cache: array<Cached>;
-@group(0) @binding(2) var<storage, read> v_cache: array<Cached>;
+@group(0) @binding(1) var<storage, read> k_cache: array<Stored>;
+@group(0) @binding(2) var<storage, read> v_cache: array<Stored>;
 @group(0) @binding(3) var<storage, read> page_table: array<u32>;
 @group(0) @binding(4) var<storage, read> sequences: array<Sequence>;
-@group(0) @binding(5) var<storage, read> tiles: array<vec2<u32>>; // (sequence, first row within it)
+@group(0) @binding(5) var<storage, read> tiles: array<Tile>;
 @group(0) @binding(6) var<storage, read_write> out: array<vec4<f32>>;
+@if(kv_q8_0) @group(0) @binding(7) var<storage, read> kv_scales: array<u32>; // a word a block of 32: K's f16, then V's
+
+// The first key that a query sees.
+fn first_visible(position: u32) -> u32 {
+    let windowed = params.window > 0u && position >= params.window;
+    return select(0u, position + 1u - params.window, windowed);
+}
+
+// Four elements of a key, `at` vectors of four from the cache's start.
+@if(kv_q8_0)
+fn load_key(at: u32) -> Cached {
+    return Cached(k_cache[at], kv_scales[at / 8u]);
+}
+
+@if(!kv_q8_0)
+fn load_key(at: u32) -> Cached {
+    return k_cache[at];
+}
+
+@if(kv_q8_0)
+fn load_value(at: u32) -> Cached {
+    return Cached(v_cache[at], kv_scales[at / 8u]);
+}
+
+@if(!kv_q8_0)
+fn load_value(at: u32) -> Cached {
+    return v_cache[at];
+}
+
+@if(kv_q8_0)
+fn unpack_key(w: Cached) -> vec4<f32> {
+    return unpack2x16float(w.y).x * vec4<f32>(unpack4xI8(w.x));
+}
+
+@if(kv_q8_0)
+fn unpack_value(w: Cached) -> vec4<f32> {
+    return unpack2x16float(w.y).y * vec4<f32>(unpack4xI8(w.x));
+}
+
+@if(!kv_q8_0)
+fn unpack_key(w: Cached) -> vec4<f32> {
+    return unpack(w);
+}
+
+@if(!kv_q8_0)
+fn unpack_value(w: Cached) -> vec4<f32> {
+    return unpack(w);
+}
 
 @if(kv_f16)
 fn unpack(w: vec2<u32>) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
 }
 
-@if(!kv_f16)
+@if(!(kv_f16 || kv_q8_0))
 fn unpack(v: vec4<f32>) -> vec4<f32> {
     return v;
 }

@@ -2,19 +2,22 @@
 
 use super::models::ModelShape;
 use crate::formats::DType;
-use crate::kernels::attention::{self, AttentionPath, Heads, Sequence};
+use crate::kernels::attention::{self, Heads, Sequence};
+use crate::kernels::attention_tiles::{AttentionPath, SplitPath};
 use crate::kernels::gated_activation::{self, Activation};
 use crate::kernels::kv_append::{self, KvType};
 use crate::kernels::rope::{self, Pairing};
 use crate::kernels::sample::{self, Draw};
 use crate::kernels::weight_layout::{row_words, shader_name};
 use crate::kernels::{
-    LinearPath, Selection, Work, add, argmax, embed, gather_rows, linear, matvec, residual_norm, rms_norm, run_peaks,
+    LinearPath, Selection, Work, add, argmax, attention_merge, embed, gather_rows, linear, matvec, residual_norm,
+    rms_norm, run_peaks,
 };
+use crate::verify::cases::attention::{Batch, Path};
 use crate::verify::{Case, cases};
 
 /// Positions of a decode step, and (position, queries) of prefill chunks: contexts of 128 to 32,768.
-static DECODE: [[(u32, u32); 1]; 5] = [[(127, 1)], [(511, 1)], [(2047, 1)], [(8191, 1)], [(32_767, 1)]];
+static DECODE: [[(u32, u32); 1]; 5] = [[(127, 1)], [(511, 1)], [(4095, 1)], [(8191, 1)], [(32_767, 1)]];
 static PREFILL: [[(u32, u32); 1]; 9] = [
     [(96, 32)],
     [(480, 32)],
@@ -180,7 +183,19 @@ impl List<'_> {
                 window: 0,
                 scale: 1.0,
             };
-            self.push_group(attention_group(name, heads, batch, &selection.attention_paths()));
+            let split = if tokens == 1 { selection.split_paths() } else { Vec::new() };
+            self.push_group(attention_group(name, heads, batch, &selection.attention_paths(), &split));
+            for path in split {
+                let batch = batch_of(Path::Split(path), heads, batch);
+                let parts = batch.tiling().parts(context);
+                let work = attention_merge::work(heads, u64::from(parts));
+                let mut variants = Vec::new();
+                if parts > 0 {
+                    cases::attention_merge::push_batch(&mut variants, path, batch);
+                }
+                let name = format!("{model} attention_merge context {context}");
+                self.push(name, work, work.read, &[], variants);
+            }
         }
     }
 
@@ -263,26 +278,29 @@ pub(super) fn product_group(name: String, dtype: DType, [m, n, k]: [u32; 3], pat
     Group::new(name, linear::work(dtype, m, n, k), largest, &["weights"], variants)
 }
 
-/// Attention of one sequence's tokens, as (position, tokens), by each of the kernels.
+/// Attention of one sequence's tokens, as (position, tokens), by each of the kernels; of those that split the keys, without
+/// the merge.
 pub(super) fn attention_group(
     name: String,
     heads: Heads,
     batch: &'static [(u32, u32); 1],
-    paths: &[AttentionPath],
+    whole: &[AttentionPath],
+    split: &[SplitPath],
 ) -> Group {
     let [(position0, tokens)] = *batch;
     let work = attention::work(heads, &[Sequence { row0: 0, tokens, position0, page_row: 0 }]);
     let mut variants = Vec::new();
-    for path in paths {
-        cases::attention::push_case(&mut variants, batch_of(*path, heads, batch));
+    let paths = whole.iter().map(|path| Path::Whole(*path)).chain(split.iter().map(|path| Path::Split(*path)));
+    for batch in paths.map(|path| batch_of(path, heads, batch)).filter(Batch::has_tiles) {
+        cases::attention::push_case(&mut variants, batch);
     }
     // Up to four pages are nobody's or not full.
     let cached = u64::from(position0 + tokens + 4 * kv_append::PAGE_SIZE);
-    let largest = cached * u64::from(heads.kv_heads * heads.head_dim) * heads.kv_type.bytes();
+    let largest = heads.kv_type.element_bytes(cached * u64::from(heads.kv_heads * heads.head_dim));
     Group::new(name, work, largest, &["k_cache", "v_cache"], variants)
 }
 
-fn batch_of(path: AttentionPath, heads: Heads, sequences: &'static [(u32, u32)]) -> cases::attention::Batch {
+fn batch_of(path: Path, heads: Heads, sequences: &'static [(u32, u32)]) -> Batch {
     let Heads { heads, kv_heads, head_dim, kv_type, window, .. } = heads;
-    cases::attention::Batch { path, heads, kv_heads, head_dim, kv_type, window, sequences, ..cases::attention::PLAIN }
+    Batch { path, heads, kv_heads, head_dim, kv_type, window, sequences, ..cases::attention::PLAIN }
 }

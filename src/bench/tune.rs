@@ -208,10 +208,16 @@ fn attention_parts(workload: &Workload, variants: &[Variant]) -> Vec<Part> {
     let &Workload { heads, kv_heads, head_dim, .. } = workload;
     let heads = Heads { heads, kv_heads, head_dim, kv_type: KvType::F16, window: 0, scale: 1.0 };
     let paths: Vec<_> = variants.iter().filter_map(|variant| variant.attention()).collect();
+    let split: Vec<_> = paths.iter().map(|path| path.split()).collect();
     let part = |batch: &'static [(u32, u32); 1]| {
         let [(position0, tokens)] = *batch;
         let name = format!("attention m{tokens} context {}", position0 + tokens);
-        Part { group: attention_group(name, heads, batch, &paths), weight: 1.0 / f64::from(tokens) }
+        // As a model computes them: the keys of a single token are split.
+        let group = match tokens {
+            1 => attention_group(name, heads, batch, &[], &split),
+            _ => attention_group(name, heads, batch, &paths, &[]),
+        };
+        Part { group, weight: 1.0 / f64::from(tokens) }
     };
     [&DECODE, &PREFILL].map(part).into()
 }

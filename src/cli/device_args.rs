@@ -25,8 +25,8 @@ pub struct DeviceArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Device")]
 pub struct EngineArgs {
-    /// Type of the KV cache: f16 takes half the memory of f32
-    #[arg(long, visible_alias = "cache-type", value_name = "f32|f16", default_value = "f16")]
+    /// Type of the KV cache: f16 takes half the memory of f32, and q8_0 about half of that
+    #[arg(long, visible_alias = "cache-type", value_name = "f32|f16|q8_0", default_value = "f16")]
     kv_type: KvType,
 
     /// Make logits the same to the bit for any chunk size; slower

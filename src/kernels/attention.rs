@@ -4,10 +4,10 @@ use std::ops::Add;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::Work;
-use super::attention_lanes;
-use super::kv_append::{KvType, PAGE_SIZE};
-use crate::recording::{Dispatch, Program, Requirement, Slice};
+use super::attention_tiles::{AttentionPath, SplitPath};
+use super::kv_append::{CacheSlices, KvType, PAGE_SIZE};
+use super::{Work, attention_key_lanes, attention_lanes};
+use crate::recording::{Dispatch, Program, Slice};
 
 /// Mirrors `Params` of `shaders/shared/attention_io.wgsl`.
 #[repr(C)]
@@ -23,7 +23,7 @@ pub struct Params {
     pub scale: f32,
     /// Vectors of four elements in a head.
     pub dim4: u32,
-    /// Keys of a step.
+    /// Keys of a step of the walk, where the kernel asks for them.
     pub keys: u32,
 }
 
@@ -40,6 +40,20 @@ pub struct Heads {
     pub scale: f32,
 }
 
+impl Params {
+    pub(super) fn new(with: Heads, page_stride: u32, keys: u32) -> Params {
+        let Heads { heads, kv_heads, head_dim, window, scale, .. } = with;
+        Params { heads, kv_heads, page_stride, window, scale, dim4: head_dim / 4, keys }
+    }
+}
+
+impl Heads {
+    /// Query heads of a KV head.
+    pub fn ratio(&self) -> u32 {
+        self.heads / self.kv_heads
+    }
+}
+
 /// One sequence's tokens in a batch. Mirrors `Sequence` of `shaders/shared/attention_io.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -54,24 +68,12 @@ pub struct Sequence {
     pub page_row: u32,
 }
 
-/// A workgroup's share of the queries. Mirrors the `tiles` of `shaders/shared/attention_io.wgsl`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub struct Tile {
-    pub sequence: u32,
-    /// First row of the tile, counted over the sequence's (token, query head of one KV head) pairs.
-    pub row0: u32,
-}
-
 /// The slices that the kernel works on.
 #[derive(Clone, Copy, Debug)]
 pub struct Slices {
     /// `[tokens][heads][head_dim]`.
     pub q: Slice,
-    /// `[slots][kv_heads][head_dim]`.
-    pub k_cache: Slice,
-    /// `[slots][kv_heads][head_dim]`.
-    pub v_cache: Slice,
+    pub cache: CacheSlices,
     /// `[sequences][page_stride]` page numbers.
     pub page_table: Slice,
     pub sequences: Slice,
@@ -80,58 +82,23 @@ pub struct Slices {
     pub out: Slice,
 }
 
-/// The kernels that compute attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttentionPath {
-    /// `attention.wgsl`: runs everywhere.
-    Tile,
-    /// `attention_lanes.wgsl`.
-    Lanes,
-}
-
-impl AttentionPath {
-    pub(super) const ALL: [AttentionPath; 2] = [AttentionPath::Tile, AttentionPath::Lanes];
-
-    pub fn requirement(self) -> Requirement {
-        match self {
-            AttentionPath::Tile => Requirement::Nothing,
-            AttentionPath::Lanes => Requirement::EightLanes,
-        }
-    }
-
-    /// Query rows of a workgroup.
-    fn rows(self, head_dim: u32) -> u32 {
-        match self {
-            AttentionPath::Tile => TileShape::for_head_dim(head_dim).rows,
-            AttentionPath::Lanes => attention_lanes::ROWS,
-        }
-    }
-
-    /// Appends the tiles of a sequence with `rows` (token, query head of one KV head) pairs.
-    pub fn push_tiles(self, head_dim: u32, sequence: u32, rows: u32, tiles: &mut Vec<Tile>) {
-        let step = self.rows(head_dim) as usize;
-        tiles.extend((0..rows).step_by(step).map(|row0| Tile { sequence, row0 }));
-    }
-
-    /// The most tiles that `sequences` sequences with `rows` such pairs in all can have.
-    pub fn most_tiles(self, head_dim: u32, sequences: usize, rows: usize) -> usize {
-        // Every sequence may end in a tile that is not full.
-        rows.div_ceil(self.rows(head_dim) as usize) + sequences
-    }
-}
-
-/// The shape of the tile kernel: chosen by head size, so that it fits wgpu's default 16 KiB of workgroup memory.
+/// The shape of a workgroup of the tile kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct TileShape {
     /// Query rows of a workgroup.
     rows: u32,
-    /// Keys of a step: a divisor of [`PAGE_SIZE`], so that they lie on one page.
+    /// Keys of a step.
     keys: u32,
     workgroup: u32,
 }
 
+/// Bytes of workgroup memory that wgpu's default limits allow.
+const DEFAULT_WORKGROUP_MEMORY: u32 = 16 << 10;
+
 impl TileShape {
-    fn for_head_dim(head_dim: u32) -> TileShape {
+    /// For many rows: chosen by head size, so that it fits wgpu's default 16 KiB of workgroup memory. The keys of a step lie
+    /// on one page.
+    fn whole(head_dim: u32) -> TileShape {
         match head_dim {
             0..=64 => TileShape { rows: 16, keys: 16, workgroup: 128 },
             65..=128 => TileShape { rows: 8, keys: 16, workgroup: 128 },
@@ -139,36 +106,70 @@ impl TileShape {
         }
     }
 
-    fn program(self, head_dim: u32) -> Program {
-        Program::new("attention", "tile")
+    /// For parts of the keys: sixteen threads a row, two of AMD's smaller subgroups at least, and as many keys a step as that
+    /// memory holds, up to 32, since it is their loads that take the time.
+    fn split(head_dim: u32, rows: u32) -> TileShape {
+        let workgroup = (16 * rows).max(64);
+        let fits = |keys: &u32| {
+            let vectors = (rows + keys) * (head_dim / 4 + 1);
+            16 * vectors + 4 * rows * keys + 4 * workgroup <= DEFAULT_WORKGROUP_MEMORY
+        };
+        let keys = [32, 16, 8, 4].into_iter().find(fits).unwrap_or(2);
+        TileShape { rows, keys, workgroup }
+    }
+
+    fn program(self, variant: &'static str, head_dim: u32) -> Program {
+        Program::new("attention", variant)
             .constant("D", head_dim)
             .constant("R", self.rows)
             .constant("C", self.keys)
             .constant("WG", self.workgroup)
+            .flag("split", variant == "split")
     }
 }
 
-/// Over `tiles` tiles of queries; a row of the page table has `page_stride` entries.
+/// Query rows of a workgroup of the tile kernel for whole rows.
+pub(super) fn whole_rows(head_dim: u32) -> u32 {
+    TileShape::whole(head_dim).rows
+}
+
+/// Over `tiles` tiles of whole rows; a row of the page table has `page_stride` entries.
 pub fn dispatch(path: AttentionPath, heads: Heads, tiles: u32, page_stride: u32, slices: Slices) -> Dispatch {
-    let Heads { heads, kv_heads, head_dim, kv_type, window, scale } = heads;
     let (program, keys) = match path {
         AttentionPath::Tile => {
-            let shape = TileShape::for_head_dim(head_dim);
-            (shape.program(head_dim), shape.keys)
+            let shape = TileShape::whole(heads.head_dim);
+            (shape.program("tile", heads.head_dim), shape.keys)
         }
-        AttentionPath::Lanes => (attention_lanes::program(head_dim), attention_lanes::KEYS),
+        AttentionPath::Lanes => (attention_lanes::program(heads.head_dim), attention_lanes::KEYS),
     };
-    let program =
-        program.constant("PAGE", PAGE_SIZE).flag("kv_f16", kv_type == KvType::F16).requires(path.requirement());
-    let params = Params { heads, kv_heads, page_stride, window, scale, dim4: head_dim / 4, keys };
-    Dispatch::new(program, &params, [tiles, kv_heads, 1])
+    attend(program.requires(path.requirement()), keys, heads, [tiles, heads.kv_heads, 1], page_stride, slices)
+}
+
+/// Over `parts` tiles of parts of the keys. `slices.out` gets `[parts][kv_heads][rows][head_dim + 4]`: of each row the sums
+/// that are not divided yet, the peak of the scores, the weights' total, and two zeros.
+pub fn dispatch_split(path: SplitPath, heads: Heads, parts: u32, page_stride: u32, slices: Slices) -> Dispatch {
+    let rows = path.rows(heads.ratio());
+    let (program, keys) = match path {
+        SplitPath::Tile => {
+            let shape = TileShape::split(heads.head_dim, rows);
+            (shape.program("split", heads.head_dim), shape.keys)
+        }
+        SplitPath::Lanes => (attention_key_lanes::program(heads.head_dim), 0),
+    };
+    attend(program.requires(path.requirement()), keys, heads, [parts, heads.kv_heads, 1], page_stride, slices)
+}
+
+fn attend(program: Program, keys: u32, with: Heads, grid: [u32; 3], page_stride: u32, slices: Slices) -> Dispatch {
+    let program = with.kv_type.flag(program.constant("PAGE", PAGE_SIZE));
+    let dispatch = Dispatch::new(program, &Params::new(with, page_stride, keys), grid)
         .read(0, slices.q)
-        .read(1, slices.k_cache)
-        .read(2, slices.v_cache)
+        .read(1, slices.cache.k)
+        .read(2, slices.cache.v)
         .read(3, slices.page_table)
         .read(4, slices.sequences)
         .read(5, slices.tiles)
-        .read_write(6, slices.out)
+        .read_write(6, slices.out);
+    slices.cache.scales.into_iter().fold(dispatch, |dispatch, scales| dispatch.read(7, scales))
 }
 
 /// The work of the sequences of a batch: for each query and each key that it sees, a product with the key, one with the
@@ -183,7 +184,7 @@ pub fn work(heads: Heads, sequences: &[Sequence]) -> Work {
         let keys = if tokens == 0 { 0 } else { position0 + tokens - (position0 + 1 - seen(position0)) };
         Work {
             flops: query_heads * pairs * (4 * dim + 1),
-            read: 2 * keys * kv_heads * dim * kv_type.bytes() + 4 * tokens * query_heads * dim,
+            read: kv_type.bytes(keys * kv_heads * dim) + 4 * tokens * query_heads * dim,
             written: 4 * tokens * query_heads * dim,
         }
     };

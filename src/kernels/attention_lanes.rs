@@ -2,8 +2,8 @@
 
 use crate::recording::Program;
 
-/// Query rows of a workgroup: one a lane.
-pub(super) const ROWS: u32 = 8;
+/// Query rows of a workgroup: four a lane.
+pub(super) const ROWS: u32 = 32;
 /// Keys of a step.
 pub(super) const KEYS: u32 = 32;
 

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{ELEMENT_WG, Work, element_grid};
+use super::{ELEMENT_WG, Work, element_grid, kv_append_q8_0};
 use crate::recording::{Dispatch, Program, Slice};
 
 /// Tokens of a page of the KV cache.
@@ -14,6 +14,8 @@ pub enum KvType {
     F32,
     /// Two a word; needs no f16 feature.
     F16,
+    /// Blocks of 32 signed bytes with an f16 scale: heads are whole blocks.
+    Q8_0,
 }
 
 impl std::str::FromStr for KvType {
@@ -23,7 +25,8 @@ impl std::str::FromStr for KvType {
         match name.to_ascii_lowercase().as_str() {
             "f32" => Ok(KvType::F32),
             "f16" => Ok(KvType::F16),
-            _ => Err(format!("there is no KV cache type '{name}'; use f16 or f32")),
+            "q8_0" => Ok(KvType::Q8_0),
+            _ => Err(format!("there is no KV cache type '{name}'; use f16, f32 or q8_0")),
         }
     }
 }
@@ -34,15 +37,60 @@ impl KvType {
         match self {
             KvType::F32 => "f32",
             KvType::F16 => "f16",
+            KvType::Q8_0 => "q8_0",
         }
     }
 
-    /// Bytes of one element.
-    pub const fn bytes(self) -> u64 {
+    /// Elements of a block; heads are whole blocks.
+    pub const fn block_len(self) -> usize {
         match self {
-            KvType::F32 => 4,
-            KvType::F16 => 2,
+            KvType::F32 | KvType::F16 => 1,
+            KvType::Q8_0 => 32,
         }
+    }
+
+    /// Bytes of the elements of K, or of V, without scales.
+    pub const fn element_bytes(self, elements: u64) -> u64 {
+        match self {
+            KvType::F32 => 4 * elements,
+            KvType::F16 => 2 * elements,
+            KvType::Q8_0 => elements,
+        }
+    }
+
+    /// Bytes of the scales of so many elements of K and as many of V.
+    pub const fn scale_bytes(self, elements: u64) -> u64 {
+        match self {
+            KvType::F32 | KvType::F16 => 0,
+            KvType::Q8_0 => 4 * (elements / 32),
+        }
+    }
+
+    /// Bytes of so many elements of K and as many of V.
+    pub const fn bytes(self, elements: u64) -> u64 {
+        2 * self.element_bytes(elements) + self.scale_bytes(elements)
+    }
+
+    /// Turns on the flag of the kernels that read or write such a cache.
+    pub(super) fn flag(self, program: Program) -> Program {
+        program.flag("kv_f16", self == KvType::F16).flag("kv_q8_0", self == KvType::Q8_0)
+    }
+}
+
+/// The cached keys and values of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSlices {
+    /// `[slots][kv_heads][head_dim]`.
+    pub k: Slice,
+    /// `[slots][kv_heads][head_dim]`.
+    pub v: Slice,
+    /// Of q8_0: `[slots][kv_heads][head_dim / 32]` words, each the f16 scales of a block of K and of V.
+    pub scales: Option<Slice>,
+}
+
+impl CacheSlices {
+    pub fn all(&self) -> impl Iterator<Item = Slice> {
+        [self.k, self.v].into_iter().chain(self.scales)
     }
 }
 
@@ -65,28 +113,28 @@ pub struct Slices {
     pub v: Slice,
     /// The cache slot of each token.
     pub slot_mapping: Slice,
-    /// `[slots][kv_heads][head_dim]`.
-    pub k_cache: Slice,
-    /// `[slots][kv_heads][head_dim]`.
-    pub v_cache: Slice,
+    pub cache: CacheSlices,
 }
 
 pub fn dispatch(kv_type: KvType, slices: Slices, params: Params) -> Dispatch {
-    let program = Program::new("kv_append", "base")
-        .constant("WG", ELEMENT_WG)
-        .constant("PAGE", PAGE_SIZE)
-        .flag("kv_f16", kv_type == KvType::F16);
-    Dispatch::new(program, &params, element_grid(params.tokens * params.kv_heads * params.dim4))
+    let vectors = params.tokens * params.kv_heads * params.dim4;
+    let (program, threads) = match kv_type {
+        KvType::F32 | KvType::F16 => (Program::new("kv_append", "base"), vectors),
+        KvType::Q8_0 => (kv_append_q8_0::PROGRAM, vectors / kv_append_q8_0::VECTORS),
+    };
+    let program = kv_type.flag(program.constant("WG", ELEMENT_WG).constant("PAGE", PAGE_SIZE));
+    let dispatch = Dispatch::new(program, &params, element_grid(threads))
         .read(0, slices.k)
         .read(1, slices.v)
         .read(2, slices.slot_mapping)
-        .read_write(3, slices.k_cache)
-        .read_write(4, slices.v_cache)
+        .read_write(3, slices.cache.k)
+        .read_write(4, slices.cache.v);
+    slices.cache.scales.into_iter().fold(dispatch, |dispatch, scales| dispatch.read_write(5, scales))
 }
 
 /// The work of appending both the keys and the values of some tokens.
 pub fn work(kv_type: KvType, params: Params) -> Work {
     let tokens = u64::from(params.tokens);
-    let elements = 2 * tokens * u64::from(params.kv_heads) * 4 * u64::from(params.dim4);
-    Work { flops: 0, read: 4 * (elements + tokens), written: kv_type.bytes() * elements }
+    let elements = tokens * u64::from(params.kv_heads) * 4 * u64::from(params.dim4);
+    Work { flops: 0, read: 4 * (2 * elements + tokens), written: kv_type.bytes(elements) }
 }

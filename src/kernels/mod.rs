@@ -6,11 +6,15 @@
 pub mod add;
 pub mod argmax;
 pub mod attention;
+mod attention_key_lanes;
 mod attention_lanes;
+pub mod attention_merge;
+pub mod attention_tiles;
 pub mod embed;
 pub mod gated_activation;
 pub mod gather_rows;
 pub mod kv_append;
+mod kv_append_q8_0;
 pub mod linear;
 mod matmul;
 mod matmul_lanes;

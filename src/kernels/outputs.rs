@@ -10,14 +10,18 @@ pub enum Elements {
     F32,
     /// Two f16 a word.
     F16,
+    /// Four signed bytes a word.
+    I8,
     U32,
 }
 
 impl Elements {
-    /// What a program writes.
-    pub fn of(program: &Program) -> Elements {
+    /// What a program writes to the output of this number, in the order of its bindings.
+    pub fn of(program: &Program, output: usize) -> Elements {
         match program.kernel {
             "argmax" | "run_peaks" | "sample" => Elements::U32,
+            "kv_append_q8_0" if output < 2 => Elements::I8,
+            "kv_append_q8_0" => Elements::F16,
             "kv_append" if program.has_flag("kv_f16") => Elements::F16,
             _ => Elements::F32,
         }
@@ -29,7 +33,7 @@ impl Elements {
         match self {
             Elements::F32 => words.iter().map(|word| f32::from_bits(*word)).find(|value| !value.is_finite()),
             Elements::F16 => words.iter().flat_map(|word| halves(*word)).find(|value| !value.is_finite()),
-            Elements::U32 => None,
+            Elements::U32 | Elements::I8 => None,
         }
     }
 }

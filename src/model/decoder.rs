@@ -11,11 +11,12 @@ use super::step_inputs::{Sections, Staging, StepInputs, StepLimits};
 use super::weight_upload::{Plan, UploadTimings};
 use super::weights::{LayerWeights, Linear, Weights, items};
 use crate::formats::Checkpoint;
-use crate::kernels::kv_append::{KvType, PAGE_SIZE};
+use crate::kernels::attention_tiles::{Tiles, Tiling};
+use crate::kernels::kv_append::{CacheSlices, KvType, PAGE_SIZE};
 use crate::kernels::sample::Draw;
 use crate::kernels::{
-    Selection, add, argmax, attention, embed, gated_activation, gather_rows, kv_append, linear, residual_norm,
-    rms_norm, rope, run_peaks, sample,
+    Selection, add, argmax, attention, attention_merge, embed, gated_activation, gather_rows, kv_append, linear,
+    residual_norm, rms_norm, rope, run_peaks, sample,
 };
 use crate::recording::{ExecutionError, Executor, Label, MemoryLimits, Prepared, Recording, Slice};
 use crate::schedule::{Batch, SAMPLED};
@@ -69,6 +70,8 @@ struct Scratch {
     q_normed: Slice,
     k_normed: Slice,
     attention: Slice,
+    /// What attention over parts of the keys leaves.
+    partials: Slice,
     gate: Slice,
     up: Slice,
     /// `[logits_rows][vocabulary]`.
@@ -126,8 +129,15 @@ impl Model {
             tokens: options.step_tokens,
             sequences: options.sequences,
             logits_rows: options.logits_rows,
+            context: options.context,
             page_stride: options.context.div_ceil(PAGE_SIZE as usize),
-            attention: options.selection.attention(),
+            tiling: Tiling::new(
+                options.selection.attention(),
+                options.selection.split_attention(),
+                config.head_dim as u32,
+                config.heads_per_kv_head() as u32,
+                options.sequences,
+            ),
         };
         let sizes = ScratchSizes::new(&config, limits, memory_limits)?;
         let memory = Memory {
@@ -168,7 +178,8 @@ impl Model {
             upload: UploadTimings::default(),
         };
         // A recording names places alone: it can be had before anything lies there.
-        let recordings: Vec<Recording> = expected.iter().map(|step| model.record(model.shape(*step))).collect();
+        let recordings: Vec<Recording> =
+            expected.iter().flat_map(|step| model.shapes(*step)).map(|shape| model.record(shape)).collect();
         executor.compile_ahead(&recordings);
         model.upload = uploads.run(executor, checkpoint, progress).map_err(ran_out)?;
         Ok(model)
@@ -198,7 +209,7 @@ impl Model {
     }
 
     /// K and V of each layer, for tests that poison what must not be read.
-    pub fn kv_cache(&self) -> &[(Slice, Slice)] {
+    pub fn kv_cache(&self) -> &[CacheSlices] {
         &self.cache.layers
     }
 
@@ -231,20 +242,27 @@ impl Model {
 
     /// Makes ready what such steps need, so that the first of them need not.
     pub fn warm_up(&mut self, executor: &mut dyn Executor, expected: &[ExpectedStep]) -> Result<(), ModelError> {
-        expected.iter().try_for_each(|step| self.prepare(executor, self.shape(*step)).map(drop))
+        let shapes: Vec<StepShape> = expected.iter().flat_map(|step| self.shapes(*step)).collect();
+        shapes.into_iter().try_for_each(|shape| self.prepare(executor, shape).map(drop))
     }
 
-    fn shape(&self, step: ExpectedStep) -> StepShape {
-        let rows = (step.tokens * self.config.heads_per_kv_head()) as u32;
-        let mut tiles = Vec::new();
-        self.limits.attention.push_tiles(self.config.head_dim as u32, 0, rows, &mut tiles);
-        StepShape {
-            tokens: step.tokens as u32,
-            tiles: tiles.len() as u32,
-            logits_rows: 1,
-            page_stride: self.limits.page_stride as u32,
-            choice: step.choice,
-        }
+    /// The shapes of such a step at the start of the context and at its end, where it may take other kernels.
+    fn shapes(&self, step: ExpectedStep) -> [StepShape; 2] {
+        [0, self.limits.context.saturating_sub(step.tokens)].map(|position0| {
+            let (tokens, position0) = (step.tokens as u32, position0 as u32);
+            let mut tiles = Tiles::default();
+            self.limits.tiling.push(0, &attention::Sequence { row0: 0, tokens, position0, page_row: 0 }, &mut tiles);
+            tiles.fill_up();
+            StepShape {
+                tokens,
+                tiles: tiles.whole.len() as u32,
+                parts: tiles.parts.len() as u32,
+                merges: tiles.merges.len() as u32,
+                logits_rows: 1,
+                page_stride: self.limits.page_stride as u32,
+                choice: step.choice,
+            }
+        })
     }
 
     /// The recording of a shape, made once.
@@ -300,8 +318,8 @@ impl Model {
         if draws.len() != if choice == Choice::Drawn { rows } else { 0 } {
             return Err(ModelError::StepOverflow { tokens, sequences, logits_rows: draws.len() });
         }
-        let Model { inputs, config, limits, ropes, staging, .. } = self;
-        let shape = inputs.write(batch, draws, config, limits.attention, ropes, staging, executor)?;
+        let Model { inputs, limits, ropes, staging, .. } = self;
+        let shape = inputs.write(batch, draws, &limits.tiling, ropes, staging, executor)?;
         Ok(StepShape { choice: if rows > 0 { choice } else { Choice::None }, ..shape })
     }
 
@@ -412,15 +430,14 @@ impl Model {
         let turns = if config.layers[index].sliding { inputs.turns_sliding } else { inputs.turns };
         let params = rope::Params { tokens: m, heads, kv_heads, head_dim, rotary: head_dim };
         recording.push(at("rope"), rope::dispatch(config.pairing, q, k, turns, params));
-        let (k_cache, v_cache) = self.cache.layers[index];
-        let slices = kv_append::Slices { k, v: scratch.v, slot_mapping: inputs.slot_mapping, k_cache, v_cache };
+        let cache = self.cache.layers[index];
+        let slices = kv_append::Slices { k, v: scratch.v, slot_mapping: inputs.slot_mapping, cache };
         let params = kv_append::Params { tokens: m, kv_heads, dim4: head_dim / 4 };
         recording.push(at("kv_append"), kv_append::dispatch(self.options.kv_type, slices, params));
 
         let slices = attention::Slices {
             q,
-            k_cache,
-            v_cache,
+            cache,
             page_table: inputs.page_table,
             sequences: inputs.sequences,
             tiles: inputs.tiles,
@@ -434,11 +451,18 @@ impl Model {
             window: window.unwrap_or(0),
             scale: config.attention_scale,
         };
-        recording.push(
-            at("attention"),
-            attention::dispatch(self.limits.attention, with, shape.tiles, shape.page_stride, slices)
-                .costing(self.attention_cost(shape)),
-        );
+        let (tiling, stride, cost) = (&self.limits.tiling, shape.page_stride, self.attention_cost(shape));
+        let whole = attention::dispatch(tiling.whole(), with, shape.tiles, stride, slices);
+        recording.push(at("attention"), whole.costing(cost));
+        if let Some(split) = tiling.split() {
+            let partials = scratch.partials;
+            let slices = attention::Slices { tiles: inputs.parts, out: partials, ..slices };
+            let dispatch = attention::dispatch_split(split, with, shape.parts, stride, slices);
+            recording.push(at("attention_split"), dispatch.costing(cost));
+            let (sequences, merges, out) = (inputs.sequences, inputs.merges, scratch.attention);
+            let slices = attention_merge::Slices { partials, sequences, merges, out };
+            recording.push(at("attention_merge"), attention_merge::dispatch(split, with, shape.merges, slices));
+        }
         self.linear(recording, at("attn_output"), &weights.attention_output, scratch.attention, scratch.delta, m);
         self.residual_and_norm(recording, at("residual"), weights.post_attention_norm, weights.ffn_norm, m);
     }
@@ -532,11 +556,11 @@ fn out_of_memory(memory: Memory, available: Option<u64>) -> ModelError {
 }
 
 /// Bytes of each activation, in the order of [`Scratch`].
-struct ScratchSizes([u64; 14]);
+struct ScratchSizes([u64; 15]);
 
 impl ScratchSizes {
     fn new(config: &Config, limits: StepLimits, memory: MemoryLimits) -> Result<ScratchSizes, ModelError> {
-        let StepLimits { tokens, logits_rows, .. } = limits;
+        let StepLimits { tokens, sequences, logits_rows, context, tiling, .. } = limits;
         let (q_dim, kv_dim) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
         // The gathered rows share a buffer with the tokens' own.
         let rows = tokens.max(logits_rows);
@@ -550,6 +574,7 @@ impl ScratchSizes {
             tokens * q_dim,
             tokens * kv_dim,
             tokens * q_dim,
+            tiling.partials(config.kv_heads as u32, tiling.most_parts(sequences, context)).max(1),
             tokens * config.ffn_dim,
             tokens * config.ffn_dim,
             logits_rows * config.vocabulary,
@@ -577,11 +602,11 @@ impl ScratchSizes {
     }
 
     fn allocate(&self, executor: &mut dyn Executor) -> Result<Scratch, ModelError> {
-        let mut slices = [Slice { buffer: crate::recording::BufferId(0), offset: 0, size: 0 }; 14];
+        let mut slices = [Slice { buffer: crate::recording::BufferId(0), offset: 0, size: 0 }; 15];
         for (slice, size) in slices.iter_mut().zip(self.0) {
             *slice = Slice { buffer: executor.allocate("the activations", size)?, offset: 0, size };
         }
-        let [x, h, delta, q, k, v, q_normed, k_normed, attention, gate, up, logits, peaks, tokens] = slices;
-        Ok(Scratch { x, h, delta, q, k, v, q_normed, k_normed, attention, gate, up, logits, peaks, tokens })
+        let [x, h, delta, q, k, v, q_normed, k_normed, attention, partials, gate, up, logits, peaks, tokens] = slices;
+        Ok(Scratch { x, h, delta, q, k, v, q_normed, k_normed, attention, partials, gate, up, logits, peaks, tokens })
     }
 }

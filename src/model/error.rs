@@ -28,6 +28,10 @@ pub enum ModelError {
     )]
     RowTooLarge { name: String, bytes: u64, limit: u64 },
     #[error(
+        "a q8_0 KV cache has blocks of {block} elements, and this model's heads of {head_dim} are not whole ones; use --kv-type f16"
+    )]
+    CacheBlocks { head_dim: usize, block: usize },
+    #[error(
         "a context of {context} tokens needs {bytes} bytes of {what} a layer, and this device binds {limit} at once; use \
          a context (-c) of at most {possible}"
     )]

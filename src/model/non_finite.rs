@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{Model, ModelError};
 use crate::kernels::Elements;
-use crate::kernels::kv_append::PAGE_SIZE;
+use crate::kernels::kv_append::{CacheSlices, PAGE_SIZE};
 use crate::recording::{Dispatch, ExecutionError, Executor, Label, Program, Recording, Slice};
 use crate::schedule::Batch;
 
@@ -37,17 +37,17 @@ impl Model {
     ) -> Result<Option<NonFinite>, ModelError> {
         let shape = self.write_inputs(executor, batch, false)?;
         let recording = self.record(shape);
-        let cached: HashSet<Slice> = self.kv_cache().iter().flat_map(|(k, v)| [*k, *v]).collect();
+        let cached: HashSet<Slice> = self.kv_cache().iter().flat_map(CacheSlices::all).collect();
         clear_activations(executor, &recording, &cached)?;
         for (index, dispatch) in recording.dispatches.iter().enumerate() {
             executor.run_once(&recording.part(index..index + 1))?;
-            for output in dispatch.outputs() {
+            for (number, output) in dispatch.outputs().enumerate() {
                 let parts = if cached.contains(&output) {
                     slots(output, self.pages(), &batch.slot_mapping)
                 } else {
                     vec![output]
                 };
-                if let Some(value) = first_non_finite(executor, dispatch, &parts)? {
+                if let Some(value) = first_non_finite(executor, Elements::of(&dispatch.program, number), &parts)? {
                     return Ok(Some(NonFinite { label: dispatch.label, program: dispatch.program, value }));
                 }
             }
@@ -82,13 +82,13 @@ fn slots(cache: Slice, pages: u32, slot_mapping: &[u32]) -> Vec<Slice> {
 
 fn first_non_finite(
     executor: &mut dyn Executor,
-    dispatch: &Dispatch,
+    elements: Elements,
     parts: &[Slice],
 ) -> Result<Option<f32>, ExecutionError> {
     for part in parts {
         let mut words = vec![0; (part.size / 4) as usize];
         executor.read(*part, bytemuck::cast_slice_mut(&mut words))?;
-        if let Some(value) = Elements::of(&dispatch.program).first_non_finite(&words) {
+        if let Some(value) = elements.first_non_finite(&words) {
             return Ok(Some(value));
         }
     }

@@ -5,7 +5,8 @@ use bytemuck::Pod;
 use super::ModelError;
 use super::config::Config;
 use super::rope_table::RopeTable;
-use crate::kernels::attention::{AttentionPath, Sequence, Tile};
+use crate::kernels::attention::Sequence;
+use crate::kernels::attention_tiles::{Merge, Tile, Tiles, Tiling};
 use crate::kernels::sample::Draw;
 use crate::recording::{BufferId, ExecutionError, Executor, Slice};
 use crate::schedule::Batch;
@@ -16,10 +17,12 @@ pub(super) struct StepLimits {
     pub tokens: usize,
     pub sequences: usize,
     pub logits_rows: usize,
+    /// Tokens of the longest sequence.
+    pub context: usize,
     /// Pages of the longest sequence.
     pub page_stride: usize,
-    /// Whose tiles the queries are cut into.
-    pub attention: AttentionPath,
+    /// How queries and keys are cut.
+    pub tiling: Tiling,
 }
 
 /// How a step's tokens are chosen on the device.
@@ -37,7 +40,12 @@ pub enum Choice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StepShape {
     pub tokens: u32,
+    /// Of whole rows of attention.
     pub tiles: u32,
+    /// Of parts of the keys of rows, filled up to a power of two.
+    pub parts: u32,
+    /// Of those parts.
+    pub merges: u32,
     pub logits_rows: u32,
     /// Entries of a row of the page table.
     pub page_stride: u32,
@@ -52,6 +60,8 @@ pub(super) struct Sections {
     pub page_table: Slice,
     pub sequences: Slice,
     pub tiles: Slice,
+    pub parts: Slice,
+    pub merges: Slice,
     pub logits_rows: Slice,
     /// How each row of logits is drawn from.
     pub draws: Slice,
@@ -75,7 +85,7 @@ pub(super) struct StepInputs {
 #[derive(Default)]
 pub(super) struct Staging {
     sequences: Vec<Sequence>,
-    tiles: Vec<Tile>,
+    tiles: Tiles,
     turns: Vec<[f32; 2]>,
     words: Vec<u32>,
 }
@@ -86,9 +96,9 @@ const ALIGNMENT: u64 = 256;
 impl Sections {
     /// Lays the sections out from the buffer's start, and says where the last one ends.
     fn layout(buffer: BufferId, config: &Config, limits: StepLimits) -> (Sections, u64) {
-        let StepLimits { tokens, sequences, logits_rows, page_stride, .. } = limits;
-        let rows = tokens * config.heads_per_kv_head();
-        let tiles = limits.attention.most_tiles(config.head_dim as u32, sequences, rows);
+        let StepLimits { tokens, sequences, logits_rows, context, page_stride, tiling } = limits;
+        let tiles = tiling.most_whole(sequences, tokens);
+        let (parts, merges) = (tiling.most_parts(sequences, context), tiling.most_merges(sequences));
         let turns = tokens * (config.head_dim / 2) * size_of::<[f32; 2]>();
         let mut end = 0;
         let mut section = |bytes: usize| {
@@ -101,6 +111,9 @@ impl Sections {
         let page_table = section(sequences * page_stride * 4);
         let sequences = section(sequences * size_of::<Sequence>());
         let tiles = section(tiles * size_of::<Tile>());
+        // A slice cannot be empty.
+        let parts = section(parts.max(1) * size_of::<Tile>());
+        let merges = section(merges.max(1) * size_of::<Merge>());
         let draws_size = logits_rows * size_of::<Draw>();
         let logits_rows = section(logits_rows * 4);
         let draws = section(draws_size);
@@ -113,6 +126,8 @@ impl Sections {
             page_table,
             sequences,
             tiles,
+            parts,
+            merges,
             logits_rows,
             draws,
             turns,
@@ -151,8 +166,7 @@ impl StepInputs {
         &self,
         batch: &Batch,
         draws: &[Draw],
-        config: &Config,
-        attention: AttentionPath,
+        tiling: &Tiling,
         ropes: &[RopeTable],
         staging: &mut Staging,
         executor: &mut dyn Executor,
@@ -166,17 +180,19 @@ impl StepInputs {
                 position0: (context - tokens) as u32,
                 page_row: index as u32,
             };
-            let rows = sequence.tokens * config.heads_per_kv_head() as u32;
-            attention.push_tiles(config.head_dim as u32, index as u32, rows, &mut staging.tiles);
+            tiling.push(index as u32, &sequence, &mut staging.tiles);
             staging.sequences.push(sequence);
         }
+        staging.tiles.fill_up();
         let sections = self.sections(batch.num_tokens());
         let mut write = Write { words: &mut staging.words, len: 0 };
         write.put(sections.token_ids, &batch.token_ids)?;
         write.put(sections.slot_mapping, &batch.slot_mapping)?;
         write.put(sections.page_table, &batch.page_table)?;
         write.put(sections.sequences, &staging.sequences)?;
-        write.put(sections.tiles, &staging.tiles)?;
+        write.put(sections.tiles, &staging.tiles.whole)?;
+        write.put(sections.parts, &staging.tiles.parts)?;
+        write.put(sections.merges, &staging.tiles.merges)?;
         write.put(sections.logits_rows, &batch.logits_rows)?;
         write.put(sections.draws, draws)?;
         for (rope, section) in ropes.iter().zip([sections.turns, sections.turns_sliding]) {
@@ -188,7 +204,9 @@ impl StepInputs {
         executor.write(self.whole, bytemuck::cast_slice(&staging.words[..len]))?;
         Ok(StepShape {
             tokens: batch.num_tokens() as u32,
-            tiles: staging.tiles.len() as u32,
+            tiles: staging.tiles.whole.len() as u32,
+            parts: staging.tiles.parts.len() as u32,
+            merges: staging.tiles.merges.len() as u32,
             logits_rows: batch.logits_rows.len() as u32,
             page_stride: batch.page_table_stride,
             choice: Choice::None,

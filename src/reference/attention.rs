@@ -1,11 +1,14 @@
-//! The twin of `shaders/attention.wgsl`: the softmax of whole rows in f64, without tiles of keys.
+//! The twin of `shaders/attention.wgsl`: the softmax of whole rows, or of a part of their keys, in f64, without tiles of keys.
+
+use std::ops::Range;
 
 use half::f16;
 use rayon::prelude::*;
 
 use super::bindings::{Bindings, TwinError, below, constant, params};
 use super::dot::dot;
-use crate::kernels::attention::{Params, Sequence, Tile};
+use crate::kernels::attention::{Params, Sequence};
+use crate::kernels::attention_tiles::Tile;
 use crate::recording::Dispatch;
 
 pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
@@ -16,10 +19,16 @@ pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(),
         return Err(TwinError::Shape("the heads must be a multiple of the KV heads, of some elements each"));
     }
     let q = bindings.read_all::<f32>(0)?;
-    let halves = dispatch.program.has_flag("kv_f16");
+    let (k_words, v_words) = (bindings.read_all(1)?, bindings.read_all(2)?);
+    let scales = if dispatch.program.has_flag("kv_q8_0") { Some(bindings.read_all(7)?) } else { None };
+    let stored = |words, high| match scales {
+        Some(scales) => Stored::Q8 { words, scales, high },
+        None if dispatch.program.has_flag("kv_f16") => Stored::Halves(words),
+        None => Stored::Floats(words),
+    };
     let context = Context {
-        k: Cache { words: bindings.read_all(1)?, halves, kv_heads, dim },
-        v: Cache { words: bindings.read_all(2)?, halves, kv_heads, dim },
+        k: Cache { stored: stored(k_words, false), kv_heads, dim },
+        v: Cache { stored: stored(v_words, true), kv_heads, dim },
         page_table: bindings.read_all(3)?,
         page_stride: p.page_stride as usize,
         page_size,
@@ -30,41 +39,70 @@ pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(),
     let tiles = bindings.read::<Tile>(5, dispatch.grid[0] as usize)?;
     let out = bindings.write_all::<f32>(6)?;
 
-    let vectors = q.len().min(out.len()) / dim;
+    let split = dispatch.program.has_flag("split") || dispatch.program.kernel == "attention_key_lanes";
+    let vectors = q.len() / dim;
     let ratio = heads / kv_heads;
     let mut queries = Vec::new();
-    for tile in tiles {
+    for (index, tile) in tiles.iter().enumerate() {
         let number = below("a tile's sequence", tile.sequence as usize, sequences.len())?;
         let sequence = &sequences[number];
         let rows = sequence.tokens as usize * ratio;
         let first = below("a tile's first row", tile.row0 as usize, rows)?;
+        let (first_key, end_key) = (tile.first_key as usize, tile.end_key as usize);
         for row in first..rows.min(first + tile_rows) {
             let token = row / ratio;
             let position = sequence.position0 as usize + token;
+            let keys = context.first_visible(position).max(first_key)..end_key.min(position + 1);
+            // Of a part that a row does not see, nothing is left.
+            if split && keys.is_empty() {
+                continue;
+            }
             for kv_head in 0..kv_heads {
                 let head = (sequence.row0 as usize + token) * heads + kv_head * ratio + row % ratio;
                 let vector = below("a query", head, vectors)?;
-                queries.push(Query { vector, position, kv_head, page_row: sequence.page_row as usize });
+                let to = match split {
+                    true => ((index * kv_heads + kv_head) * tile_rows + row - first) * (dim + 4),
+                    false => head * dim,
+                };
+                below("an output", to, (out.len() + 1).saturating_sub(if split { dim + 4 } else { dim }))?;
+                queries.push(Query { vector, to, keys: keys.clone(), kv_head, page_row: sequence.page_row as usize });
             }
         }
     }
-    let results: Vec<Vec<f32>> = queries
+    let results: Vec<Sums> = queries
         .par_iter()
         .map(|query| context.attend(&q[query.vector * dim..][..dim], query))
         .collect::<Result<_, _>>()?;
     for (query, result) in queries.iter().zip(results) {
-        out[query.vector * dim..][..dim].copy_from_slice(&result);
+        let out = &mut out[query.to..];
+        if split {
+            let scales = [result.peak, result.total, 0.0, 0.0];
+            out.iter_mut().zip(result.values.iter().chain(&scales)).for_each(|(out, value)| *out = *value as f32);
+        } else {
+            out.iter_mut().zip(&result.values).for_each(|(out, value)| *out = (value / result.total) as f32);
+        }
     }
     Ok(())
 }
 
 /// One query vector and what it may see.
 struct Query {
-    /// Which vector of `q` and of `out`.
+    /// Which vector of `q`.
     vector: usize,
-    position: usize,
+    /// Its first element of `out`.
+    to: usize,
+    keys: Range<usize>,
     kv_head: usize,
     page_row: usize,
+}
+
+/// What softmax(scale * q K^T) V is made of: the weights are `exp(score - peak)`.
+struct Sums {
+    /// Of the weighted values.
+    values: Vec<f64>,
+    peak: f64,
+    /// Of the weights.
+    total: f64,
 }
 
 /// What all queries share.
@@ -79,27 +117,30 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// softmax(scale * q K^T) V over the keys that the query sees.
-    fn attend(&self, q: &[f32], query: &Query) -> Result<Vec<f32>, TwinError> {
-        let first = if self.window == 0 { 0 } else { (query.position + 1).saturating_sub(self.window) };
+    /// The first key that a query sees.
+    fn first_visible(&self, position: usize) -> usize {
+        if self.window == 0 { 0 } else { (position + 1).saturating_sub(self.window) }
+    }
+
+    fn attend(&self, q: &[f32], query: &Query) -> Result<Sums, TwinError> {
         let mut vector = vec![0f32; q.len()];
-        let mut scores = Vec::with_capacity(query.position + 1 - first);
-        for key in first..=query.position {
+        let mut scores = Vec::with_capacity(query.keys.len());
+        for key in query.keys.clone() {
             self.k.load(self.slot(query, key)?, query.kv_head, &mut vector)?;
             scores.push(self.scale * dot(q, &vector));
         }
         let peak = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let mut total = 0.0;
-        let mut sums = vec![0f64; q.len()];
-        for (score, key) in scores.iter().zip(first..) {
+        let mut values = vec![0f64; q.len()];
+        for (score, key) in scores.iter().zip(query.keys.clone()) {
             let p = (score - peak).exp();
             total += p;
             self.v.load(self.slot(query, key)?, query.kv_head, &mut vector)?;
-            for (sum, v) in sums.iter_mut().zip(&vector) {
+            for (sum, v) in values.iter_mut().zip(&vector) {
                 *sum += p * f64::from(*v);
             }
         }
-        Ok(sums.iter().map(|sum| (sum / total) as f32).collect())
+        Ok(Sums { values, peak, total })
     }
 
     /// The cache slot of a position, through the page table.
@@ -111,30 +152,56 @@ impl Context<'_> {
     }
 }
 
-/// `[slots][kv_heads][dim]`, in f32 or in pairs of f16.
+/// How the elements lie in words.
+enum Stored<'a> {
+    Floats(&'a [u32]),
+    Halves(&'a [u32]),
+    /// Four signed bytes a word, and a word with two f16 scales for each 32 of them; `high`: the second scale is theirs.
+    Q8 {
+        words: &'a [u32],
+        scales: &'a [u32],
+        high: bool,
+    },
+}
+
+/// `[slots][kv_heads][dim]`.
 struct Cache<'a> {
-    words: &'a [u32],
-    halves: bool,
+    stored: Stored<'a>,
     kv_heads: usize,
     dim: usize,
 }
 
 impl Cache<'_> {
     fn load(&self, slot: usize, kv_head: usize, out: &mut [f32]) -> Result<(), TwinError> {
-        let words = if self.halves { self.dim / 2 } else { self.dim };
         let vector = slot * self.kv_heads + kv_head;
-        let at = below("a cached vector", vector, self.words.len() / words)? * words;
-        let words = &self.words[at..at + words];
-        if self.halves {
-            for (out, word) in out.chunks_exact_mut(2).zip(words) {
-                out[0] = f16::from_bits(*word as u16).to_f32();
-                out[1] = f16::from_bits((word >> 16) as u16).to_f32();
+        let part = |words: &'_ [u32], count: usize| {
+            let at = below("a cached vector", vector, words.len() / count)? * count;
+            Ok(at..at + count)
+        };
+        match self.stored {
+            Stored::Floats(words) => {
+                out.copy_from_slice(bytemuck::cast_slice(&words[part(words, self.dim)?]));
             }
-        } else {
-            out.copy_from_slice(bytemuck::cast_slice(words));
+            Stored::Halves(words) => {
+                for (out, word) in out.chunks_exact_mut(2).zip(&words[part(words, self.dim / 2)?]) {
+                    out.copy_from_slice(&halves(*word));
+                }
+            }
+            Stored::Q8 { words, scales, high } => {
+                let scales = &scales[part(scales, self.dim / 32)?];
+                for (at, (out, word)) in out.chunks_exact_mut(4).zip(&words[part(words, self.dim / 4)?]).enumerate() {
+                    let scale = halves(scales[at / 8])[usize::from(high)];
+                    let codes = word.to_le_bytes().map(|byte| f32::from(byte as i8));
+                    out.iter_mut().zip(codes).for_each(|(out, code)| *out = scale * code);
+                }
+            }
         }
         Ok(())
     }
+}
+
+fn halves(word: u32) -> [f32; 2] {
+    [word as u16, (word >> 16) as u16].map(|bits| f16::from_bits(bits).to_f32())
 }
 
 #[cfg(test)]

@@ -35,6 +35,6 @@ pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(),
 }
 
 /// Two f16 in a word, each rounded to the nearest, ties to even.
-fn pack([low, high]: [f32; 2]) -> u32 {
+pub(super) fn pack([low, high]: [f32; 2]) -> u32 {
     u32::from(f16::from_f32(low).to_bits()) | u32::from(f16::from_f32(high).to_bits()) << 16
 }

@@ -7,7 +7,9 @@
 mod add;
 mod argmax;
 mod attention;
+mod attention_key_lanes;
 mod attention_lanes;
+mod attention_merge;
 mod bindings;
 mod dot;
 mod embed;
@@ -15,6 +17,7 @@ mod executor;
 mod gated_activation;
 mod gather_rows;
 mod kv_append;
+mod kv_append_q8_0;
 mod linear;
 mod matmul;
 mod matmul_lanes;
@@ -40,11 +43,14 @@ pub const TWINS: &[(&str, Twin)] = &[
     ("add", add::run),
     ("argmax", argmax::run),
     ("attention", attention::run),
+    ("attention_key_lanes", attention_key_lanes::run),
     ("attention_lanes", attention_lanes::run),
+    ("attention_merge", attention_merge::run),
     ("embed", embed::run),
     ("gated_activation", gated_activation::run),
     ("gather_rows", gather_rows::run),
     ("kv_append", kv_append::run),
+    ("kv_append_q8_0", kv_append_q8_0::run),
     ("matmul", matmul::run),
     ("matmul_lanes", matmul_lanes::run),
     ("matvec", matvec::run),

@@ -82,6 +82,11 @@ impl Outcome {
                         f64::from(f32::from_bits(expected)),
                         tolerance.is_exact(),
                     ),
+                    Elements::I8 => {
+                        for (byte, (a, e)) in bytes(actual).into_iter().zip(bytes(expected)).enumerate() {
+                            errors.pair(4 * index + byte, a, e, tolerance.is_exact());
+                        }
+                    }
                     Elements::F16 => {
                         for (half, (a, e)) in halves(actual).into_iter().zip(halves(expected)).enumerate() {
                             errors.pair(2 * index + half, a, e, tolerance.is_exact());
@@ -103,6 +108,10 @@ impl Outcome {
     }
 }
 
+fn bytes(word: u32) -> [f64; 4] {
+    word.to_le_bytes().map(|byte| f64::from(byte as i8))
+}
+
 fn halves(word: u32) -> [f64; 2] {
     [word as u16, (word >> 16) as u16].map(|bits| f16::from_bits(bits).to_f64())
 }
@@ -120,12 +129,16 @@ pub(super) struct Errors {
 impl Errors {
     /// Two equal words: only the reference's power grows.
     fn equal(&mut self, elements: Elements, word: u32) {
-        let values = match elements {
+        let (values, count) = match elements {
             Elements::U32 => return,
-            Elements::F32 => [f64::from(f32::from_bits(word)), f64::NAN],
-            Elements::F16 => halves(word),
+            Elements::F32 => ([f64::from(f32::from_bits(word)), 0.0, 0.0, 0.0], 1),
+            Elements::F16 => {
+                let [low, high] = halves(word);
+                ([low, high, 0.0, 0.0], 2)
+            }
+            Elements::I8 => (bytes(word), 4),
         };
-        for value in values.into_iter().filter(|value| value.is_finite()) {
+        for value in values[..count].iter().filter(|value| value.is_finite()) {
             self.squares += value * value;
             self.count += 1;
         }

@@ -52,7 +52,7 @@ fn takes_seconds(case: &Case) -> bool {
     match program.kernel {
         "matmul" => !(program.weights == "f32" || program.has_flag("bias")),
         "attention" => match program.constant_value("D") {
-            16 | 256 => program.has_flag("kv_f16"),
+            16 | 256 => program.has_flag("kv_f16") || program.has_flag("kv_q8_0"),
             64 => false,
             _ => true,
         },

@@ -355,6 +355,27 @@ pub const RESIDUAL_NORM: &[Mutation] = &[
     ),
 ];
 
+pub const KV_APPEND_Q8_0: &[Mutation] = &[
+    plant(Tail, "the last block is left out", "index >= params.tokens", "index + 1u >= params.tokens"),
+    plant(Bounds, "a block of a token behind the last is written", "index >= params.tokens", "index > params.tokens"),
+    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
+    plant(Address, "the slot mapping is ignored", "let slot = slot_mapping[index / width]", "let slot = index / width"),
+    plant(Address, "heads are mixed up", "(index % width) / head_blocks", "(index % width) % params.kv_heads"),
+    plant(Address, "K goes into the V cache", "values[i] = v[", "values[i] = k["),
+    plant(Address, "halves of a block change places", "k_cache[2u * to] = a.first", "k_cache[2u * to] = a.second"),
+    plant(
+        Tail,
+        "the last vector's largest is not seen",
+        "i < BLOCK4; i++) {\n        bits",
+        "i < BLOCK4 - 1u; i++) {\n        bits",
+    ),
+    plant(Scale, "the largest code is 128", "/ 127.0", "/ 128.0"),
+    plant(Codes, "codes are cut off, not rounded", "floor(abs(x) + 0.5)", "floor(abs(x))"),
+    plant(Codes, "the scales change places", "vec2<f32>(a.scale, b.scale)", "vec2<f32>(b.scale, a.scale)"),
+    plant(Codes, "two words of codes change places", "codes(values[2], inverse)", "codes(values[3], inverse)"),
+    plant(Special, "the sign decides what is largest", "& vec4<u32>(0x7fffffffu)", ""),
+];
+
 pub const RMS_NORM: &[Mutation] = &[
     plant(
         Tail,

@@ -167,9 +167,9 @@ impl<'e> Runner<'e> {
 
     /// Writes NaN over the whole KV cache: whatever a later step reads without having written it shows.
     pub fn poison(&mut self) {
-        for (k, v) in self.model.kv_cache().to_vec() {
-            for slice in [k, v] {
-                // All bits set is a NaN in f32 and, twice over, in f16.
+        for cache in self.model.kv_cache().to_vec() {
+            for slice in cache.all() {
+                // All bits set is a NaN in f32 and, twice over, in f16, as which the scales of q8_0 are stored.
                 self.executor.write(slice, &vec![0xff; slice.size as usize]).expect("a write");
             }
         }

@@ -46,7 +46,7 @@ pub struct ModelArgs {
     predict: u32,
 
     /// Type of the KV cache
-    #[arg(long, visible_alias = "cache-type", value_name = "f32|f16", default_value = "f16", requires = "model")]
+    #[arg(long, visible_alias = "cache-type", value_name = "f32|f16|q8_0", default_value = "f16", requires = "model")]
     kv_type: KvType,
 
     /// Use these kernels on the device, as for `wgpt run`

@@ -2,7 +2,7 @@
 
 use super::role::{Role, Variant};
 use super::{AdapterFacts, AdapterKind, LinearPath};
-use crate::kernels::attention::AttentionPath;
+use crate::kernels::attention_tiles::AttentionPath;
 use crate::recording::Requirement;
 
 /// Adapters that are served alike.

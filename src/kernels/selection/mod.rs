@@ -14,7 +14,7 @@ pub use linear_path::LinearPath;
 pub use role::{MAX_SHORT, Role, Variant};
 pub use tuning::{Measurement, Tuned, Tuning};
 
-use super::attention::AttentionPath;
+use super::attention_tiles::{AttentionPath, SplitPath};
 use crate::recording::Requirement;
 
 /// What emulates or is the GPU.
@@ -108,7 +108,8 @@ impl Selection {
     }
 
     /// The same with one program for each linear layer, however many rows it gets. A token's logits are then the same to
-    /// the bit, on one adapter, whatever chunk, batch or pages it is computed in.
+    /// the bit, on one adapter, whatever chunk, batch or pages it is computed in. Attention takes all keys of a row in one
+    /// workgroup, in decode too.
     ///
     /// What was measured is left aside: it could change the order of sums from one day to another.
     pub fn deterministic(self) -> Selection {
@@ -133,8 +134,15 @@ impl Selection {
         }
     }
 
+    /// The kernel for whole rows of queries.
     pub fn attention(&self) -> AttentionPath {
         self.attention
+    }
+
+    /// The kernel for single tokens that see many keys, beside the one for whole rows. None where a token's sums must not
+    /// depend on how many come with it.
+    pub fn split_attention(&self) -> Option<SplitPath> {
+        if self.deterministic { None } else { Some(self.attention.split()) }
     }
 
     /// The kernel of each role, in words.
@@ -158,6 +166,11 @@ impl Selection {
     /// The attention kernels that the adapter can run, for the case list.
     pub fn attention_paths(&self) -> Vec<AttentionPath> {
         AttentionPath::ALL.into_iter().filter(|path| self.facts.meet(path.requirement())).collect()
+    }
+
+    /// The attention kernels that the adapter can run over parts of the keys, for the case list.
+    pub fn split_paths(&self) -> Vec<SplitPath> {
+        SplitPath::ALL.into_iter().filter(|path| self.facts.meet(path.requirement())).collect()
     }
 
     /// The paths that an adapter can run, for the case list.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::LinearPath;
-use crate::kernels::attention::AttentionPath;
+use crate::kernels::attention_tiles::AttentionPath;
 use crate::kernels::matvec;
 use crate::recording::Requirement;
 

@@ -1,6 +1,7 @@
 use super::*;
-use crate::kernels::attention::{AttentionPath, Heads, Slices, dispatch};
-use crate::kernels::kv_append::{KvType, PAGE_SIZE};
+use crate::kernels::attention::{Heads, Slices, dispatch};
+use crate::kernels::attention_tiles::AttentionPath;
+use crate::kernels::kv_append::{CacheSlices, KvType, PAGE_SIZE};
 use crate::recording::{Executor, Slice};
 use crate::reference::ReferenceExecutor;
 
@@ -28,11 +29,10 @@ fn outputs_are_averages_that_the_scores_weigh() {
         let mut executor = ReferenceExecutor::new();
         let slices = Slices {
             q: upload(&mut executor, &[[2f32, 0.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0]]),
-            k_cache: upload(&mut executor, &k),
-            v_cache: upload(&mut executor, &v),
+            cache: CacheSlices { k: upload(&mut executor, &k), v: upload(&mut executor, &v), scales: None },
             page_table: upload(&mut executor, &[1u32]),
             sequences: upload(&mut executor, &[Sequence { row0: 0, tokens: 2, position0: 1, page_row: 0 }]),
-            tiles: upload(&mut executor, &[Tile { sequence: 0, row0: 0 }]),
+            tiles: upload(&mut executor, &[Tile { sequence: 0, row0: 0, first_key: 0, end_key: u32::MAX }]),
             out: upload(&mut executor, &[[f32::NAN; 4]; 2]),
         };
         let heads = Heads { heads: 1, kv_heads: 1, head_dim: 4, kv_type: KvType::F32, window, scale: 0.5 };

@@ -4,18 +4,28 @@ use half::f16;
 
 use super::Case;
 use crate::kernels::Selection;
-use crate::kernels::attention::{AttentionPath, Heads, Sequence, Slices, Tile, dispatch};
-use crate::kernels::kv_append::{KvType, PAGE_SIZE};
+use crate::kernels::attention::{Heads, Sequence, Slices, dispatch, dispatch_split};
+use crate::kernels::attention_tiles::{AttentionPath, SplitPath, Tile, Tiles, Tiling};
+use crate::kernels::kv_append::{CacheSlices, KvType, PAGE_SIZE};
 use crate::recording::Dispatch;
 use crate::verify::{Elements, Random, Tensor};
 
 /// Pages that no sequence owns.
 const FREE_PAGES: u32 = 3;
 
+/// What computes a case.
+#[derive(Clone, Copy)]
+pub(crate) enum Path {
+    /// Whole rows.
+    Whole(AttentionPath),
+    /// Parts of the keys of single tokens.
+    Split(SplitPath),
+}
+
 /// One batch: of each sequence, the first token's position and the number of tokens in the batch.
 #[derive(Clone, Copy)]
 pub(crate) struct Batch {
-    pub(crate) path: AttentionPath,
+    pub(crate) path: Path,
     pub(crate) heads: u32,
     pub(crate) kv_heads: u32,
     pub(crate) head_dim: u32,
@@ -29,7 +39,7 @@ pub(crate) struct Batch {
 }
 
 pub(crate) const PLAIN: Batch = Batch {
-    path: AttentionPath::Tile,
+    path: Path::Whole(AttentionPath::Tile),
     heads: 4,
     kv_heads: 2,
     head_dim: 64,
@@ -45,12 +55,54 @@ const DECODE_AND_CHUNKS: &[(u32, u32)] = &[(40, 1), (0, 21), (5, 1), (13, 37), (
 
 pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
     for path in selection.attention_paths() {
-        push_path(cases, Batch { path, ..PLAIN });
+        push_whole(cases, path);
+    }
+    for path in selection.split_paths() {
+        push_split(cases, Batch { path: Path::Split(path), sequences: DEEP_DECODE, ..PLAIN });
     }
 }
 
-fn push_path(cases: &mut Vec<Case>, plain: Batch) {
-    use KvType::{F16, F32};
+/// Decode tokens with contexts of two parts of keys or more: that end with a part, one key behind it, and in mid-page.
+const DEEP_DECODE: &[(u32, u32)] = &[(255, 1), (128, 1), (1500, 1), (300, 1)];
+
+fn push_split(cases: &mut Vec<Case>, plain: Batch) {
+    use KvType::{F16, F32, Q8_0};
+    for (head_dim, kv_type) in [
+        (16, F32),
+        (32, F32),
+        (64, F32),
+        (80, F32),
+        (128, F32),
+        (256, F32),
+        (64, F16),
+        (128, F16),
+        (256, F16),
+        (64, Q8_0),
+        (128, Q8_0),
+        (256, Q8_0),
+    ] {
+        push_case(cases, Batch { head_dim, kv_type, ..plain });
+    }
+    // One to eight rows a workgroup, one more than a power of two, and more than one workgroup's.
+    for (heads, kv_heads) in [(1, 1), (3, 3), (9, 3), (5, 1), (14, 2), (12, 1)] {
+        push_case(cases, Batch { heads, kv_heads, ..plain });
+        push_case(cases, Batch { heads, kv_heads, head_dim: 256, kv_type: F16, ..plain });
+    }
+    // That begin in the last part, with it, in mid-step of another, and with none.
+    for window in [1, 7, 128, 129, 333, 1501, 5000] {
+        push_case(cases, Batch { window, ..plain });
+    }
+    push_case(cases, Batch { sharpness: 200.0, ..plain });
+    push_case(cases, Batch { sharpness: 1e-39, ..plain });
+    push_case(cases, Batch { cached: 1e-20, ..plain });
+    // The most parts of 128 keys, and parts of 256.
+    push_case(cases, Batch { sequences: &[(8191, 1)], kv_type: F16, heads: 3, kv_heads: 1, ..plain });
+    push_case(cases, Batch { sequences: &[(8192, 1)], kv_type: F16, heads: 3, kv_heads: 1, window: 4000, ..plain });
+}
+
+fn push_whole(cases: &mut Vec<Case>, path: AttentionPath) {
+    let plain = Batch { path: Path::Whole(path), ..PLAIN };
+    use KvType::{F16, F32, Q8_0};
     for (head_dim, kv_type) in [
         (16, F32),
         (32, F32),
@@ -62,6 +114,11 @@ fn push_path(cases: &mut Vec<Case>, plain: Batch) {
         (64, F16),
         (128, F16),
         (256, F16),
+        (32, Q8_0),
+        (64, Q8_0),
+        (96, Q8_0),
+        (128, Q8_0),
+        (256, Q8_0),
     ] {
         push_case(cases, Batch { head_dim, kv_type, ..plain });
     }
@@ -87,7 +144,7 @@ fn push_path(cases: &mut Vec<Case>, plain: Batch) {
     push_case(cases, Batch { sequences: &[(1500, 1), (2047, 1), (700, 9)], kv_type: F16, ..plain });
     push_case(cases, Batch { sequences: &[(1500, 3), (2047, 1)], window: 512, ..plain });
     // Nested loops of more than 65,535 turns in all: over the keys, a tile or 32 at a time, and over the head.
-    let sequences: &[(u32, u32)] = match plain.path {
+    let sequences: &[(u32, u32)] = match path {
         AttentionPath::Tile => &[(11_999, 1)],
         AttentionPath::Lanes => &[(69_999, 1)],
     };
@@ -98,6 +155,7 @@ pub(crate) fn push_case(cases: &mut Vec<Case>, batch: Batch) {
     let kv = match batch.kv_type {
         KvType::F32 => "f32",
         KvType::F16 => "f16",
+        KvType::Q8_0 => "q8_0",
     };
     let cached = if batch.cached == 1.0 { String::new() } else { format!(", cached {:e}", batch.cached) };
     let sequences: Vec<String> = batch.sequences.iter().map(|(p, t)| format!("{p}+{t}")).collect();
@@ -123,12 +181,46 @@ impl Batch {
         self.sequences.iter().map(|(position, tokens)| (position + tokens).div_ceil(PAGE_SIZE)).max().unwrap_or(0) + 1
     }
 
-    fn tiles(&self) -> Vec<Tile> {
-        let mut tiles = Vec::new();
-        for (sequence, (_, tokens)) in (0..).zip(self.sequences) {
-            self.path.push_tiles(self.head_dim, sequence, tokens * (self.heads / self.kv_heads), &mut tiles);
+    pub(crate) fn tiling(&self) -> Tiling {
+        let (whole, split) = match self.path {
+            Path::Whole(path) => (path, None),
+            Path::Split(path) => (AttentionPath::Tile, Some(path)),
+        };
+        Tiling::new(whole, split, self.head_dim, self.heads / self.kv_heads, 1)
+    }
+
+    /// All that the model makes of the batch.
+    pub(super) fn all_tiles(&self) -> Tiles {
+        let mut tiles = Tiles::default();
+        for (index, sequence) in (0..).zip(self.kernel_sequences()) {
+            self.tiling().push(index, &sequence, &mut tiles);
         }
+        tiles.fill_up();
         tiles
+    }
+
+    /// The kernel's own.
+    fn tiles(&self) -> Vec<Tile> {
+        let Tiles { whole, parts, .. } = self.all_tiles();
+        match self.path {
+            Path::Whole(_) => whole,
+            Path::Split(_) => parts,
+        }
+    }
+
+    /// Whether there is anything for the kernel to do: short contexts are not split.
+    pub(crate) fn has_tiles(&self) -> bool {
+        !self.tiles().is_empty()
+    }
+
+    /// As the kernel is told of them.
+    pub(super) fn kernel_sequences(&self) -> Vec<Sequence> {
+        let mut row0 = 0;
+        let next = |(page_row, &(position0, tokens)): (u32, &(u32, u32))| {
+            row0 += tokens;
+            Sequence { row0: row0 - tokens, tokens, position0, page_row }
+        };
+        (0..).zip(self.sequences).map(next).collect()
     }
 
     fn tensors(&self, random: &mut Random) -> Vec<Tensor> {
@@ -138,9 +230,7 @@ impl Batch {
         let width = (self.kv_heads * self.head_dim) as usize;
         let mut caches = [(); 2].map(|()| vec![f32::NAN; pages.len() * PAGE_SIZE as usize * width]);
         let mut page_table = Vec::new();
-        let mut sequences = Vec::new();
-        let mut row0 = 0;
-        for (page_row, (position0, tokens)) in (0..).zip(self.sequences) {
+        for (position0, tokens) in self.sequences {
             let context = position0 + tokens;
             let row: Vec<u32> = owned.by_ref().take(context.div_ceil(PAGE_SIZE) as usize).copied().collect();
             for position in 0..context {
@@ -151,38 +241,74 @@ impl Batch {
             }
             // Entries behind the context's name a page of NaN.
             page_table.extend(row.iter().copied().chain(std::iter::repeat(free)).take(self.page_stride() as usize));
-            sequences.push(Sequence { row0, tokens: *tokens, position0: *position0, page_row });
-            row0 += tokens;
         }
+        let tiles = self.tiles();
         let queries = (self.tokens() * self.heads * self.head_dim) as usize;
-        let [k, v] = caches.map(|cache| match self.kv_type {
-            KvType::F32 => bytemuck::cast_vec(cache),
-            KvType::F16 => pack(&cache),
-        });
-        vec![
+        let (k, v, scales) = store(self.kv_type, caches);
+        let mut tensors = vec![
             Tensor::f32("q", random.floats(queries, self.sharpness)),
             Tensor::u32("k_cache", k),
             Tensor::u32("v_cache", v),
             Tensor::u32("page_table", page_table),
-            Tensor::u32("sequences", bytemuck::cast_slice(&sequences).to_vec()),
-            Tensor::u32("tiles", bytemuck::cast_slice(&self.tiles()).to_vec()),
-            Tensor::output("out", queries, Elements::F32),
-        ]
+            Tensor::u32("sequences", bytemuck::cast_slice(&self.kernel_sequences()).to_vec()),
+            Tensor::u32("tiles", bytemuck::cast_slice(&tiles).to_vec()),
+            match self.path {
+                Path::Whole(_) => Tensor::output("out", queries, Elements::F32),
+                Path::Split(_) => {
+                    Tensor::output("partials", self.tiling().partials(self.kv_heads, tiles.len()), Elements::F32)
+                }
+            },
+        ];
+        tensors.extend(scales.map(|scales| Tensor::u32("kv_scales", scales)));
+        tensors
     }
 
     fn dispatch(&self, s: &[crate::recording::Slice]) -> Dispatch {
-        let slices =
-            Slices { q: s[0], k_cache: s[1], v_cache: s[2], page_table: s[3], sequences: s[4], tiles: s[5], out: s[6] };
-        let with = Heads {
+        let scales = (self.kv_type == KvType::Q8_0).then(|| s[7]);
+        let cache = CacheSlices { k: s[1], v: s[2], scales };
+        let slices = Slices { q: s[0], cache, page_table: s[3], sequences: s[4], tiles: s[5], out: s[6] };
+        let (with, tiles) = (self.with(), self.tiles().len() as u32);
+        match self.path {
+            Path::Whole(path) => dispatch(path, with, tiles, self.page_stride(), slices),
+            Path::Split(path) => dispatch_split(path, with, tiles, self.page_stride(), slices),
+        }
+    }
+
+    pub(super) fn with(&self) -> Heads {
+        Heads {
             heads: self.heads,
             kv_heads: self.kv_heads,
             head_dim: self.head_dim,
             kv_type: self.kv_type,
             window: self.window,
             scale: 1.0 / (self.head_dim as f32).sqrt(),
-        };
-        dispatch(self.path, with, self.tiles().len() as u32, self.page_stride(), slices)
+        }
     }
+}
+
+/// The words of K and V in a cache of this type, and of their scales.
+fn store(kv_type: KvType, [k, v]: [Vec<f32>; 2]) -> (Vec<u32>, Vec<u32>, Option<Vec<u32>>) {
+    match kv_type {
+        KvType::F32 => (bytemuck::cast_vec(k), bytemuck::cast_vec(v), None),
+        KvType::F16 => (pack(&k), pack(&v), None),
+        KvType::Q8_0 => {
+            let ((k, k_scales), (v, v_scales)) = (quantize(&k), quantize(&v));
+            let pairs: Vec<f32> = k_scales.into_iter().zip(v_scales).flat_map(|(k, v)| [k, v]).collect();
+            (k, v, Some(pack(&pairs)))
+        }
+    }
+}
+
+/// Four codes a word, and the scales of blocks of 32; where a block is NaN, its scale is.
+fn quantize(values: &[f32]) -> (Vec<u32>, Vec<f32>) {
+    let block = |block: &[f32; 32]| {
+        let scale = block.iter().fold(0f32, |largest, value| largest.max(value.abs())) / 127.0;
+        let codes = block.map(|value| (value / scale.max(1e-30)).round() as i8);
+        (codes, if block[0].is_nan() { f32::NAN } else { scale })
+    };
+    let (codes, scales): (Vec<[i8; 32]>, Vec<f32>) = values.as_chunks::<32>().0.iter().map(block).unzip();
+    let words = codes.as_flattened().as_chunks::<4>().0.iter();
+    (words.map(|codes| u32::from_le_bytes(codes.map(|code| code as u8))).collect(), scales)
 }
 
 /// Pairs of f16 in words.

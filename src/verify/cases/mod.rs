@@ -8,6 +8,7 @@
 pub(crate) mod add;
 pub(crate) mod argmax;
 pub(crate) mod attention;
+pub(crate) mod attention_merge;
 pub(crate) mod embed;
 pub(crate) mod gated_activation;
 pub(crate) mod gather_rows;
@@ -34,6 +35,7 @@ pub fn cases(selection: &Selection) -> Vec<Case> {
     add::push(&mut cases);
     argmax::push(&mut cases);
     attention::push(selection, &mut cases);
+    attention_merge::push(selection, &mut cases);
     embed::push(&mut cases);
     gated_activation::push(&mut cases);
     gather_rows::push(&mut cases);

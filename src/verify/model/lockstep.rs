@@ -86,12 +86,13 @@ pub(super) fn first_wrong(
         reference.run(&theirs.part(index..index + 1))?;
         let tolerance = tolerances::in_model(&their.program);
         let mut outcome = Outcome::default();
-        for (a, b) in our.outputs().zip(their.outputs()) {
+        for (number, (a, b)) in our.outputs().zip(their.outputs()).enumerate() {
             let (mut actual, mut expected) = (device.read(a)?, reference.read(b)?);
             if let Some((_, before)) = before.iter().find(|(slice, _)| *slice == b) {
                 leave_out_unchanged(before, &mut actual, &mut expected);
             }
-            outcome.compare(their.label.what, Elements::of(&their.program), &actual, &expected, tolerance);
+            let elements = Elements::of(&their.program, number);
+            outcome.compare(their.label.what, elements, &actual, &expected, tolerance);
         }
         if !outcome.passed() {
             let faults: Vec<String> = outcome.faults.iter().map(Fault::to_string).collect();
