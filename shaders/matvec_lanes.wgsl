@@ -47,17 +47,16 @@ fn main(
     let row = (wg.z * grid.y + wg.y) * LANES * 2u + lane;
     let last = params.n - 1u;
     let blocks = (params.k + 63u) / 64u;
-    let depth = params.k / 8u;
+    let parts = params.k / 8u;
     var sum0 = 0.0;
     var sum1 = 0.0;
     for (var block = 0u; block < blocks; block++) {
         let w0 = load_block(min(row, last), block, blocks);
         let w1 = load_block(min(row + LANES, last), block, blocks);
-        let at = block * 8u + lane;
-        let words = words8(x[m * depth + min(at, depth - 1u)]);
-        // Half a block may lie beyond the row.
-        let lo = select(vec4<f32>(), bitcast<vec4<f32>>(words.lo), at < depth);
-        let hi = select(vec4<f32>(), bitcast<vec4<f32>>(words.hi), at < depth);
+        // Half of the last block may lie beyond the row, where the weights are zeros.
+        let words = words8(x[m * parts + min(block * 8u + lane, parts - 1u)]);
+        let lo = bitcast<vec4<f32>>(words.lo);
+        let hi = bitcast<vec4<f32>>(words.hi);
         let sum = dot(lo, vec4<f32>(1.0)) + dot(hi, vec4<f32>(1.0));
         let x0 = share(lo * PLACES, hi * PLACES, sum, 0u);
         let x1 = share(lo * PLACES, hi * PLACES, sum, 1u);

@@ -124,10 +124,10 @@ pub const MATVEC_LANES: &[Mutation] = &[
     ),
     plant(Tail, "the last block is left out", "block < blocks", "block + 1u < blocks"),
     plant(Bounds, "a block too many is summed", "block < blocks", "block <= blocks"),
-    plant(Bounds, "the high halves beyond a row are summed", "(words.hi), at < depth", "(words.hi), at <= depth + 8u"),
+    plant(Bounds, "x is read beyond its last row", "min(block * 8u + lane, parts - 1u)", "block * 8u + lane"),
     plant(Grid, "the grid's third axis is ignored", "(wg.z * grid.y + wg.y)", "wg.y"),
     plant(Address, "a workgroup is one row's lanes narrower", "LANES * 2u + lane", "LANES + lane"),
-    plant(Address, "every row of x is the first", "x[m * depth +", "x[0u * depth +"),
+    plant(Address, "every row of x is the first", "x[m * parts +", "x[0u * parts +"),
     plant(Address, "every row of y is the first", "store(m, row + LANES, sum1)", "store(0u, row + LANES, sum1)"),
     plant(Address, "one x is another lane's", "subgroupShuffle(hi, lane + 1u)", "subgroupShuffle(hi, lane)"),
     plant(
