@@ -1,5 +1,6 @@
 //! Pipelines, each made once from its program: ahead of its first use by worker threads, or else at it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZero;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -123,14 +124,15 @@ impl Workshop {
     /// Puts those that are new to the others that wait, and says how many.
     fn enqueue<'a>(&self, dispatches: impl IntoIterator<Item = &'a Dispatch>) -> usize {
         let mut orders = self.orders();
-        let before = orders.waiting.len();
+        let Orders { states, waiting } = &mut *orders;
+        let before = waiting.len();
         for dispatch in dispatches {
-            if !orders.states.contains_key(&dispatch.program) {
-                orders.states.insert(dispatch.program, State::Waiting);
-                orders.waiting.push_back(dispatch.into());
+            if let Entry::Vacant(unknown) = states.entry(dispatch.program) {
+                unknown.insert(State::Waiting);
+                waiting.push_back(dispatch.into());
             }
         }
-        orders.waiting.len() - before
+        waiting.len() - before
     }
 
     /// Forgets what nobody has begun.
