@@ -5,8 +5,9 @@
 // rows, is given parts of the keys (Flash-Decoding, Dao et al. 2023) and leaves what attention_merge joins: of each row the
 // sums that are not divided yet, the peak and the total. Mirrors kernels/attention.rs.
 import package::constants::{D, R, C, WG, PAGE};
-import package::shared::attention_io::{params, sequences, tiles, page_table, q, out, Cached};
-import package::shared::attention_io::{first_visible, load_key, load_value, unpack_key, unpack_value};
+import package::shared::attention_params::{params, first_visible};
+import package::shared::attention_io::{sequences, tiles, page_table, q, out, Cached};
+import package::shared::attention_io::{load_key, load_value, unpack_key, unpack_value};
 import package::shared::kv_cache::{kv_index, kv_slot};
 
 const D4: u32 = D / 4u;

@@ -3,8 +3,9 @@
 // four rows of queries are shared by broadcast. A step takes 64 keys, so that the queries are loaded once for all of them.
 // Mirrors kernels/attention_key_lanes.rs.
 import package::constants::{D, R, PAGE};
-import package::shared::attention_io::{params, sequences, tiles, page_table, q, out};
-import package::shared::attention_io::{first_visible, load_key, load_value, unpack_key, unpack_value};
+import package::shared::attention_params::{params, first_visible};
+import package::shared::attention_io::{sequences, tiles, page_table, q, out};
+import package::shared::attention_io::{load_key, load_value, unpack_key, unpack_value};
 import package::shared::kv_cache::{kv_index, kv_slot};
 
 const_assert R == 4u;

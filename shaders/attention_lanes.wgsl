@@ -3,8 +3,9 @@
 // it by broadcast with 32 rows. Goes through the keys 32 at a time, cut at multiples of 32, so that a row's sums do not depend
 // on the other rows; the unfinished output lies in `out`. Mirrors kernels/attention_lanes.rs.
 import package::constants::{D, R, PAGE};
-import package::shared::attention_io::{params, sequences, tiles, page_table, q, out};
-import package::shared::attention_io::{first_visible, load_key, load_value, unpack_key, unpack_value};
+import package::shared::attention_params::{params, first_visible};
+import package::shared::attention_io::{sequences, tiles, page_table, q, out};
+import package::shared::attention_io::{load_key, load_value, unpack_key, unpack_value};
 import package::shared::kv_cache::{kv_index, kv_slot};
 
 const_assert R == 32u;

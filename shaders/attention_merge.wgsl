@@ -2,7 +2,7 @@
 // FlashAttention-2 (Dao 2023) across workgroups. A workgroup a row; its threads stand in groups that hold the whole output,
 // go through the parts in turns, and are joined in the same way. Mirrors kernels/attention_merge.rs.
 import package::constants::{D, R, WG};
-import package::shared::attention_io::{params, sequences, out, first_visible};
+import package::shared::attention_params::{Sequence, params, first_visible};
 
 const D4: u32 = D / 4u;
 const THREADS: u32 = min(D4, WG);               // of a group
@@ -19,7 +19,9 @@ struct Merge {
 
 // Of each tile of a part, KV head and row: D4 vectors of sums, then (peak, total).
 @group(0) @binding(0) var<storage, read> partials: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> sequences: array<Sequence>;
 @group(0) @binding(5) var<storage, read> merges: array<Merge>;
+@group(0) @binding(6) var<storage, read_write> out: array<vec4<f32>>;
 
 var<workgroup> group_sums: array<vec4<f32>, GROUPS * D4>;
 var<workgroup> group_scales: array<vec2<f32>, GROUPS>; // (peak, total)

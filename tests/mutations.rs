@@ -104,6 +104,7 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
     ("run_peaks", elementwise::RUN_PEAKS),
     ("sample", elementwise::SAMPLE),
     ("shared/attention_io", attention::ATTENTION_IO),
+    ("shared/attention_params", attention::ATTENTION_PARAMS),
     ("shared/k_scales", weights::K_SCALES),
     ("shared/kv_cache", attention::KV_CACHE),
     ("shared/linear_io", linear::LINEAR_IO),

@@ -75,7 +75,9 @@ fn progress_counts_the_tokens_of_prompt_and_decoding() {
     let settings = settings(Selection::BASELINE, KvType::F32);
     let report = check(&mut ReferenceExecutor::new(), &checkpoint, &checkpoint, &settings, &mut |p| seen.push(p));
     let report = report.unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!((report.worst_layer().nmse, report.forced.worst_kl), (0.0, 0.0), "the reference against itself");
+    assert_eq!(report.worst_layer().nmse, 0.0, "the reference against itself");
+    // A token alone is attended to in parts of its keys, whose sums are rounded to f32 in between.
+    assert!(report.forced.worst_kl < 1e-12, "the reference against itself: {}", report.forced.worst_kl);
     assert!(matches!(seen[0], Progress::Loading { .. }));
     assert_eq!(seen.last(), Some(&Progress::Tokens { done: PROMPT + FORCED, total: PROMPT + FORCED }));
 }

@@ -1,23 +1,5 @@
 // What the attention kernels take and give. Mirrors kernels/attention.rs.
-struct Params {
-    heads: u32,
-    kv_heads: u32,
-    page_stride: u32,
-    window: u32, // 0: none; else a query sees itself and the window - 1 positions before it
-    scale: f32,
-    // The vectors of a head and the keys of a step again, as numbers that compilers cannot see: loops that read them here
-    // are not unrolled, which would take some drivers seconds to compile.
-    dim4: u32,
-    keys: u32,
-}
-var<immediate> params: Params;
-
-struct Sequence {
-    row0: u32,     // its first token's row in the batch
-    tokens: u32,   // how many tokens it has in the batch
-    position0: u32, // its first token's position
-    page_row: u32, // its row of the page table
-}
+import package::shared::attention_params::Sequence;
 
 // A workgroup's share: rows of a sequence from row0 on, and which keys they attend to here.
 struct Tile {
@@ -41,12 +23,6 @@ struct Tile {
 @group(0) @binding(5) var<storage, read> tiles: array<Tile>;
 @group(0) @binding(6) var<storage, read_write> out: array<vec4<f32>>;
 @if(kv_q8_0) @group(0) @binding(7) var<storage, read> kv_scales: array<u32>; // a word a block of 32: K's f16, then V's
-
-// The first key that a query sees.
-fn first_visible(position: u32) -> u32 {
-    let windowed = params.window > 0u && position >= params.window;
-    return select(0u, position + 1u - params.window, windowed);
-}
 
 // Four elements of a key, `at` vectors of four from the cache's start.
 @if(kv_q8_0)

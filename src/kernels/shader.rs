@@ -43,8 +43,18 @@ pub const KERNELS: &[(&str, &str)] = sources!(
 const PROBES: &[(&str, &str)] = sources!("bench/", "copy", "count", "dot4_i8", "fma_f16", "fma_f32", "read");
 
 /// What kernels import.
-const SHARED: &[(&str, &str)] =
-    sources!("shared/", "attention_io", "k_scales", "kv_cache", "linear_io", "logits", "reduce", "weights8", "words8");
+const SHARED: &[(&str, &str)] = sources!(
+    "shared/",
+    "attention_io",
+    "attention_params",
+    "k_scales",
+    "kv_cache",
+    "linear_io",
+    "logits",
+    "reduce",
+    "weights8",
+    "words8",
+);
 
 /// How each storage type is read; a kernel sees the one of its program as `package::weights`.
 const WEIGHTS: &[(&str, &str)] =

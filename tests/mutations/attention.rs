@@ -333,7 +333,6 @@ pub const ATTENTION_IO: &[Mutation] = &[
         "Cached(v_cache[at], kv_scales[at / 8u])",
         "Cached(v_cache[at], kv_scales[(at - 1u) / 8u])",
     ),
-    plant(Mask, "the window is one narrower", "position + 1u - params.window", "position + 2u - params.window"),
     plant(
         Precision,
         "an f32 cache keeps the ten bits of f16",
@@ -341,6 +340,9 @@ pub const ATTENTION_IO: &[Mutation] = &[
         "return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u));",
     ),
 ];
+
+pub const ATTENTION_PARAMS: &[Mutation] =
+    &[plant(Mask, "the window is one narrower", "position + 1u - params.window", "position + 2u - params.window")];
 
 pub const KV_CACHE: &[Mutation] = &[
     plant(Head, "slots and heads change places", "(slot * kv_heads + kv_head)", "(kv_head * kv_heads + slot)"),

@@ -358,7 +358,6 @@ pub const RESIDUAL_NORM: &[Mutation] = &[
 pub const KV_APPEND_Q8_0: &[Mutation] = &[
     plant(Tail, "the last block is left out", "index >= params.tokens", "index + 1u >= params.tokens"),
     plant(Bounds, "a block of a token behind the last is written", "index >= params.tokens", "index > params.tokens"),
-    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
     plant(Address, "the slot mapping is ignored", "let slot = slot_mapping[index / width]", "let slot = index / width"),
     plant(Address, "heads are mixed up", "(index % width) / head_blocks", "(index % width) % params.kv_heads"),
     plant(Address, "K goes into the V cache", "values[i] = v[", "values[i] = k["),

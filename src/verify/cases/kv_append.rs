@@ -13,8 +13,6 @@ pub(super) fn push(cases: &mut Vec<Case>) {
     for (tokens, kv_heads, head_dim) in [(1, 1, 32), (1, 3, 64), (37, 2, 96), (100, 1, 256)] {
         push_case(cases, KvType::Q8_0, tokens, kv_heads, head_dim);
     }
-    let folded = (ELEMENT_THREADS * FOLDED_WORKGROUPS).div_ceil(4 * 256 / 32) as u32;
-    push_case(cases, KvType::Q8_0, folded, 4, 256);
     // A thread four elements.
     let folded = (ELEMENT_THREADS * FOLDED_WORKGROUPS).div_ceil(4 * 256 / 4) as u32;
     push_case(cases, KvType::F16, folded, 4, 256);
