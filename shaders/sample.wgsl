@@ -227,21 +227,15 @@ fn main(
     // Every thread adds up in the same order, so that they agree on where each share begins.
     var total = 0.0;
     var before = 0.0;
-    var last_share = 0u;
     for (var i = 0u; i < WG; i++) {
         if i == thread {
             before = total;
         }
-        if sums[i] > 0.0 {
-            last_share = i;
-        }
         total += sums[i];
     }
     let place = draw.unit * total;
-    let is_here = before <= place && place < before + sums[thread];
-    // Rounding may put the place at the very end.
-    let is_behind = place >= total && thread == last_share;
-    if is_here || is_behind {
+    // Below the total, for the unit is below 1 and the product is rounded correctly: it lies in just one share.
+    if before <= place && place < before + sums[thread] {
         tokens[row] = walk(row, thread, draw, peak, place - before).token;
     }
 }

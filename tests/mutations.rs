@@ -4,8 +4,8 @@
 //! what it has compiled, so that later runs take half a minute.
 //!
 //! What is not planted, since no result would differ: a read beyond a row that is clamped only to stay within its buffer
-//! and whose sum is not stored, padding against bank conflicts, and a barrier that the order in which a software adapter
-//! runs its subgroups makes needless.
+//! and whose sum is not stored, padding against bank conflicts, a check that keeps NaN out of a weight that the smallest
+//! one replaces, and a barrier that the order in which a software adapter runs its subgroups makes needless.
 
 mod attention;
 mod blocks;

@@ -144,7 +144,6 @@ pub const SAMPLE: &[Mutation] = &[
         "run_peak == RULED_OUT || peak - logit_of(run_peak) > draw.depth",
         "run_peak == RULED_OUT || peak - logit_of(run_peak) >= 0.5 * draw.depth",
     ),
-    plant(Special, "what is ruled out may be drawn", "if rank == RULED_OUT || peak", "if peak"),
     plant(Scale, "the temperature multiplies", "(logit - peak) / temperature", "(logit - peak) * temperature"),
     plant(
         Special,
@@ -166,12 +165,6 @@ pub const SAMPLE: &[Mutation] = &[
         "shares overlap",
         "var run = thread * share; run < end_run",
         "var run = thread * share / 2u; run < end_run",
-    ),
-    plant(
-        Special,
-        "the place at the very end is nobody's",
-        "place >= total && thread",
-        "place > 2.0 * total && thread",
     ),
     plant(
         Barrier,
