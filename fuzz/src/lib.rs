@@ -1,5 +1,7 @@
 //! The rooms of wgpt that need no GPU, built without wgpu, and what is done with the fuzzers' inputs.
 
+#[path = "../../src/cache.rs"]
+pub mod cache;
 #[path = "../../src/formats/mod.rs"]
 pub mod formats;
 #[path = "../../src/kernels/mod.rs"]
