@@ -153,7 +153,6 @@ pub const ATTENTION_LANES: &[Mutation] = &[
     ),
     plant(Tail, "the largest score leaves out the last eight keys", "max(largest(sc), largest(sd))", "largest(sc)"),
     plant(Bounds, "keys behind the last are read", "let known = min(key, last)", "let known = key"),
-    plant(Bounds, "rows behind the sequence's last are written", "own < vec4<u32>(count)", "own <= vec4<u32>(count)"),
     plant(Page, "every sequence reads the first one's pages", "page_row * params.page_stride + known", "known"),
     plant(Page, "the page begins one key early", "known / PAGE", "(known + 1u) / PAGE"),
     plant(
