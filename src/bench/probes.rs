@@ -21,7 +21,7 @@ pub const GRANULE: u64 = 16 * READS as u64 * WG as u64;
 /// The packed bytes 3, -5, 7 and -2.
 const WEIGHTS: u32 = u32::from_le_bytes([3, 251, 7, 254]);
 
-/// Mirrors `Params` of `shaders/bench/fma_f32.wgsl` and `fma_f16.wgsl`.
+/// Mirrors `Params` of `shaders/bench/fma.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct FmaParams {
@@ -32,16 +32,16 @@ struct FmaParams {
 
 /// Fused multiply-adds; an f32 a thread goes to `sums`.
 pub fn fma_f32(sums: Slice, turns: u32) -> Dispatch {
-    fma(Program::new("bench/fma_f32", "probe"), sums, turns)
+    fma(false, sums, turns)
 }
 
 /// The same in f16, for a device that computes in it; the sums are f32.
 pub fn fma_f16(sums: Slice, turns: u32) -> Dispatch {
-    fma(Program::new("bench/fma_f16", "probe"), sums, turns)
+    fma(true, sums, turns)
 }
 
-fn fma(program: Program, sums: Slice, turns: u32) -> Dispatch {
-    let program = program.constant("WG", WG);
+fn fma(f16: bool, sums: Slice, turns: u32) -> Dispatch {
+    let program = Program::new("bench/fma", "probe").constant("WG", WG).flag("f16", f16);
     let params = FmaParams { turns, factor: 1.0, term: 1.0 };
     Dispatch::new(program, &params, [THREADS / WG, 1, 1]).read_write(0, sums)
 }

@@ -40,7 +40,7 @@ pub const KERNELS: &[(&str, &str)] = sources!(
 
 /// Probes of what an adapter can do, for the benchmarks: no part of the engine, and without twins. Their programs name them
 /// with the folder, as `bench/read`.
-const PROBES: &[(&str, &str)] = sources!("bench/", "copy", "count", "dot4_i8", "fma_f16", "fma_f32", "read");
+const PROBES: &[(&str, &str)] = sources!("bench/", "copy", "count", "dot4_i8", "fma", "read");
 
 /// What kernels import.
 const SHARED: &[(&str, &str)] = sources!(
