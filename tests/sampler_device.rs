@@ -41,7 +41,7 @@ fn draw_all(executor: &mut dyn Executor, row: &[f32], draws: &[Draw]) -> Vec<u32
     };
     let runs = draws.len() * run_peaks::runs(params.width) as usize;
     let [logits, peaks] = [slice("logits", draws.len() * row.len()), slice("peaks", runs)];
-    let [asked, tokens] = [slice("draws", draws.len() * size_of::<Draw>() / 4), slice("tokens", draws.len())];
+    let [asked, tokens] = [slice("draws", size_of_val(draws) / 4), slice("tokens", draws.len())];
     executor.write(logits, bytemuck::cast_slice(&row.repeat(draws.len()))).expect("written");
     executor.write(asked, bytemuck::cast_slice(draws)).expect("written");
     let mut recording = Recording::default();

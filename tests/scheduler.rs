@@ -735,7 +735,7 @@ struct FakeModel {
 
 impl FakeModel {
     /// Runs a batch; returns the hash for each wanted row with its sequence and position.
-    fn run(&mut self, batch: &Batch) -> Vec<(RequestId, u32, u32)> {
+    fn run(&mut self, batch: &Batch) -> Vec<Sampled> {
         for ((&slot, &token), &position) in batch.slot_mapping.iter().zip(&batch.token_ids).zip(&batch.positions) {
             let token = if token & SAMPLED == 0 { token } else { self.sampled[(token & !SAMPLED) as usize] };
             self.cache[slot as usize] = Some((token, position));
@@ -801,12 +801,15 @@ prop_compose! {
     }
 }
 
+/// A request, the position of one of its tokens, and the hash of what that sees, which is what is sampled there.
+type Sampled = (RequestId, u32, u32);
+
 /// A scheduler, the fake model it drives, and what must have come out of each request.
 struct World {
     scheduler: Scheduler,
     model: FakeModel,
     /// Steps that the model has run and the scheduler does not know of, with what they gave; at most so many.
-    flight: VecDeque<(Batch, Vec<(RequestId, u32, u32)>)>,
+    flight: VecDeque<(Batch, Vec<Sampled>)>,
     most: usize,
     live: Vec<RequestId>,
     next_token: u32,
