@@ -93,9 +93,9 @@ def measure(binary, model, flags, request):
 def compare(llama, binary, model, device, runs):
     """The table's rows: a test's name, the figures of wgpt, and llama.cpp's."""
     flags = ["--backend", "vulkan"] + (["--device", device] if device else [])
-    # The first run of each compiles shaders; wgpt sees to that itself.
-    for request in TESTS.values():
-        llama.measure(request)
+    # The first prompt and the first token compile shaders; wgpt sees to that itself.
+    for size in [{"prompt": 512, "generate": 0}, {"prompt": 0, "generate": 1}]:
+        llama.measure({**size, "depth": 0})
     figures = {name: ([], []) for name in TESTS}
     for _ in range(runs):
         for name, request in TESTS.items():
