@@ -172,11 +172,12 @@ impl Executor for Faulty<'_> {
         }
         self.inner.run_once(&recording.part(start..all))
     }
-    fn run_keeping(&mut self, _: Prepared, _: Slice) -> Result<(), ExecutionError> {
-        unimplemented!("a comparison takes its steps one at a time")
+    // A comparison takes its steps one at a time.
+    fn run_keeping(&mut self, prepared: Prepared, _: Slice) -> Result<(), ExecutionError> {
+        panic!("step {prepared:?} was to run ahead")
     }
     fn collect(&mut self, _: &mut [u8]) -> Result<(), ExecutionError> {
-        unimplemented!("a comparison takes its steps one at a time")
+        panic!("a step was to be collected, and none ran ahead")
     }
     fn forget_kept(&mut self) {}
     fn discard(&mut self, _: Prepared) {}
