@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::adapter::{AdapterError, Candidate, DeviceInfo};
+use super::worker_threads::WorkerThreads;
 use crate::recording::{ExecutionError, Prepared};
 
 /// What is asked for beyond the baseline, where the adapter has it: subgroups and 64-bit integers for the kernels, the pipeline
@@ -34,8 +35,8 @@ pub(super) struct Device {
     pub info: DeviceInfo,
     pub stall_limit: Duration,
     failures: Arc<Mutex<Failures>>,
-    /// Submits that may still be running, the oldest first, and whose last they are.
-    in_flight: VecDeque<(wgpu::SubmissionIndex, Option<Mark>)>,
+    /// Submits that may still be running, the oldest first.
+    in_flight: VecDeque<InFlight>,
     /// Recordings that have ended since somebody looked, and how long the device was at each.
     pub ended: Vec<(Prepared, Duration)>,
     /// When a submit was last seen to have ended.
@@ -43,6 +44,16 @@ pub(super) struct Device {
     /// Submits so far.
     submits: u64,
     waited: Cell<Duration>,
+    /// Of a driver that emulates a GPU, until each has a core.
+    workers: Option<WorkerThreads>,
+}
+
+/// A submit that may still be running.
+struct InFlight {
+    submission: wgpu::SubmissionIndex,
+    /// It does more than copy what was written.
+    computes: bool,
+    mark: Option<Mark>,
 }
 
 /// The last submit of a recording, the first of which was handed over at this time.
@@ -99,6 +110,7 @@ impl Device {
             };
             lock(&on_loss).lost.get_or_insert(message);
         });
+        let workers = info.is_software().then(WorkerThreads::watch).flatten();
         let stall_limit = if info.is_software() { SOFTWARE_STALL_LIMIT } else { STALL_LIMIT };
         Ok(Device {
             device,
@@ -111,6 +123,7 @@ impl Device {
             last_end: None,
             submits: 0,
             waited: Cell::default(),
+            workers,
         })
     }
 
@@ -156,7 +169,9 @@ impl Device {
         if self.info.is_software() {
             self.wait(0)?;
         }
-        self.in_flight.push_back((self.queue.submit(commands), mark));
+        let computes = commands.is_some();
+        let submission = self.queue.submit(commands);
+        self.in_flight.push_back(InFlight { submission, computes, mark });
         self.submits += 1;
         Ok(())
     }
@@ -170,17 +185,18 @@ impl Device {
     pub fn wait(&mut self, ahead: usize) -> Result<(), ExecutionError> {
         while self.in_flight.len() > ahead {
             self.check("a step")?;
-            if !self.ends_within(&self.in_flight[0].0, self.stall_limit) {
+            if !self.ends_within(&self.in_flight[0].submission, self.stall_limit) {
                 lock(&self.failures).stalled = Some(self.stall_limit);
                 break;
             }
-            let mark = self.in_flight.pop_front().and_then(|(_, mark)| mark);
-            self.has_ended(mark);
+            if let Some(ended) = self.in_flight.pop_front() {
+                self.has_ended(ended);
+            }
         }
         self.check("a step")
     }
 
-    fn has_ended(&mut self, mark: Option<Mark>) {
+    fn has_ended(&mut self, InFlight { computes, mark, .. }: InFlight) {
         let now = Instant::now();
         let before = self.last_end.replace(now);
         if let Some(Mark { prepared, began }) = mark {
@@ -188,13 +204,16 @@ impl Device {
             let from = before.map_or(began, |before| before.max(began));
             self.ended.push((prepared, now - from));
         }
+        if computes && self.workers.as_mut().is_some_and(WorkerThreads::spread) {
+            self.workers = None;
+        }
     }
 
     /// Waits for what is still running, unless it has been given up; whether it has ended.
     pub fn comes_to_rest(&self) -> bool {
         let given_up = lock(&self.failures).stalled.is_some();
         let limit = if given_up { Duration::ZERO } else { self.stall_limit };
-        self.in_flight.iter().all(|(submission, _)| self.ends_within(submission, limit))
+        self.in_flight.iter().all(|submit| self.ends_within(&submit.submission, limit))
     }
 
     /// The time that all waits have taken.

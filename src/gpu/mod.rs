@@ -9,6 +9,7 @@ mod pipeline_cache;
 mod pipelines;
 mod recorded;
 mod timing;
+mod worker_threads;
 
 pub use adapter::{AdapterError, Backend, DeviceInfo, DeviceLimits, DeviceSelector, devices, matching};
 pub use device::catches_panics;
