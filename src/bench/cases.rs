@@ -1,6 +1,6 @@
 //! The cases that are timed: the shared case list's kernels with the shapes of real models.
 
-use super::models::ModelShape;
+use super::models::{MatrixShape, ModelShape};
 use crate::formats::DType;
 use crate::kernels::attention::{self, Heads, Sequence};
 use crate::kernels::attention_tiles::{AttentionPath, SplitPath};
@@ -37,6 +37,8 @@ const TOP_K: usize = 40;
 #[derive(Clone, Debug)]
 pub struct Choice {
     pub models: Vec<ModelShape>,
+    /// Further weights, only for linear layers.
+    pub matrices: Vec<MatrixShape>,
     /// Only this kernel.
     pub kernel: Option<String>,
     /// Only cases that have this in their name.
@@ -51,6 +53,7 @@ impl Default for Choice {
     fn default() -> Choice {
         Choice {
             models: vec![ModelShape::ALL[0]],
+            matrices: Vec::new(),
             kernel: None,
             case: None,
             types: vec![DType::Q8_0, DType::Q4_0],
@@ -92,6 +95,9 @@ pub struct Impossible {
 /// Everything that the choice admits, in the variants that the selection can run, and what it names but cannot be.
 pub fn groups(choice: &Choice, selection: &Selection) -> (Vec<Group>, Vec<Impossible>) {
     let mut list = List { choice, groups: Vec::new(), impossible: Vec::new() };
+    for matrix in &choice.matrices {
+        list.matrix(*matrix, selection);
+    }
     for model in &choice.models {
         list.linear(model, selection);
         list.attention(model, selection);
@@ -142,6 +148,16 @@ impl List<'_> {
                 for &dtype in &choice.types {
                     self.product(format!("{model} {layer} {} m{m}", shader_name(dtype)), dtype, [m, n, k], selection);
                 }
+            }
+        }
+    }
+
+    fn matrix(&mut self, matrix: MatrixShape, selection: &Selection) {
+        let choice = self.choice;
+        for &m in &choice.rows {
+            for &dtype in &choice.types {
+                let name = format!("{matrix} {} m{m}", shader_name(dtype));
+                self.product(name, dtype, [m, matrix.n, matrix.k], selection);
             }
         }
     }

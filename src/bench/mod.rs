@@ -33,7 +33,7 @@ pub use cases::{Choice, Impossible};
 pub use complexity_record::{ComplexityRecord, exponents, growth_chart};
 pub use error::BenchError;
 pub use model_record::{ModelRecord, depth_chart};
-pub use models::ModelShape;
+pub use models::{MatrixShape, ModelShape};
 pub use progress::Progress;
 pub use record::{KernelRecord, Origin};
 pub use roofline::{Bound, Roofs};

@@ -1,7 +1,9 @@
-//! The models whose shapes are measured.
+//! The shapes that are measured: those of models, and of single matrices.
 
 use std::fmt;
 use std::str::FromStr;
+
+use crate::kernels::weight_layout::GROUP;
 
 /// The sizes of a decoder that decide its kernels' shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,5 +79,57 @@ impl FromStr for ModelShape {
         found.ok_or_else(|| {
             format!("there are no shapes of '{name}'; use all, {}", ModelShape::ALL.map(|model| model.name).join(", "))
         })
+    }
+}
+
+/// The weights of a linear layer, of no model in particular.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatrixShape {
+    /// Rows: elements of y.
+    pub n: u32,
+    /// Elements of a row, a multiple of 32.
+    pub k: u32,
+}
+
+impl MatrixShape {
+    /// Its most rows, and the most elements of a row.
+    const MOST: u32 = 1 << 18;
+}
+
+impl fmt::Display for MatrixShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.n, self.k)
+    }
+}
+
+impl FromStr for MatrixShape {
+    type Err = String;
+
+    /// From `NxK`.
+    fn from_str(text: &str) -> Result<MatrixShape, String> {
+        let (n, k) = text.split_once('x').ok_or_else(|| format!("'{text}' is no shape like 4096x4096"))?;
+        let side = |side: &str| side.parse().ok().filter(|side| (1..=MatrixShape::MOST).contains(side));
+        match (side(n), side(k)) {
+            (Some(n), Some(k)) if k % GROUP as u32 == 0 => Ok(MatrixShape { n, k }),
+            _ => Err(format!(
+                "'{text}' is no shape that can be measured: N and K are at most {}, and K is a multiple of {GROUP}",
+                MatrixShape::MOST
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shape_of_a_matrix_is_read_as_it_is_written() {
+        let shape = MatrixShape { n: 1536, k: 576 };
+        assert_eq!("1536x576".parse(), Ok(shape));
+        assert_eq!(shape.to_string(), "1536x576");
+        for wrong in ["1536", "x", "0x32", "32x0", "32x33", "-1x32", "300000x32", "1536x576x2"] {
+            assert!(wrong.parse::<MatrixShape>().is_err(), "{wrong}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use wgpt::bench::kernels::{Measured, Settings, measure};
 use wgpt::bench::output::{Format, render};
-use wgpt::bench::{Choice, Impossible, KernelRecord, ModelShape, plot};
+use wgpt::bench::{Choice, Impossible, KernelRecord, MatrixShape, ModelShape, plot};
 use wgpt::formats::DType;
 use wgpt::gpu::{self, Backend, DeviceInfo, DeviceSelector, GpuExecutor};
 use wgpt::kernels::weight_layout::dtype_of_shader;
@@ -23,6 +23,7 @@ Examples:
   wgpt bench kernels
   wgpt bench kernels --device 0 --kernel matvec --types f16,q8_0,q4_k --m 1,2,4,8
   wgpt bench kernels --shapes all --m 1,512 --backend vulkan -o csv > kernels.csv
+  wgpt bench kernels --shapes 1536x1536 --m 512 --types f32,f16,q8_0,q4_0
   wgpt bench kernels --case ffn_down -o json --plot roofline.svg
 
 Each adapter's own peaks are measured first. `bound` names the one that a case meets first: f32
@@ -47,9 +48,10 @@ pub struct KernelsArgs {
     #[arg(long, value_name = "vulkan|metal|dx12|gl")]
     backend: Option<Backend>,
 
-    /// The models whose shapes are measured: all, or some of smollm2, qwen2.5-0.5b, qwen2.5-7b, llama3-8b
-    #[arg(long, value_name = "MODEL,..", value_delimiter = ',', default_value = "smollm2", value_parser = models)]
-    shapes: Vec<Models>,
+    /// The models whose shapes are measured: all, or some of smollm2, qwen2.5-0.5b, qwen2.5-7b, llama3-8b; and
+    /// shapes of single weight matrices, as 4096x4096
+    #[arg(long, value_name = "MODEL|NxK,..", value_delimiter = ',', default_value = "smollm2", value_parser = shapes)]
+    shapes: Vec<Shapes>,
 
     /// Measure only this kernel
     #[arg(long, value_name = "KERNEL", value_parser = PossibleValuesParser::new(verify::kernels()))]
@@ -84,12 +86,16 @@ pub struct KernelsArgs {
 
 /// What one value of `--shapes` stands for.
 #[derive(Clone, Debug)]
-struct Models(Vec<ModelShape>);
+enum Shapes {
+    Models(Vec<ModelShape>),
+    Matrix(MatrixShape),
+}
 
-fn models(name: &str) -> Result<Models, String> {
-    match name {
-        "all" => Ok(Models(ModelShape::ALL.to_vec())),
-        name => name.parse().map(|model| Models(vec![model])),
+fn shapes(text: &str) -> Result<Shapes, String> {
+    match text {
+        "all" => Ok(Shapes::Models(ModelShape::ALL.to_vec())),
+        text if text.starts_with(|first: char| first.is_ascii_digit()) => text.parse().map(Shapes::Matrix),
+        name => name.parse().map(|model| Shapes::Models(vec![model])),
     }
 }
 
@@ -105,9 +111,16 @@ fn dtype(name: &str) -> Result<DType, String> {
 pub fn execute(args: KernelsArgs) -> anyhow::Result<ExitCode> {
     let named = args.device.is_some();
     let devices = gpu::matching(&DeviceSelector { device: args.device, backend: args.backend })?;
-    let shapes = args.shapes.into_iter().flat_map(|models| models.0);
+    let (mut models, mut matrices) = (Vec::new(), Vec::new());
+    for shapes in args.shapes {
+        match shapes {
+            Shapes::Models(some) => models.extend(some),
+            Shapes::Matrix(matrix) => matrices.push(matrix),
+        }
+    }
     let choice = Choice {
-        models: distinct(shapes),
+        models: distinct(models),
+        matrices: distinct(matrices),
         kernel: args.kernel,
         case: args.case,
         types: distinct(args.types),
