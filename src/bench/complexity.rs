@@ -6,6 +6,7 @@
 //! sizes, found by the same fit as the measured ones.
 
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::work_of_model::WorkOfModel;
@@ -22,9 +23,44 @@ const STEPS: usize = 8;
 /// Samples of a decode step: it grows by little, so that noise shows.
 const SAMPLES: usize = 3;
 
+/// A kind of work whose growth is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Generation with the KV cache.
+    Cached,
+    /// Generation without: each step computes the whole sequence.
+    Uncached,
+    Prefill,
+    Decode,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 4] = [Kind::Cached, Kind::Uncached, Kind::Prefill, Kind::Decode];
+
+    /// As `--only` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Cached => "cached",
+            Kind::Uncached => "uncached",
+            Kind::Prefill => "prefill",
+            Kind::Decode => "decode",
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Kind, String> {
+        let found = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| format!("there is no '{name}'; use {}", Kind::ALL.map(Kind::name).join(", ")))
+    }
+}
+
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    pub kinds: Vec<Kind>,
     /// The longest generation. Prompts are up to 8 times as long, contexts up to 16 times.
     pub most: usize,
     /// Device, KV cache, chunk size and kernels; its context and number of sequences are not looked at.
@@ -93,7 +129,7 @@ pub struct Measured {
     pub warnings: Vec<String>,
 }
 
-/// Measures the four series.
+/// Measures a series of each kind.
 ///
 /// # Errors
 /// When the model cannot be loaded or run, or its context is too short.
@@ -106,20 +142,17 @@ pub fn measure(
     let (engine, context) = load(path, settings)?;
     let sizes = Sizes::new(settings.most, context)?;
     let config = engine.config().clone();
-    let mut run =
-        Run { runner: Runner::new(engine), work: WorkOfModel(&config), done: 0, total: sizes.count(), on_point };
+    let total = settings.kinds.iter().map(|kind| sizes.of(*kind).len()).sum();
+    let mut run = Run { runner: Runner::new(engine), work: WorkOfModel(&config), done: 0, total, on_point };
     // What is made at the first use of a kernel is made now: they are chosen by the number of tokens.
     for tokens in (1..FEWEST).chain(sizes.generated.iter().copied()) {
         run.runner.first_token(tokens)?;
     }
-    let mut series = vec![
-        run.with_cache(&sizes.generated)?,
-        run.without_cache(&sizes.generated)?,
-        run.prefill(&sizes.prompts)?,
-        run.decode(&sizes.contexts)?,
-    ];
-    for one in &mut series {
+    let mut series = Vec::with_capacity(settings.kinds.len());
+    for &kind in &settings.kinds {
+        let mut one = run.series(kind, sizes.of(kind))?;
         one.fit();
+        series.push(one);
     }
     let info = run.runner.engine.info();
     let records = series
@@ -180,8 +213,12 @@ impl Sizes {
         Ok(sizes)
     }
 
-    fn count(&self) -> usize {
-        2 * self.generated.len() + self.prompts.len() + self.contexts.len()
+    fn of(&self, kind: Kind) -> &[usize] {
+        match kind {
+            Kind::Cached | Kind::Uncached => &self.generated,
+            Kind::Prefill => &self.prompts,
+            Kind::Decode => &self.contexts,
+        }
     }
 }
 
@@ -197,6 +234,15 @@ struct Run<'r> {
 const ALONE: Workload = Workload { sequences: 1, depth: 0, prompt: 0, generate: 0 };
 
 impl Run<'_> {
+    fn series(&mut self, kind: Kind, sizes: &[usize]) -> Result<Series, BenchError> {
+        match kind {
+            Kind::Cached => self.with_cache(sizes),
+            Kind::Uncached => self.without_cache(sizes),
+            Kind::Prefill => self.prefill(sizes),
+            Kind::Decode => self.decode(sizes),
+        }
+    }
+
     fn with_cache(&mut self, sizes: &[usize]) -> Result<Series, BenchError> {
         let mut series = Series::new("generation with the cache", Growth::Power, "T dim^2 + T^2 dim", "1 to 2");
         for &tokens in sizes {

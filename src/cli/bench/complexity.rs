@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use wgpt::bench::complexity::{Settings, measure};
+use wgpt::bench::complexity::{Kind, Settings, measure};
 use wgpt::bench::output::{Format, render};
 use wgpt::bench::plot::{self, Chart};
 use wgpt::bench::{exponents, growth_chart};
 
-use super::{is_for_people, show};
+use super::{distinct, is_for_people, show};
 use crate::cli::device_args::DeviceArgs;
 use crate::cli::loading::find_model;
 use crate::cli::terminal::{case_bar, note, print};
@@ -19,6 +19,7 @@ const NOTES: &str = "\
 Examples:
   wgpt bench complexity -m model.gguf
   wgpt bench complexity -m model.gguf --max 256 --plot growth.svg
+  wgpt bench complexity -m model.gguf --only decode --max 256
   wgpt bench complexity -m model.gguf -o csv > growth.csv
 
 An exponent is the slope of the logarithm of the time over that of the length, with its standard error;
@@ -42,6 +43,10 @@ pub struct ComplexityArgs {
     #[arg(long, value_name = "T", default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=65_536))]
     max: u32,
 
+    /// Measure only some of these: cached (generation), uncached, prefill, decode
+    #[arg(long, value_name = "KIND,..", value_delimiter = ',')]
+    only: Vec<Kind>,
+
     #[command(flatten)]
     device: DeviceArgs,
 
@@ -60,7 +65,9 @@ pub struct ComplexityArgs {
 /// The model cannot be loaded or run, or the output cannot be written.
 pub fn execute(args: ComplexityArgs) -> anyhow::Result<ExitCode> {
     let path = find_model(&args.model, false)?;
-    let settings = Settings { most: args.max as usize, engine: args.device.engine_options() };
+    let only = distinct(args.only);
+    let kinds = if only.is_empty() { Kind::ALL.to_vec() } else { only };
+    let settings = Settings { kinds, most: args.max as usize, engine: args.device.engine_options() };
     let bar = case_bar("");
     let measured = measure(&path, &settings, &mut |progress| show(&bar, &progress));
     bar.finish_and_clear();
