@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Measures wgpt beside llama.cpp's Vulkan backend: the same adapter, the same GGUF files, in turn.
 
-    cargo build --release && python3 benches/peers/compare.py MODEL.gguf [MODEL.gguf ...] [-r RUNS]
+    cargo build --release && python3 benches/peers/compare.py MODEL.gguf [MODEL.gguf ...] [-r RUNS] [--wgml]
 
 llama.cpp comes prebuilt in the npm package node-llama-cpp, which is installed into the user's cache folder at the first run
 (needs node and npm, takes 130 MB). Tests have llama-bench's names: pp512 is a prompt of 512 tokens, tg64 are 64 tokens
 generated one by one, "@ d512" is behind 512 tokens of context. Each run of one is followed by a run of the other; the tables
 print medians, with the lowest and the highest, and the ratio of the medians.
+
+With --wgml the crate wgml, another engine on wgpu, is measured as well; cargo builds benches/peers/wgml for it, which takes
+minutes at the first run. It runs models of the family 'llama', computes prompts token by token and holds weights in f32.
 """
 
 import argparse
@@ -19,6 +22,7 @@ import sys
 
 PACKAGE = "node-llama-cpp"
 VERSION = "3.22.1"
+CONTEXT = 1280
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent))
@@ -54,22 +58,25 @@ def install():
     return script
 
 
-class LlamaCpp:
+class Peer:
     """A process that holds the model and measures on request."""
 
-    def __init__(self, script, model, device):
-        # llama.cpp leaves out CPU-type devices unless they are named.
-        environment = dict(os.environ, GGML_VK_VISIBLE_DEVICES=str(device))
+    def __init__(self, name, command, warm_up, **variables):
+        self.name = name
+        environment = dict(os.environ, **variables)
         self.process = subprocess.Popen(
-            ["node", script, str(pathlib.Path(model).resolve()), "1280"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+            [*map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env=environment)
         self.about = self.answer()
+        # The first prompt and the first token compile shaders; wgpt sees to that itself.
+        for prompt, generate in [(warm_up, 0), (0, 1)]:
+            self.measure({"prompt": prompt, "generate": generate, "depth": 0})
 
     def answer(self):
         for line in self.process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        raise SystemExit("llama.cpp ended without an answer; is there a Vulkan device?")
+        raise SystemExit(f"{self.name} ended without an answer; is there a Vulkan device, and can it run the model?")
 
     def measure(self, request):
         self.process.stdin.write(json.dumps(request) + "\n")
@@ -81,6 +88,22 @@ class LlamaCpp:
         self.process.wait()
 
 
+def llama_cpp(script, model, device):
+    # llama.cpp leaves out CPU-type devices unless they are named.
+    peer = Peer("llama.cpp Vulkan", ["node", script, pathlib.Path(model).resolve(), CONTEXT], warm_up=512,
+                GGML_VK_VISIBLE_DEVICES=str(device))
+    print(f"llama.cpp {peer.about['release']} on {', '.join(peer.about['devices'])}", file=sys.stderr)
+    return peer
+
+
+def wgml(model, device):
+    manifest = HERE / "wgml" / "Cargo.toml"
+    target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
+    subprocess.run(["cargo", "build", "--release", "--manifest-path", manifest, "--target-dir", target], check=True)
+    binary = os.path.join(target, "release", "wgpt-peer-wgml")
+    return Peer("wgml", [binary, pathlib.Path(model).resolve(), CONTEXT, device], warm_up=1)
+
+
 def measure(binary, model, flags, request):
     """wgpt's tokens a second, of one run behind a warm-up."""
     sizes = ["-p", request["prompt"], "-n", request["generate"], "-d", request["depth"]]
@@ -90,17 +113,17 @@ def measure(binary, model, flags, request):
     return record["avg_ts"]
 
 
-def compare(llama, binary, model, device, runs):
-    """The table's rows: a test's name, the figures of wgpt, and llama.cpp's."""
+def compare(peers, binary, model, device, tests, runs):
+    """The figures of each test: wgpt's, then those of each peer."""
     flags = ["--backend", "vulkan"] + (["--device", device] if device else [])
-    # The first prompt and the first token compile shaders; wgpt sees to that itself.
-    for size in [{"prompt": 512, "generate": 0}, {"prompt": 0, "generate": 1}]:
-        llama.measure({**size, "depth": 0})
-    figures = {name: ([], []) for name in TESTS}
+    figures = {name: [[] for _ in range(1 + len(peers))] for name in tests}
     for _ in range(runs):
-        for name, request in TESTS.items():
-            figures[name][0].append(measure(binary, model, flags, request))
-            figures[name][1].append(llama.measure(request))
+        for name in tests:
+            request = TESTS[name]
+            ours, *theirs = figures[name]
+            ours.append(measure(binary, model, flags, request))
+            for peer, samples in zip(peers, theirs):
+                samples.append(peer.measure(request))
     return figures
 
 
@@ -110,19 +133,27 @@ def main():
     parser.add_argument("-r", "--runs", type=int, default=3)
     parser.add_argument("--device", help="wgpt's device, an index of `wgpt devices` or a part of a name")
     parser.add_argument("--llama-device", type=int, default=0, help="llama.cpp's device: its number among Vulkan's")
+    parser.add_argument("--tests", nargs="+", choices=TESTS, default=list(TESTS), metavar="TEST",
+                        help=f"only some of these: {', '.join(TESTS)}")
+    parser.add_argument("--wgml", action="store_true", help="measure the crate wgml as well")
     target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
     parser.add_argument("--binary", default=os.path.join(target, "release", "wgpt"))
     arguments = parser.parse_args()
     script = install()
     for model in arguments.models:
-        llama = LlamaCpp(script, model, arguments.llama_device)
-        print(f"\n{os.path.basename(model)}, llama.cpp {llama.about['release']} on {', '.join(llama.about['devices'])}\n")
-        print("| test | wgpt, t/s | llama.cpp Vulkan, t/s | ratio |\n|---|---|---|---|", flush=True)
-        figures = compare(llama, arguments.binary, model, arguments.device, arguments.runs)
-        for name, (ours, theirs) in figures.items():
-            ratio = statistics.median(ours) / statistics.median(theirs)
-            print(f"| {name} | {spread(ours, 2)} | {spread(theirs, 2)} | {ratio:.1f} |", flush=True)
-        llama.close()
+        peers = [llama_cpp(script, model, arguments.llama_device)]
+        if arguments.wgml:
+            peers.append(wgml(model, arguments.device or peers[0].about["devices"][0].split(" (")[0]))
+        print(f"\n{os.path.basename(model)}\n")
+        columns = [f"{peer.name}, t/s | ratio" for peer in peers]
+        print(f"| test | wgpt, t/s | {' | '.join(columns)} |\n|---|---|{'---|---|' * len(peers)}", flush=True)
+        figures = compare(peers, arguments.binary, model, arguments.device, arguments.tests, arguments.runs)
+        for name, (ours, *theirs) in figures.items():
+            ratios = [statistics.median(ours) / statistics.median(samples) for samples in theirs]
+            cells = [f"{spread(samples, 2)} | {ratio:.1f}" for samples, ratio in zip(theirs, ratios)]
+            print(f"| {name} | {spread(ours, 2)} | {' | '.join(cells)} |", flush=True)
+        for peer in peers:
+            peer.close()
 
 
 if __name__ == "__main__":
