@@ -8,7 +8,8 @@ use wgpt::bench::{KernelRecord, Origin, Roofs, Stats};
 use wgpt::formats::DType;
 use wgpt::kernels::attention::{self, Heads, Sequence};
 use wgpt::kernels::gated_activation::{self, Activation};
-use wgpt::kernels::kv_append::{self, KvType};
+use wgpt::kernels::kv_append;
+use wgpt::kernels::kv_cache::KvType;
 use wgpt::kernels::{Work, add, argmax, embed, gather_rows, linear, rms_norm, rope};
 
 use crate::support::command::{has_device, wgpt};

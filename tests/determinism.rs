@@ -8,7 +8,7 @@ use proptest::sample::Index;
 use proptest::test_runner::TestRunner;
 use wgpt::gpu::{DeviceSelector, GpuExecutor, devices};
 use wgpt::kernels::Selection;
-use wgpt::kernels::kv_append::{KvType, PAGE_SIZE};
+use wgpt::kernels::kv_cache::{KvType, PAGE_SIZE};
 use wgpt::schedule::{Batch, LogitsWanted, RequestId, SequenceStep};
 
 use crate::support::models::{CONTEXT, Runner, SEQUENCES, gpu, oracle};

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use wgpt::kernels::Selection;
-use wgpt::kernels::kv_append::KvType;
+use wgpt::kernels::kv_cache::KvType;
 use wgpt::recording::Executor;
 
 use crate::support::models::{Expected, Runner, gpu, largest_difference, oracle, reference};

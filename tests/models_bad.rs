@@ -10,7 +10,7 @@ use wgpt::formats::gguf::{Array, Value};
 use wgpt::formats::{Checkpoint, DType};
 use wgpt::kernels::Selection;
 use wgpt::kernels::gated_activation::Activation;
-use wgpt::kernels::kv_append::KvType;
+use wgpt::kernels::kv_cache::KvType;
 use wgpt::kernels::rope::Pairing;
 use wgpt::model::config::RopeScaling;
 use wgpt::model::{Config, Model, ModelError, ModelOptions};

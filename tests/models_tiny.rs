@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use wgpt::formats::Checkpoint;
 use wgpt::kernels::Selection;
-use wgpt::kernels::kv_append::KvType;
+use wgpt::kernels::kv_cache::KvType;
 
 use wgpt::model::{Config, Model, ModelError, ModelOptions};
 use wgpt::recording::{ExecutionError, Executor, MemoryLimits};

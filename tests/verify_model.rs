@@ -6,7 +6,7 @@ use predicates::str::contains;
 use serde_json::Value;
 use tempfile::TempDir;
 use wgpt::formats::Checkpoint;
-use wgpt::kernels::kv_append::KvType;
+use wgpt::kernels::kv_cache::KvType;
 use wgpt::kernels::{Selection, linear};
 use wgpt::recording::{BufferId, Dispatch, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
 use wgpt::reference::ReferenceExecutor;

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::formats::{Checkpoint, Description};
 use crate::kernels::Selection;
-use crate::kernels::kv_append::KvType;
+use crate::kernels::kv_cache::KvType;
 use crate::model::{Config, Model, ModelOptions};
 use crate::recording::MemoryLimits;
 use crate::reference::ReferenceExecutor;

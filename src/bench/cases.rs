@@ -5,7 +5,8 @@ use crate::formats::DType;
 use crate::kernels::attention::{self, Heads, Sequence};
 use crate::kernels::attention_tiles::{AttentionPath, SplitPath};
 use crate::kernels::gated_activation::{self, Activation};
-use crate::kernels::kv_append::{self, KvType};
+use crate::kernels::kv_append;
+use crate::kernels::kv_cache::{self, KvType};
 use crate::kernels::rope::{self, Pairing};
 use crate::kernels::sample::{self, Draw};
 use crate::kernels::weight_layout::{row_words, shader_name};
@@ -311,7 +312,7 @@ pub(super) fn attention_group(
         cases::attention::push_case(&mut variants, batch);
     }
     // Up to four pages are nobody's or not full.
-    let cached = u64::from(position0 + tokens + 4 * kv_append::PAGE_SIZE);
+    let cached = u64::from(position0 + tokens + 4 * kv_cache::PAGE_SIZE);
     let largest = heads.kv_type.element_bytes(cached * u64::from(heads.kv_heads * heads.head_dim));
     Group::new(name, work, largest, &["k_cache", "v_cache"], variants)
 }

@@ -13,7 +13,7 @@ use super::work_of_model::WorkOfModel;
 use super::workload::{Runner, Workload};
 use super::{BenchError, ComplexityRecord, Progress, Stats};
 use crate::engine::{Engine, EngineError, EngineOptions};
-use crate::kernels::kv_append::PAGE_SIZE;
+use crate::kernels::kv_cache::PAGE_SIZE;
 use crate::stats::{BeyondConstant, Estimate, PowerLaw, beyond_constant, power_law};
 
 /// The fewest tokens of a generation.

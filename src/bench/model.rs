@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::workload::{Elapsed, Runner, Workload, is_whole_pages};
 use super::{BenchError, ModelRecord, Origin, Progress, Stats, process_memory};
 use crate::engine::{Engine, EngineError, EngineOptions};
-use crate::kernels::kv_append::PAGE_SIZE;
+use crate::kernels::kv_cache::PAGE_SIZE;
 
 /// Tokens of the prompt whose first token is waited for after loading.
 const FIRST_PROMPT: usize = 16;

@@ -11,7 +11,7 @@ use super::{Impossible, KernelRecord, Progress};
 use crate::formats::DType;
 use crate::gpu::GpuExecutor;
 use crate::kernels::attention::Heads;
-use crate::kernels::kv_append::KvType;
+use crate::kernels::kv_cache::KvType;
 use crate::kernels::weight_layout::{row_bytes, shader_name};
 use crate::kernels::{Choices, LinearPath, Measurement, Role, Tuned, Tuning, Variant, matvec};
 use crate::model::{Config, LinearLayers};

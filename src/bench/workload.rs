@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::BenchError;
 use crate::engine::sampler::SamplingOptions;
 use crate::engine::{Engine, Generation, GenerationRequest};
-use crate::kernels::kv_append::PAGE_SIZE;
+use crate::kernels::kv_cache::PAGE_SIZE;
 use crate::verify::Random;
 
 /// What runs at once, the same for each sequence.

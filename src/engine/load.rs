@@ -9,7 +9,7 @@ use super::steps::Flight;
 use super::{Engine, EngineDevice, EngineError, LoadTimings, ModelInfo, capacity, info};
 use crate::formats::Checkpoint;
 use crate::gpu::{AdapterError, DeviceSelector};
-use crate::kernels::kv_append::{KvType, PAGE_SIZE};
+use crate::kernels::kv_cache::{KvType, PAGE_SIZE};
 use crate::kernels::{Forced, MAX_SHORT};
 use crate::model::{Choice, Config, ExpectedStep, Model, ModelOptions, UploadTimings};
 use crate::schedule::{Batch, Limits, Scheduler};

@@ -21,7 +21,7 @@ pub use load::{EngineOptions, LoadProgress};
 
 pub use crate::gpu::{DeviceInfo, DeviceSelector, devices};
 pub use crate::kernels::Forced;
-pub use crate::kernels::kv_append::KvType;
+pub use crate::kernels::kv_cache::KvType;
 pub use crate::model::{Memory, NonFinite};
 
 use self::steps::Flight;

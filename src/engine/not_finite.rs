@@ -1,7 +1,7 @@
 //! Why logits came out as NaN or infinity.
 
 use super::EngineError;
-use crate::kernels::kv_append::PAGE_SIZE;
+use crate::kernels::kv_cache::PAGE_SIZE;
 use crate::model::{Model, NonFinite};
 use crate::recording::Executor;
 use crate::schedule::{Batch, LogitsWanted};

@@ -5,7 +5,7 @@ use std::ops::Add;
 use bytemuck::{Pod, Zeroable};
 
 use super::attention_tiles::{AttentionPath, SplitPath};
-use super::kv_append::{CacheSlices, KvType, PAGE_SIZE};
+use super::kv_cache::{CacheSlices, KvType, PAGE_SIZE};
 use super::{Work, attention_key_lanes, attention_lanes};
 use crate::recording::{Dispatch, Program, Slice};
 

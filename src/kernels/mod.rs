@@ -15,6 +15,7 @@ pub mod gated_activation;
 pub mod gather_rows;
 pub mod kv_append;
 mod kv_append_q8_0;
+pub mod kv_cache;
 pub mod linear;
 mod matmul;
 mod matmul_lanes;

@@ -13,7 +13,7 @@ use super::weight_upload::{Plan, UploadTimings};
 use super::weights::{Weights, items};
 use crate::formats::Checkpoint;
 use crate::kernels::attention_tiles::{Tiles, Tiling};
-use crate::kernels::kv_append::{CacheSlices, KvType, PAGE_SIZE};
+use crate::kernels::kv_cache::{CacheSlices, KvType, PAGE_SIZE};
 use crate::kernels::sample::Draw;
 use crate::kernels::{Selection, attention};
 use crate::recording::{ExecutionError, Executor, Prepared, Recording, Slice};

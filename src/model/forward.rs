@@ -4,7 +4,7 @@ use super::decoder::{Choice, Model, StepShape};
 use super::scratch::Scratch;
 use super::step_inputs::Sections;
 use super::weights::{LayerWeights, Linear};
-use crate::kernels::kv_append::PAGE_SIZE;
+use crate::kernels::kv_cache::PAGE_SIZE;
 use crate::kernels::{
     add, argmax, attention, attention_merge, embed, gated_activation, gather_rows, kv_append, linear, residual_norm,
     rms_norm, rope, run_peaks, sample,

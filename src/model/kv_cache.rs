@@ -2,7 +2,7 @@
 
 use super::ModelError;
 use super::config::Config;
-use crate::kernels::kv_append::{CacheSlices, KvType, PAGE_SIZE};
+use crate::kernels::kv_cache::{CacheSlices, KvType, PAGE_SIZE};
 use crate::recording::{Executor, MemoryLimits, Slice};
 
 /// The cache's size, known before anything is allocated.

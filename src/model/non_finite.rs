@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{Model, ModelError};
 use crate::kernels::Elements;
-use crate::kernels::kv_append::{CacheSlices, PAGE_SIZE};
+use crate::kernels::kv_cache::{CacheSlices, PAGE_SIZE};
 use crate::recording::{Dispatch, ExecutionError, Executor, Label, Program, Recording, Slice};
 use crate::schedule::Batch;
 

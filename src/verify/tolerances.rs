@@ -1,6 +1,6 @@
 //! How far a kernel may be from the reference: the one table, with a reason each.
 
-use crate::kernels::kv_append::KvType;
+use crate::kernels::kv_cache::KvType;
 use crate::recording::Program;
 
 /// How far an output may be from the reference's.

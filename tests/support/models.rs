@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use wgpt::formats::Checkpoint;
 use wgpt::gpu::{DeviceSelector, GpuExecutor};
 use wgpt::kernels::Selection;
-use wgpt::kernels::kv_append::{KvType, PAGE_SIZE};
+use wgpt::kernels::kv_cache::{KvType, PAGE_SIZE};
 use wgpt::model::{Config, Model, ModelOptions};
 use wgpt::recording::Executor;
 use wgpt::reference::ReferenceExecutor;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::kernels::attention::{Heads, Slices, dispatch};
 use crate::kernels::attention_tiles::AttentionPath;
-use crate::kernels::kv_append::{CacheSlices, KvType, PAGE_SIZE};
+use crate::kernels::kv_cache::{CacheSlices, KvType, PAGE_SIZE};
 use crate::recording::{Executor, Slice};
 use crate::reference::ReferenceExecutor;
 

@@ -6,7 +6,7 @@ use super::Case;
 use crate::kernels::Selection;
 use crate::kernels::attention::{Heads, Sequence, Slices, dispatch, dispatch_split};
 use crate::kernels::attention_tiles::{AttentionPath, SplitPath, Tile, Tiles, Tiling};
-use crate::kernels::kv_append::{CacheSlices, KvType, PAGE_SIZE};
+use crate::kernels::kv_cache::{CacheSlices, KvType, PAGE_SIZE};
 use crate::recording::Dispatch;
 use crate::verify::{Elements, Random, Tensor};
 

@@ -1,7 +1,8 @@
 //! Cases of `kv_append`.
 
 use super::{Case, ELEMENT_THREADS, FOLDED_WORKGROUPS};
-use crate::kernels::kv_append::{CacheSlices, KvType, PAGE_SIZE, Params, Slices, dispatch};
+use crate::kernels::kv_append::{Params, Slices, dispatch};
+use crate::kernels::kv_cache::{CacheSlices, KvType, PAGE_SIZE};
 use crate::verify::{Elements, Random, Tensor};
 
 pub(super) fn push(cases: &mut Vec<Case>) {

@@ -24,7 +24,7 @@ use super::tolerances::{self, ModelTolerance};
 use crate::formats::Checkpoint;
 use crate::kernels::Selection;
 use crate::kernels::argmax;
-use crate::kernels::kv_append::KvType;
+use crate::kernels::kv_cache::KvType;
 use crate::model::{Config, ModelError, ModelOptions};
 use crate::recording::{ExecutionError, Executor, Label};
 use crate::reference::ReferenceExecutor;

@@ -2,7 +2,7 @@
 
 use super::ModelCheckError;
 use crate::formats::Checkpoint;
-use crate::kernels::kv_append::PAGE_SIZE;
+use crate::kernels::kv_cache::PAGE_SIZE;
 use crate::model::{Config, Model, ModelError, ModelOptions, NonFinite};
 use crate::recording::{Dispatch, ExecutionError, Executor, Recording, Slice};
 use crate::schedule::{Batch, BatchError, LogitsWanted};
