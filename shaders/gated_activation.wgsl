@@ -1,14 +1,15 @@
-// gate = act(gate) * up, in place: SwiGLU, or GeGLU with the tanh form of GELU (Shazeer 2020). Mirrors
-// kernels/gated_activation.rs.
+// y = act(gate) * up, where a row of x has the gate's elements and then up's: SwiGLU, or GeGLU with the tanh form of GELU
+// (Shazeer 2020). Mirrors kernels/gated_activation.rs.
 import package::constants::WG;
 
 struct Params {
-    count4: u32,
+    rows: u32,
+    dim4: u32, // vectors of four elements in a row of y
 }
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read> up: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> gate: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
 
 @if(gelu)
 fn activate(v: vec4<f32>) -> vec4<f32> {
@@ -30,8 +31,10 @@ fn main(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let index = (wg.y * grid.x + wg.x) * WG + thread;
-    if index >= params.count4 {
+    let row = index / params.dim4;
+    if row >= params.rows {
         return;
     }
-    gate[index] = activate(gate[index]) * up[index];
+    let gate = index + row * params.dim4;
+    y[index] = activate(x[gate]) * x[gate + params.dim4];
 }

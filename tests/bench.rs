@@ -8,9 +8,8 @@ use wgpt::bench::{KernelRecord, Origin, Roofs, Stats};
 use wgpt::formats::DType;
 use wgpt::kernels::attention::{self, Heads, Sequence};
 use wgpt::kernels::gated_activation::{self, Activation};
-use wgpt::kernels::kv_append;
 use wgpt::kernels::kv_cache::KvType;
-use wgpt::kernels::{Work, add, argmax, embed, gather_rows, linear, rms_norm, rope};
+use wgpt::kernels::{Work, add, argmax, embed, gather_rows, head_norm, linear, rms_norm, rope_append};
 
 use crate::support::command::{has_device, wgpt};
 
@@ -115,18 +114,17 @@ fn the_work_of_attention_is_that_of_a_hand_count() {
 fn the_work_of_the_small_kernels_is_that_of_a_hand_count() {
     assert_eq!(add::work(8), work(8, 64, 32));
     assert_eq!(rms_norm::work(rms_norm::Params { rows: 3, dim4: 2, eps: 0.0, offset: 0.0 }), work(96, 128, 96));
-    // 2 tokens of 3 heads of 8, of which 4 turn: 12 pairs, and 4 turns shared by the heads.
-    let params = rope::Params { tokens: 2, heads: 2, kv_heads: 1, head_dim: 8, rotary: 4 };
-    assert_eq!(rope::work(params), work(72, 8 * 12 + 8 * 4, 8 * 12));
     assert_eq!(gated_activation::work(Activation::Silu, 8), work(40, 64, 32));
     assert_eq!(gather_rows::work(2, 8), work(0, 4 * 16 + 8, 4 * 16));
-    let params = kv_append::Params { tokens: 2, kv_heads: 3, dim4: 4 };
-    assert_eq!(kv_append::work(KvType::F16, params), work(0, 4 * 192 + 8, 2 * 192));
+    // 2 tokens of 2 + 1 heads of 8, and both weights; V has no norm.
+    let params = head_norm::Params { tokens: 2, heads: 2, kv_heads: 1, dim4: 2, eps: 0.0, offset: 0.0 };
+    assert_eq!(head_norm::work(params), work(4 * 48, 4 * (48 + 16), 4 * 48));
+    // 2 tokens of 2 heads of Q and one of K, each of 16 pairs, whose turns they share; and as much of V as of K.
+    let params = rope_append::Params { tokens: 2, heads: 2, kv_heads: 1, dim4: 8 };
+    let read = 4 * (128 + 64 + 64) + 8 * 32 + 8;
+    assert_eq!(rope_append::work(KvType::F16, params), work(6 * 96, read, 4 * 128 + 2 * 128));
     // Of a block of 32, a byte each and an f16 scale: of K and of V.
-    assert_eq!(
-        kv_append::work(KvType::Q8_0, kv_append::Params { dim4: 8, ..params }),
-        work(0, 4 * 384 + 8, 2 * 192 + 24)
-    );
+    assert_eq!(rope_append::work(KvType::Q8_0, params), work(6 * 96, read, 4 * 128 + 2 * 64 + 8));
     assert_eq!(argmax::work(argmax::Params { rows: 2, width: 10 }), work(20, 80, 8));
     // A row of 64 in Q8_0 and a token number, each twice.
     assert_eq!(embed::work(DType::Q8_0, 2, 64), work(128, 2 * (68 + 4), 4 * 128));
@@ -195,7 +193,7 @@ fn the_records_of_a_run_are_complete_and_sane() {
     let device = listing.as_array().expect("a list").iter().find(|device| device["usable"] == true).expect("one");
     let folder = tempfile::tempdir().expect("a folder");
     let plot = folder.path().join("roofline.svg");
-    let arguments = ["--device", &device["index"].to_string(), "--case", "attn_kv q8_0", "--m", "1,32", "-r", "2"];
+    let arguments = ["--device", &device["index"].to_string(), "--case", "attn_output q8_0", "--m", "1,32", "-r", "2"];
     let output = ["-o", "json", "--plot", plot.to_str().expect("UTF-8")];
     let run = bench_kernels(&[&arguments[..], &output].concat()).assert().success().get_output().clone();
     assert!(run.stderr.is_empty(), "{}", String::from_utf8_lossy(&run.stderr));
@@ -224,7 +222,7 @@ fn the_records_of_a_run_are_complete_and_sane() {
     let names = |record: &&serde_json::Value| record["name"].as_str().expect("a name").to_owned();
     let mut cases: Vec<String> = kernels.iter().map(names).collect();
     cases.dedup();
-    assert_eq!(cases, ["smollm2 attn_kv q8_0 m1", "smollm2 attn_kv q8_0 m32"]);
+    assert_eq!(cases, ["smollm2 attn_output q8_0 m1", "smollm2 attn_output q8_0 m32"]);
     assert!(kernels.iter().any(|record| record["kernel"] == "matvec" && record["variant"] == "workgroup"));
     assert!(kernels.iter().any(|record| record["kernel"] == "matmul" && record["variant"] == "tile64"));
     for record in kernels {

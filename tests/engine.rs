@@ -617,9 +617,9 @@ mod overflow {
         let huge: Change<'_> = &|_, _| 3.3e38;
         let minus: Change<'_> = &|_, _| -3.3e38;
         let options = EngineOptions::default();
-        assert_begins("output_norm", &[("model.norm.weight", huge)], &options);
-        assert_begins("output_norm", &[("model.norm.weight", minus)], &options);
-        assert_begins("layer 1 ffn_up", &[("model.layers.1.mlp.up_proj.weight", huge)], &options);
+        assert_begins("layer 1 residual + output_norm", &[("model.norm.weight", huge)], &options);
+        assert_begins("layer 1 residual + output_norm", &[("model.norm.weight", minus)], &options);
+        assert_begins("layer 1 ffn_gate_up", &[("model.layers.1.mlp.up_proj.weight", huge)], &options);
         assert_begins("layer 0 attn_norm", &[("model.layers.0.input_layernorm.weight", minus)], &options);
     }
 
@@ -631,7 +631,7 @@ mod overflow {
         // Of the size of 1e5 or more: no f16, but an f32.
         let large: Change<'_> = &|_, value| value * 1e6;
         let change = [("model.layers.1.self_attn.v_proj.weight", large)];
-        assert_begins("layer 1 kv_append", &change, &EngineOptions::default());
+        assert_begins("layer 1 rope_append", &change, &EngineOptions::default());
         let folder = chat_model_with(&change);
         let options = EngineOptions { kv_type: KvType::F32, ..EngineOptions::default() };
         let generation = run(&mut load(folder.path(), options), &greedy(&gpu_question().rendered));
@@ -658,7 +658,7 @@ mod overflow {
         let changes: [(&str, Change<'_>); 2] =
             [("model.embed_tokens.weight", &embedding), ("model.layers.0.self_attn.v_proj.weight", &v)];
         let options = EngineOptions { chunk_size: Some(4), ..EngineOptions::default() };
-        assert_begins("layer 0 kv_append", &changes, &options);
+        assert_begins("layer 0 rope_append", &changes, &options);
     }
 
     /// With other steps in flight behind it.
@@ -692,7 +692,10 @@ mod overflow {
         let mut engine = load(folder.path(), EngineOptions::default());
         match fails(&mut engine, &[request]) {
             EngineError::NotFinite { position, origin } => {
-                assert_eq!((position, origin.label.to_string().as_str()), (prompt_tokens + index, "layer 0 kv_append"));
+                assert_eq!(
+                    (position, origin.label.to_string().as_str()),
+                    (prompt_tokens + index, "layer 0 rope_append")
+                );
             }
             other => panic!("{other}"),
         }

@@ -11,7 +11,7 @@ use wgpt::formats::{Checkpoint, DType};
 use wgpt::kernels::Selection;
 use wgpt::kernels::gated_activation::Activation;
 use wgpt::kernels::kv_cache::KvType;
-use wgpt::kernels::rope::Pairing;
+use wgpt::kernels::rope_append::Pairing;
 use wgpt::model::config::RopeScaling;
 use wgpt::model::{Config, Model, ModelError, ModelOptions};
 use wgpt::recording::MemoryLimits;

@@ -13,6 +13,7 @@ mod formats_blocks;
 mod formats_gguf;
 mod formats_gguf_split;
 mod formats_hf;
+mod forward;
 mod house;
 mod hub;
 mod invariants;

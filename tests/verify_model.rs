@@ -94,11 +94,11 @@ fn a_damaged_tensor_is_pinned_to_the_dispatch_that_reads_it() {
     for (tensor, label) in [
         ("model.embed_tokens.weight", "embed"),
         ("model.layers.0.input_layernorm.weight", "layer 0 attn_norm"),
-        ("model.layers.0.self_attn.k_proj.weight", "layer 0 attn_k"),
+        ("model.layers.0.self_attn.k_proj.weight", "layer 0 attn_qkv"),
         ("model.layers.1.self_attn.o_proj.weight", "layer 1 attn_output"),
-        ("model.layers.1.mlp.gate_proj.weight", "layer 1 ffn_gate"),
+        ("model.layers.1.mlp.gate_proj.weight", "layer 1 ffn_gate_up"),
         ("model.layers.1.mlp.down_proj.weight", "layer 1 ffn_down"),
-        ("model.norm.weight", "output_norm"),
+        ("model.norm.weight", "layer 1 residual + output_norm"),
     ] {
         // In row 4 of a matrix: the embedding of the prompt's first token.
         let element = if tensor.ends_with("norm.weight") { 4 } else { 4 * 64 + 7 };
@@ -112,7 +112,7 @@ fn a_damaged_tensor_is_found_on_the_gpu() {
     let damaged = chat_model_with(&[("model.layers.1.mlp.up_proj.weight", &|_, value| -value)]);
     let mut gpu = gpu();
     let settings = settings(gpu.selection(), KvType::F16);
-    assert_eq!(culprit(compare(&mut *gpu, damaged.path(), &chat_model(), &settings)), "layer 1 ffn_up");
+    assert_eq!(culprit(compare(&mut *gpu, damaged.path(), &chat_model(), &settings)), "layer 1 ffn_gate_up");
 }
 
 /// Which dispatches a [`Faulty`] executor gets wrong.
@@ -199,13 +199,12 @@ fn with_fault(is_wrong: IsWrong) -> ModelReport {
 #[test]
 fn a_wrong_kernel_is_pinned_to_its_first_dispatch() {
     // Out of place and in place; and of several that are wrong, the first.
-    let cases: [(IsWrong, &str); 7] = [
-        (|d| is(d, Some(1), "ffn_up"), "layer 1 ffn_up"),
-        (|d| is(d, Some(0), "rope"), "layer 0 rope"),
-        (|d| is(d, Some(0), "kv_append"), "layer 0 kv_append"),
-        (|d| is(d, Some(1), "residual"), "layer 1 residual"),
+    let cases: [(IsWrong, &str); 6] = [
+        (|d| is(d, Some(1), "ffn_gate_up"), "layer 1 ffn_gate_up"),
+        (|d| is(d, Some(0), "rope_append"), "layer 0 rope_append"),
+        (|d| is(d, Some(1), "residual + ffn_norm"), "layer 1 residual + ffn_norm"),
         (|d| is(d, None, "output"), "output"),
-        (|d| d.program.kernel == "residual_norm" && d.label.layer == Some(0), "layer 0 residual"),
+        (|d| d.program.kernel == "residual_norm" && d.label.layer == Some(0), "layer 0 residual + ffn_norm"),
         (|d| d.program.kernel == "rms_norm", "layer 0 attn_norm"),
     ];
     for (is_wrong, label) in cases {
@@ -247,7 +246,7 @@ fn a_token_that_is_not_the_best_is_the_choice_of_argmax() {
 #[test]
 fn what_goes_wrong_only_in_company_is_blamed_on_no_dispatch() {
     let mut reference = ReferenceExecutor::new();
-    let mut faulty = Faulty::new(&mut reference, |d| is(d, Some(1), "ffn_gate"));
+    let mut faulty = Faulty::new(&mut reference, |d| is(d, Some(1), "ffn_gate_up"));
     faulty.at_least = 2;
     let report = compare(&mut faulty, &chat_model(), &chat_model(), &settings(Selection::BASELINE, KvType::F32));
     let parting = parting(report);
@@ -264,7 +263,7 @@ fn numbers_that_end_on_both_sides_are_the_files_fault() {
     let parting = parting(report);
     assert!(parting.culprit.is_none(), "{parting}");
     let text = parting.to_string();
-    assert!(text.contains("both compute") && text.contains("layer 1 ffn_up"), "{text}");
+    assert!(text.contains("both compute") && text.contains("layer 1 ffn_gate_up"), "{text}");
 }
 
 #[test]

@@ -5,14 +5,13 @@ use crate::formats::DType;
 use crate::kernels::attention::{self, Heads, Sequence};
 use crate::kernels::attention_tiles::{AttentionPath, SplitPath};
 use crate::kernels::gated_activation::{self, Activation};
-use crate::kernels::kv_append;
 use crate::kernels::kv_cache::{self, KvType};
-use crate::kernels::rope::{self, Pairing};
+use crate::kernels::rope_append::{self, Pairing};
 use crate::kernels::sample::{self, Draw};
 use crate::kernels::weight_layout::{row_words, shader_name};
 use crate::kernels::{
-    LinearPath, Selection, Work, add, argmax, attention_merge, embed, gather_rows, linear, matvec, residual_norm,
-    rms_norm, run_peaks,
+    LinearPath, Selection, Work, add, argmax, attention_merge, embed, gather_rows, head_norm, linear, matvec,
+    residual_norm, rms_norm, run_peaks,
 };
 use crate::verify::cases::attention::{Batch, Path};
 use crate::verify::{Case, cases};
@@ -236,18 +235,22 @@ impl List<'_> {
             let case = cases::residual_norm::case(m as usize, dim as usize, 1.0, 0.0, false);
             self.push(name("residual_norm"), residual_norm::work(params, false), bytes(dim), &[], vec![case]);
 
-            let params = rope::Params { tokens: m, heads, kv_heads, head_dim, rotary: head_dim };
-            let variants = one(&|cases| cases::rope::push_case(cases, Pairing::Half, params));
-            self.push(name("rope"), rope::work(params), bytes(heads * head_dim), &[], variants);
+            let dim4 = head_dim / 4;
+            let params = head_norm::Params { tokens: m, heads, kv_heads, dim4, eps: 1e-6, offset: 0.0 };
+            let row = (heads + 2 * kv_heads) * head_dim;
+            let case = cases::head_norm::case(params, 1.0);
+            self.push(name("head_norm"), head_norm::work(params), bytes(row), &[], vec![case]);
 
-            let params = kv_append::Params { tokens: m, kv_heads, dim4: head_dim / 4 };
-            let variants = one(&|cases| cases::kv_append::push_case(cases, KvType::F16, m, kv_heads, head_dim));
-            self.push(name("kv_append f16"), kv_append::work(KvType::F16, params), bytes(dim), &[], variants);
+            let params = rope_append::Params { tokens: m, heads, kv_heads, dim4 };
+            let push = |cases: &mut Vec<Case>| {
+                cases::rope_append::push_case(cases, KvType::F16, Pairing::Half, params);
+            };
+            self.push(name("rope_append f16"), rope_append::work(KvType::F16, params), bytes(row), &[], one(&push));
 
             let work = gated_activation::work(Activation::Silu, m * ffn);
-            let variants =
-                one(&|cases| cases::gated_activation::push_case(cases, Activation::Silu, (m * ffn) as usize, 1.0));
-            self.push(name("gated_activation"), work, bytes(ffn), &[], variants);
+            let (rows, width) = (m as usize, ffn as usize);
+            let variants = one(&|cases| cases::gated_activation::push_case(cases, Activation::Silu, rows, width, 1.0));
+            self.push(name("gated_activation"), work, bytes(2 * ffn), &[], variants);
 
             self.push(name("add"), add::work(m * dim), bytes(dim), &[], vec![cases::add::case((m * dim) as usize)]);
 

@@ -294,7 +294,8 @@ impl<'e> Bench<'e> {
                 expected.retain(|word| *word != UNTOUCHED);
             }
             variant.compared += a_word * expected.len() as u64;
-            variant.outcome.compare(tensor.name, elements, &actual, &expected, variant.case.tolerance);
+            let tolerance = variant.case.tolerance_of(elements);
+            variant.outcome.compare(tensor.name, elements, &actual, &expected, tolerance);
         }
         Ok(())
     }

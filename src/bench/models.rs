@@ -52,13 +52,12 @@ impl ModelShape {
         },
     ];
 
-    /// The linear layers of different shapes: name, rows and row length of the weights.
-    pub fn layers(&self) -> [(&'static str, u32, u32); 6] {
+    /// The linear layers of different shapes, those of one input as one: name, rows and row length of the weights.
+    pub fn layers(&self) -> [(&'static str, u32, u32); 5] {
         [
-            ("attn_q", self.heads * self.head_dim, self.dim),
-            ("attn_kv", self.kv_heads * self.head_dim, self.dim),
+            ("attn_qkv", (self.heads + 2 * self.kv_heads) * self.head_dim, self.dim),
             ("attn_output", self.dim, self.heads * self.head_dim),
-            ("ffn_up", self.ffn, self.dim),
+            ("ffn_gate_up", 2 * self.ffn, self.dim),
             ("ffn_down", self.dim, self.ffn),
             ("head", self.vocabulary, self.dim),
         ]

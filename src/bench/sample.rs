@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_part_is_what_the_whole_has_there_and_nothing_else() {
-        for (case, kernel) in [("attn_kv q8_0 m32", "matmul"), ("attention f16 m128 context 512", "attention")] {
+        for (case, kernel) in [("attn_output q8_0 m32", "matmul"), ("attention f16 m128 context 512", "attention")] {
             let choice = Choice {
                 case: Some(case.into()),
                 kernel: Some(kernel.into()),

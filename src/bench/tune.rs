@@ -57,11 +57,7 @@ impl Workload {
         let shape = ModelShape::ALL[0];
         let layers = shape.layers().map(|(name, n, k)| {
             let head = name == "head";
-            let (dtype, count) = match name {
-                "head" => (DType::Q8_0, 1),
-                "attn_kv" | "ffn_up" => (DType::Q4_0, 2 * LAYERS),
-                _ => (DType::Q4_0, LAYERS),
-            };
+            let (dtype, count) = if head { (DType::Q8_0, 1) } else { (DType::Q4_0, LAYERS) };
             LinearLayers { n, k, dtype, count, head }
         });
         let ModelShape { heads, kv_heads, head_dim, .. } = shape;
@@ -323,8 +319,8 @@ mod tests {
         let variants = [MATVEC, SUBGROUP];
         let parts = |flops, largest| linear_parts(&Workload::typical(), Role::LinearDecode, &variants, flops, largest);
         let whole = parts(u64::MAX, u64::MAX);
-        assert_eq!(whole.len(), 6);
-        assert_eq!(whole.iter().map(|part| part.weight).sum::<f64>(), 30.0 * 7.0 + 1.0);
+        assert_eq!(whole.len(), 5);
+        assert_eq!(whole.iter().map(|part| part.weight).sum::<f64>(), 30.0 * 4.0 + 1.0);
         let cut = parts(2 * 576 * 1024, 1 << 20);
         for (part, whole) in cut.iter().zip(&whole) {
             assert!(part.group.work.flops <= 2 * 576 * 1024 && part.group.variants.len() == 2, "{}", part.group.name);
@@ -332,6 +328,6 @@ mod tests {
                 (part.weight * part.group.work.flops as f64, whole.weight * whole.group.work.flops as f64);
             assert!((scaled / real - 1.0).abs() < 1e-9, "{}", part.group.name);
         }
-        assert!(linear_parts(&Workload::typical(), Role::LinearPrefill, &[], u64::MAX, u64::MAX).len() == 5, "no head");
+        assert!(linear_parts(&Workload::typical(), Role::LinearPrefill, &[], u64::MAX, u64::MAX).len() == 4, "no head");
     }
 }

@@ -1,4 +1,4 @@
-//! The gate of the feed-forward network: `gate = act(gate) * up`.
+//! The gate of the feed-forward network: `act(gate) * up`.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -18,16 +18,18 @@ pub enum Activation {
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 pub struct Params {
-    /// Vectors of four elements.
-    pub count4: u32,
+    pub rows: u32,
+    /// Vectors of four elements in a row of y.
+    pub dim4: u32,
 }
 
-/// Over `count` elements, a multiple of 4.
-pub fn dispatch(activation: Activation, gate: Slice, up: Slice, count: u32) -> Dispatch {
+/// `y [rows][dim] = act(gate) * up`, where a row of `x [rows][2 dim]` has the gate's elements and then up's.
+pub fn dispatch(activation: Activation, x: Slice, y: Slice, rows: u32, dim: u32) -> Dispatch {
+    let params = Params { rows, dim4: dim / 4 };
     let program = Program::new("gated_activation", "base")
         .constant("WG", ELEMENT_WG)
         .flag("gelu", activation == Activation::GeluTanh);
-    Dispatch::new(program, &Params { count4: count / 4 }, element_grid(count / 4)).read(0, up).read_write(1, gate)
+    Dispatch::new(program, &params, element_grid(rows * params.dim4)).read(0, x).read_write(1, y)
 }
 
 /// The work of `count` elements: `x / (1 + exp(-x)) * up`, or `x / 2 * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) * up`.

@@ -20,9 +20,9 @@ impl Elements {
     pub fn of(program: &Program, output: usize) -> Elements {
         match program.kernel {
             "argmax" | "run_peaks" | "sample" => Elements::U32,
-            "kv_append_q8_0" if output < 2 => Elements::I8,
-            "kv_append_q8_0" => Elements::F16,
-            "kv_append" if program.has_flag("kv_f16") => Elements::F16,
+            "rope_append" if output > 0 && program.has_flag("kv_f16") => Elements::F16,
+            "rope_append_q8_0" if output == 3 => Elements::F16,
+            "rope_append_q8_0" if output > 0 => Elements::I8,
             _ => Elements::F32,
         }
     }

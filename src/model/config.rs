@@ -2,7 +2,7 @@
 
 use crate::formats::{Checkpoint, Description};
 use crate::kernels::gated_activation::Activation;
-use crate::kernels::rope::Pairing;
+use crate::kernels::rope_append::Pairing;
 
 use super::ModelError;
 

@@ -5,7 +5,7 @@ use super::config::{Config, Layer, Rope, RopeScaling};
 use crate::formats::gguf::Metadata;
 use crate::formats::{Checkpoint, blocks};
 use crate::kernels::gated_activation::Activation;
-use crate::kernels::rope::Pairing;
+use crate::kernels::rope_append::Pairing;
 
 pub(super) fn read(metadata: &Metadata, checkpoint: &Checkpoint) -> Result<Config, ModelError> {
     let architecture =

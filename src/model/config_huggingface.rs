@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::ModelError;
 use super::config::{Config, Layer, Rope, RopeScaling};
 use crate::kernels::gated_activation::Activation;
-use crate::kernels::rope::Pairing;
+use crate::kernels::rope_append::Pairing;
 
 pub(super) fn read(config: &Value) -> Result<Config, ModelError> {
     let model_type = config.get("model_type").and_then(Value::as_str).unwrap_or_default();

@@ -6,47 +6,180 @@ use super::step_inputs::Sections;
 use super::weights::{LayerWeights, Linear};
 use crate::kernels::kv_cache::PAGE_SIZE;
 use crate::kernels::{
-    add, argmax, attention, attention_merge, embed, gated_activation, gather_rows, kv_append, linear, residual_norm,
-    rms_norm, rope, run_peaks, sample,
+    argmax, attention, attention_merge, embed, gated_activation, gather_rows, head_norm, linear, residual_norm,
+    rms_norm, rope_append, run_peaks, sample,
 };
 use crate::recording::{Label, Recording, Slice};
 
+/// Rows that a layer goes on with behind its attention.
+#[derive(Clone, Copy)]
+struct Rows {
+    count: u32,
+    /// The residual stream.
+    x: Slice,
+    attention: Slice,
+}
+
 impl Model {
     /// The forward pass of a step.
+    ///
+    /// The last layer's keys and values are those of all tokens. What is behind them is computed for the rows whose logits
+    /// are wanted.
     pub fn record(&self, shape: StepShape) -> Recording {
         let mut recording = Recording::default();
-        let (config, scratch) = (&self.config, &self.scratch);
+        let scratch = &self.scratch;
         let inputs = self.inputs.sections(shape.tokens as usize);
-        let m = shape.tokens;
-        let dim = config.dim as u32;
+        self.record_embedding(&mut recording, inputs, shape.tokens);
+        let layers = &self.weights.layers;
+        for (index, weights) in layers.iter().enumerate() {
+            let is_last = index + 1 == layers.len();
+            self.record_keys_and_values(&mut recording, index, weights, inputs, shape.tokens);
+            if is_last && shape.logits_rows == 0 {
+                break;
+            }
+            self.record_attention(&mut recording, index, inputs, shape);
+            let mut rows = Rows { count: shape.tokens, x: scratch.x, attention: scratch.attention };
+            // The rows are rising: if they are as many as the tokens, they are the tokens.
+            if is_last && shape.logits_rows < shape.tokens {
+                rows = self.record_gathering(&mut recording, inputs, shape.logits_rows);
+            }
+            self.record_blocks(&mut recording, index, weights, rows);
+        }
+        if shape.logits_rows > 0 {
+            self.linear(&mut recording, None, &self.weights.output, scratch.h, scratch.logits, shape.logits_rows);
+        }
+        self.record_choice(&mut recording, inputs, shape);
+        recording
+    }
+
+    /// To the first layer's normed input in `h`.
+    fn record_embedding(&self, recording: &mut Recording, inputs: &Sections, m: u32) {
+        let scratch = &self.scratch;
         let token_ids = embed::TokenIds { ids: inputs.token_ids, sampled: scratch.tokens };
         for shard in &self.weights.embedding.shards {
-            let scale = config.embedding_scale;
-            recording.push(at(None, "embed"), embed::dispatch(shard, token_ids, scratch.x, m, scale));
+            let scale = self.config.embedding_scale;
+            recording.push(at(None, shard.what), embed::dispatch(&shard.weights, token_ids, scratch.x, m, scale));
         }
         if let Some(first) = self.weights.layers.first() {
-            self.norm(&mut recording, at(Some(0), "attn_norm"), scratch.x, first.attention_norm, scratch.h, m);
+            let norm = rms_norm::dispatch(scratch.x, first.attention_norm, scratch.h, self.norm_params(m));
+            recording.push(at(Some(0), "attn_norm"), norm);
         }
-        for (index, weights) in self.weights.layers.iter().enumerate() {
-            self.record_attention(&mut recording, index, weights, inputs, shape);
-            self.record_ffn(&mut recording, index, weights, m);
+    }
+
+    /// From a layer's normed input in `h` to its queries in `q`, and its keys and values in the cache.
+    fn record_keys_and_values(
+        &self,
+        recording: &mut Recording,
+        index: usize,
+        weights: &LayerWeights,
+        inputs: &Sections,
+        m: u32,
+    ) {
+        let (config, scratch) = (&self.config, &self.scratch);
+        let layer = Some(index as u32);
+        let (heads, kv_heads, dim4) = (config.heads as u32, config.kv_heads as u32, config.head_dim as u32 / 4);
+        self.linear(recording, layer, &weights.qkv, scratch.h, scratch.qkv, m);
+        if let Some(weights) = weights.head_norm {
+            let (eps, offset) = (config.norm_eps, config.norm_offset);
+            let params = head_norm::Params { tokens: m, heads, kv_heads, dim4, eps, offset };
+            recording.push(at(layer, "head_norm"), head_norm::dispatch(scratch.qkv, weights, params));
         }
-        let rows = shape.logits_rows;
-        if rows > 0 {
-            let gathered = gather_rows::dispatch(scratch.x, inputs.logits_rows, scratch.delta, rows, dim);
-            recording.push(at(None, "logits rows"), gathered);
-            self.norm(
-                &mut recording,
-                at(None, "output_norm"),
-                scratch.delta,
-                self.weights.output_norm,
-                scratch.h,
-                rows,
-            );
-            let label = at(None, "output");
-            self.linear(&mut recording, label, &self.weights.output, scratch.h, scratch.logits, rows);
+        let slices = rope_append::Slices {
+            qkv: scratch.qkv,
+            turns: if config.layers[index].sliding { inputs.turns_sliding } else { inputs.turns },
+            slot_mapping: inputs.slot_mapping,
+            q: scratch.q,
+            cache: self.cache.layers[index],
+        };
+        let params = rope_append::Params { tokens: m, heads, kv_heads, dim4 };
+        let append = rope_append::dispatch(self.options.kv_type, config.pairing, slices, params);
+        recording.push(at(layer, "rope_append"), append);
+    }
+
+    /// Attention of all tokens.
+    fn record_attention(&self, recording: &mut Recording, index: usize, inputs: &Sections, shape: StepShape) {
+        let (config, scratch) = (&self.config, &self.scratch);
+        let at = |what| at(Some(index as u32), what);
+        let slices = attention::Slices {
+            q: scratch.q,
+            cache: self.cache.layers[index],
+            page_table: inputs.page_table,
+            sequences: inputs.sequences,
+            tiles: inputs.tiles,
+            out: scratch.attention,
+        };
+        let with = attention::Heads {
+            heads: config.heads as u32,
+            kv_heads: config.kv_heads as u32,
+            head_dim: config.head_dim as u32,
+            kv_type: self.options.kv_type,
+            window: config.layers[index].window.unwrap_or(0),
+            scale: config.attention_scale,
+        };
+        let (tiling, stride, cost) = (&self.limits.tiling, shape.page_stride, self.attention_cost(shape));
+        let whole = attention::dispatch(tiling.whole(), with, shape.tiles, stride, slices);
+        recording.push(at("attention"), whole.costing(cost));
+        if let Some(split) = tiling.split() {
+            let partials = scratch.partials;
+            let slices = attention::Slices { tiles: inputs.parts, out: partials, ..slices };
+            let dispatch = attention::dispatch_split(split, with, shape.parts, stride, slices);
+            recording.push(at("attention_split"), dispatch.costing(cost));
+            let (sequences, merges, out) = (inputs.sequences, inputs.merges, scratch.attention);
+            let slices = attention_merge::Slices { partials, sequences, merges, out };
+            recording.push(at("attention_merge"), attention_merge::dispatch(split, with, shape.merges, slices));
         }
-        let width = config.vocabulary as u32;
+    }
+
+    /// Of one layer's, in multiplications with an addition. How far a step is into the context is not known here: a quarter
+    /// of it is a guess that is not far off in the steps that are long.
+    fn attention_cost(&self, shape: StepShape) -> u64 {
+        let keys = u64::from(shape.page_stride) * u64::from(PAGE_SIZE) / 4;
+        2 * u64::from(shape.tokens) * keys * (self.config.heads * self.config.head_dim) as u64
+    }
+
+    /// The rows whose logits are wanted, where these are not all.
+    fn record_gathering(&self, recording: &mut Recording, inputs: &Sections, count: u32) -> Rows {
+        let (config, scratch) = (&self.config, &self.scratch);
+        let mut gather = |what, from, to, width: usize| {
+            let gathered = gather_rows::dispatch(from, inputs.logits_rows, to, count, width as u32);
+            recording.push(at(Some(config.layers.len() as u32 - 1), what), gathered);
+            to
+        };
+        let x = gather("wanted rows", scratch.x, scratch.wanted, config.dim);
+        // The queries are not needed any more.
+        let attention = gather("wanted attention", scratch.attention, scratch.q, config.heads * config.head_dim);
+        Rows { count, x, attention }
+    }
+
+    /// From a layer's attention to the next one's normed input in `h`, or the head's.
+    fn record_blocks(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, rows: Rows) {
+        let (config, scratch) = (&self.config, &self.scratch);
+        let layer = Some(index as u32);
+        let Rows { count: m, x, attention } = rows;
+        let residual_and_norm = |what, post_weight, weight| {
+            let Scratch { h, delta, .. } = *scratch;
+            let slices = residual_norm::Slices { delta, weight, x, h, post_weight };
+            (at(layer, what), residual_norm::dispatch(slices, self.norm_params(m)))
+        };
+        self.linear(recording, layer, &weights.attention_output, attention, scratch.delta, m);
+        let (label, residual) = residual_and_norm("residual + ffn_norm", weights.post_attention_norm, weights.ffn_norm);
+        recording.push(label, residual);
+        self.linear(recording, layer, &weights.gate_up, scratch.h, scratch.gate_up, m);
+        let (activation, width) = (config.activation, config.ffn_dim as u32);
+        let hidden = gated_activation::dispatch(activation, scratch.gate_up, scratch.hidden, m, width);
+        recording.push(at(layer, "ffn_activation"), hidden);
+        self.linear(recording, layer, &weights.down, scratch.hidden, scratch.delta, m);
+        let (label, residual) = match self.weights.layers.get(index + 1) {
+            Some(next) => residual_and_norm("residual + next norm", weights.post_ffn_norm, next.attention_norm),
+            None => residual_and_norm("residual + output_norm", weights.post_ffn_norm, self.weights.output_norm),
+        };
+        recording.push(label, residual);
+    }
+
+    /// The choice of a token from each row of logits.
+    fn record_choice(&self, recording: &mut Recording, inputs: &Sections, shape: StepShape) {
+        let scratch = &self.scratch;
+        let (rows, width) = (shape.logits_rows, self.config.vocabulary as u32);
         match shape.choice {
             Choice::None => {}
             Choice::Greedy => {
@@ -65,140 +198,20 @@ impl Model {
                 recording.push(at(None, "sample"), sample::dispatch(slices, params));
             }
         }
-        recording
     }
 
-    /// From its normed input in `h` to that of the feed-forward block.
-    fn record_attention(
-        &self,
-        recording: &mut Recording,
-        index: usize,
-        weights: &LayerWeights,
-        inputs: &Sections,
-        shape: StepShape,
-    ) {
-        let (config, scratch) = (&self.config, &self.scratch);
-        let at = |what| at(Some(index as u32), what);
-        let m = shape.tokens;
-        let (heads, kv_heads) = (config.heads as u32, config.kv_heads as u32);
-        let head_dim = config.head_dim as u32;
-        let window = config.layers[index].window;
-
-        self.linear(recording, at("attn_q"), &weights.query, scratch.h, scratch.q, m);
-        self.linear(recording, at("attn_k"), &weights.key, scratch.h, scratch.k, m);
-        self.linear(recording, at("attn_v"), &weights.value, scratch.h, scratch.v, m);
-        let mut head_norm = |what, x: Slice, weight: Option<Slice>, normed: Slice, heads: u32| match weight {
-            Some(weight) => {
-                let params = self.norm_params(m * heads, head_dim);
-                recording.push(at(what), rms_norm::dispatch(x, weight, normed, params));
-                normed
-            }
-            None => x,
-        };
-        let q = head_norm("attn_q_norm", scratch.q, weights.query_norm, scratch.q_normed, heads);
-        let k = head_norm("attn_k_norm", scratch.k, weights.key_norm, scratch.k_normed, kv_heads);
-
-        let turns = if config.layers[index].sliding { inputs.turns_sliding } else { inputs.turns };
-        let params = rope::Params { tokens: m, heads, kv_heads, head_dim, rotary: head_dim };
-        recording.push(at("rope"), rope::dispatch(config.pairing, q, k, turns, params));
-        let cache = self.cache.layers[index];
-        let slices = kv_append::Slices { k, v: scratch.v, slot_mapping: inputs.slot_mapping, cache };
-        let params = kv_append::Params { tokens: m, kv_heads, dim4: head_dim / 4 };
-        recording.push(at("kv_append"), kv_append::dispatch(self.options.kv_type, slices, params));
-
-        let slices = attention::Slices {
-            q,
-            cache,
-            page_table: inputs.page_table,
-            sequences: inputs.sequences,
-            tiles: inputs.tiles,
-            out: scratch.attention,
-        };
-        let with = attention::Heads {
-            heads,
-            kv_heads,
-            head_dim,
-            kv_type: self.options.kv_type,
-            window: window.unwrap_or(0),
-            scale: config.attention_scale,
-        };
-        let (tiling, stride, cost) = (&self.limits.tiling, shape.page_stride, self.attention_cost(shape));
-        let whole = attention::dispatch(tiling.whole(), with, shape.tiles, stride, slices);
-        recording.push(at("attention"), whole.costing(cost));
-        if let Some(split) = tiling.split() {
-            let partials = scratch.partials;
-            let slices = attention::Slices { tiles: inputs.parts, out: partials, ..slices };
-            let dispatch = attention::dispatch_split(split, with, shape.parts, stride, slices);
-            recording.push(at("attention_split"), dispatch.costing(cost));
-            let (sequences, merges, out) = (inputs.sequences, inputs.merges, scratch.attention);
-            let slices = attention_merge::Slices { partials, sequences, merges, out };
-            recording.push(at("attention_merge"), attention_merge::dispatch(split, with, shape.merges, slices));
-        }
-        self.linear(recording, at("attn_output"), &weights.attention_output, scratch.attention, scratch.delta, m);
-        self.residual_and_norm(recording, at("residual"), weights.post_attention_norm, weights.ffn_norm, m);
+    /// Of the norm of rows of the residual stream.
+    fn norm_params(&self, rows: u32) -> rms_norm::Params {
+        let config = &self.config;
+        rms_norm::Params { rows, dim4: config.dim as u32 / 4, eps: config.norm_eps, offset: config.norm_offset }
     }
 
-    /// Of one layer's, in multiplications with an addition. How far a step is into the context is not known here: a quarter
-    /// of it is a guess that is not far off in the steps that are long.
-    fn attention_cost(&self, shape: StepShape) -> u64 {
-        let keys = u64::from(shape.page_stride) * u64::from(PAGE_SIZE) / 4;
-        2 * u64::from(shape.tokens) * keys * (self.config.heads * self.config.head_dim) as u64
-    }
-
-    /// From its normed input in `h` to that of the next layer.
-    fn record_ffn(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, m: u32) {
-        let scratch = &self.scratch;
-        let at = |what| at(Some(index as u32), what);
-        self.linear(recording, at("ffn_gate"), &weights.gate, scratch.h, scratch.gate, m);
-        self.linear(recording, at("ffn_up"), &weights.up, scratch.h, scratch.up, m);
-        let count = m * self.config.ffn_dim as u32;
-        let activation = gated_activation::dispatch(self.config.activation, scratch.gate, scratch.up, count);
-        recording.push(at("ffn_activation"), activation);
-        self.linear(recording, at("ffn_down"), &weights.down, scratch.gate, scratch.delta, m);
-        match self.weights.layers.get(index + 1) {
-            Some(next) => {
-                self.residual_and_norm(recording, at("residual"), weights.post_ffn_norm, next.attention_norm, m);
-            }
-            // Only some of the rows are normed for the logits.
-            None => {
-                let mut delta = scratch.delta;
-                if let Some(weight) = weights.post_ffn_norm {
-                    self.norm(recording, at("post_ffw_norm"), delta, weight, scratch.h, m);
-                    delta = scratch.h;
-                }
-                recording.push(at("residual"), add::dispatch(scratch.x, delta, m * self.config.dim as u32));
-            }
-        }
-    }
-
-    /// `x += delta`, which is normed first where the family has a norm behind its blocks, and the norm of the next block.
-    fn residual_and_norm(
-        &self,
-        recording: &mut Recording,
-        label: Label,
-        post_weight: Option<Slice>,
-        weight: Slice,
-        rows: u32,
-    ) {
-        let Scratch { x, h, delta, .. } = self.scratch;
-        let slices = residual_norm::Slices { delta, weight, x, h, post_weight };
-        recording.push(label, residual_norm::dispatch(slices, self.norm_params(rows, self.config.dim as u32)));
-    }
-
-    fn norm(&self, recording: &mut Recording, label: Label, x: Slice, weight: Slice, y: Slice, rows: u32) {
-        let params = self.norm_params(rows, self.config.dim as u32);
-        recording.push(label, rms_norm::dispatch(x, weight, y, params));
-    }
-
-    fn norm_params(&self, rows: u32, width: u32) -> rms_norm::Params {
-        rms_norm::Params { rows, dim4: width / 4, eps: self.config.norm_eps, offset: self.config.norm_offset }
-    }
-
-    fn linear(&self, recording: &mut Recording, label: Label, layer: &Linear, x: Slice, y: Slice, m: u32) {
-        let y_stride = layer.shards.iter().map(|shard| shard.rows).sum();
-        for shard in &layer.shards {
-            let slices = linear::Slices { x, y, bias: layer.bias };
-            recording.push(label, linear::dispatch(&self.options.selection, shard, slices, m, y_stride));
+    /// `y [m][width] = x W^T (+ bias)`.
+    fn linear(&self, recording: &mut Recording, layer: Option<u32>, weights: &Linear, x: Slice, y: Slice, m: u32) {
+        for shard in &weights.shards {
+            let slices = linear::Slices { x, y, bias: weights.bias };
+            let dispatch = linear::dispatch(&self.options.selection, &shard.weights, slices, m, weights.width);
+            recording.push(at(layer, shard.what), dispatch);
         }
     }
 }

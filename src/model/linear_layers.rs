@@ -7,7 +7,7 @@ use super::weight_upload::Role;
 use super::weights::items;
 use crate::formats::{Checkpoint, DType};
 
-/// Linear layers of one shape and type.
+/// Linear layers of one shape and type; those that are computed together count as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinearLayers {
     /// Rows of the weights.
@@ -29,16 +29,16 @@ pub fn linear_layers(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Lin
     let names = Names::new(checkpoint, config);
     let items = items(config, &names)?;
     let (embedding, output) = (names.global_name(Global::Embedding), names.global_name(Global::Output));
-    let tied = !items.iter().any(|item| item.tensor.name == output);
+    let tied = !items.iter().any(|item| item.name() == output);
     let mut all: Vec<LinearLayers> = Vec::new();
-    for tensor in items.iter().filter(|item| item.role == Role::Matrix).map(|item| item.tensor) {
-        let is_embedding = tensor.name == embedding;
+    for item in &items {
+        let Role::Matrix { dtype, rows, k } = item.role else { continue };
+        let is_embedding = item.name() == embedding;
         if is_embedding && !tied {
             continue;
         }
-        let [n, k] = tensor.shape[..] else { continue };
-        let head = is_embedding || tensor.name == output;
-        let layers = LinearLayers { n: n as u32, k: k as u32, dtype: tensor.dtype, count: 1, head };
+        let head = is_embedding || item.name() == output;
+        let layers = LinearLayers { n: rows as u32, k: k as u32, dtype, count: 1, head };
         match all.iter_mut().find(|same| LinearLayers { count: 1, ..**same } == layers) {
             Some(same) => same.count += 1,
             None => all.push(layers),
@@ -58,7 +58,7 @@ mod tests {
         let config = Config::from_checkpoint(&checkpoint).expect("supported");
         let all = linear_layers(&config, &checkpoint).expect("whole");
         let layers: u32 = all.iter().filter(|layers| !layers.head).map(|layers| layers.count).sum();
-        assert_eq!(layers as usize, 7 * config.layers.len());
+        assert_eq!(layers as usize, 4 * config.layers.len(), "Q, K and V are one, and so are gate and up");
         let heads: Vec<_> = all.iter().filter(|layers| layers.head).collect();
         assert_eq!(heads.len(), 1);
         assert_eq!((heads[0].n as usize, heads[0].k as usize), (config.vocabulary, config.dim));

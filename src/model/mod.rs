@@ -13,6 +13,7 @@ mod names;
 mod non_finite;
 mod rope_table;
 mod scratch;
+mod stacks;
 mod step_inputs;
 mod weight_upload;
 mod weights;

@@ -10,21 +10,23 @@ use crate::recording::{BufferId, Executor, MemoryLimits, Slice};
 pub(super) struct Scratch {
     /// The residual stream, `[tokens][dim]`.
     pub x: Slice,
-    /// Normed, or gathered and normed.
+    /// The residual stream of the rows whose logits are wanted, `[logits_rows][dim]`.
+    pub wanted: Slice,
+    /// The residual stream, normed.
     pub h: Slice,
     /// What a block adds to the residual stream.
     pub delta: Slice,
+    /// Of each token, Q, K and V.
+    pub qkv: Slice,
+    /// Q, turned by the tokens' positions; in the last layer also attention of the rows whose logits are wanted.
     pub q: Slice,
-    pub k: Slice,
-    pub v: Slice,
-    /// Normed Q and K, where the model norms them.
-    pub q_normed: Slice,
-    pub k_normed: Slice,
     pub attention: Slice,
     /// What attention over parts of the keys leaves.
     pub partials: Slice,
-    pub gate: Slice,
-    pub up: Slice,
+    /// Of each token, the gate and what it lets through.
+    pub gate_up: Slice,
+    /// The hidden layer of the feed-forward network.
+    pub hidden: Slice,
     /// `[logits_rows][vocabulary]`.
     pub logits: Slice,
     /// The largest of each run of logits, `[logits_rows][runs]`.
@@ -34,26 +36,22 @@ pub(super) struct Scratch {
 }
 
 /// Bytes of each activation, in the order of [`Scratch`].
-pub(super) struct ScratchSizes([u64; 15]);
+pub(super) struct ScratchSizes([u64; 13]);
 
 impl ScratchSizes {
     pub fn new(config: &Config, limits: StepLimits, memory: MemoryLimits) -> Result<ScratchSizes, ModelError> {
         let StepLimits { tokens, sequences, logits_rows, context, tiling, .. } = limits;
         let (q_dim, kv_dim) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-        // The gathered rows share a buffer with the tokens' own.
-        let rows = tokens.max(logits_rows);
         let elements = [
             tokens * config.dim,
-            rows * config.dim,
-            rows * config.dim,
+            logits_rows * config.dim,
+            tokens * config.dim,
+            tokens * config.dim,
+            tokens * (q_dim + 2 * kv_dim),
             tokens * q_dim,
-            tokens * kv_dim,
-            tokens * kv_dim,
-            tokens * q_dim,
-            tokens * kv_dim,
             tokens * q_dim,
             tiling.partials(config.kv_heads as u32, tiling.most_parts(sequences, context)).max(1),
-            tokens * config.ffn_dim,
+            2 * tokens * config.ffn_dim,
             tokens * config.ffn_dim,
             logits_rows * config.vocabulary,
             logits_rows * run_peaks::runs(config.vocabulary as u32) as usize,
@@ -80,11 +78,11 @@ impl ScratchSizes {
     }
 
     pub fn allocate(&self, executor: &mut dyn Executor) -> Result<Scratch, ModelError> {
-        let mut slices = [Slice { buffer: BufferId(0), offset: 0, size: 0 }; 15];
+        let mut slices = [Slice { buffer: BufferId(0), offset: 0, size: 0 }; 13];
         for (slice, size) in slices.iter_mut().zip(self.0) {
             *slice = Slice { buffer: executor.allocate("the activations", size)?, offset: 0, size };
         }
-        let [x, h, delta, q, k, v, q_normed, k_normed, attention, partials, gate, up, logits, peaks, tokens] = slices;
-        Ok(Scratch { x, h, delta, q, k, v, q_normed, k_normed, attention, partials, gate, up, logits, peaks, tokens })
+        let [x, wanted, h, delta, qkv, q, attention, partials, gate_up, hidden, logits, peaks, tokens] = slices;
+        Ok(Scratch { x, wanted, h, delta, qkv, q, attention, partials, gate_up, hidden, logits, peaks, tokens })
     }
 }

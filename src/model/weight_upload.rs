@@ -18,23 +18,38 @@ const PIECE: usize = 4 << 20;
 /// Bytes written before the device is waited for, so that staging memory is freed.
 const FLUSH: u64 = 16 << 20;
 
-/// What a tensor is used as.
+/// What tensors are used as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Rows for matrix products and look-ups, in its storage type.
-    Matrix,
+    /// Rows of `k` elements for matrix products and look-ups, in their storage type.
+    Matrix { dtype: DType, rows: usize, k: usize },
     /// A norm's weight or a bias, in f32.
-    Vector,
+    Vector { len: usize },
 }
 
-/// A tensor to upload.
-#[derive(Clone, Copy, Debug)]
+/// Tensors that lie one behind the other, as one matrix or vector.
+#[derive(Clone, Debug)]
 pub(super) struct Item<'a> {
-    pub tensor: &'a TensorInfo,
+    /// At least one. What they leave out is zeros.
+    pub members: Vec<Member<'a>>,
     pub role: Role,
 }
 
-/// Where a tensor lies.
+impl<'a> Item<'a> {
+    /// What messages about all of it name.
+    pub fn name(&self) -> &'a str {
+        self.members.first().map_or("", |member| &member.tensor.name)
+    }
+}
+
+/// A tensor, and the first row or element that is its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member<'a> {
+    pub tensor: &'a TensorInfo,
+    pub first: usize,
+}
+
+/// Where an item lies.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
     /// Of a matrix.
@@ -64,12 +79,13 @@ impl<'a> Plan<'a> {
         let arena_limit = ARENA.max(limits.max_binding).min(limits.max_buffer);
         for item in items {
             let placed = match item.role {
-                Role::Vector => {
-                    let elements: usize = item.tensor.shape.iter().product();
-                    let slice = plan.place(4 * elements as u64, arena_limit);
+                Role::Vector { len } => {
+                    let slice = plan.place(4 * len as u64, arena_limit);
                     Placed { shards: Vec::new(), vector: slice }
                 }
-                Role::Matrix => plan.place_matrix(item.tensor, limits, arena_limit)?,
+                Role::Matrix { dtype, rows, k } => {
+                    plan.place_matrix(item.name(), dtype, [rows, k], limits, arena_limit)?
+                }
             };
             plan.items.push((item, placed));
         }
@@ -84,39 +100,31 @@ impl<'a> Plan<'a> {
     /// Cuts a matrix by rows so that each plane of a shard can be bound.
     fn place_matrix(
         &mut self,
-        tensor: &TensorInfo,
+        name: &str,
+        dtype: DType,
+        [rows, k]: [usize; 2],
         limits: MemoryLimits,
         arena_limit: u64,
     ) -> Result<Placed, ModelError> {
-        let [rows, k] = tensor.shape[..] else {
-            let expected = vec![0, 0];
-            return Err(ModelError::Shape { name: tensor.name.clone(), found: tensor.shape.clone(), expected });
-        };
         if !k.is_multiple_of(GROUP) {
-            return Err(ModelError::RowLength { name: tensor.name.clone(), k });
+            return Err(ModelError::RowLength { name: name.to_owned(), k });
         }
-        let words = row_words(tensor.dtype, k);
+        let words = row_words(dtype, k);
         let widest = 4 * words.iter().copied().max().unwrap_or(0) as u64;
         let most = (limits.max_binding.min(arena_limit) / widest) as usize;
         if most == 0 {
             let limit = limits.max_binding;
-            return Err(ModelError::RowTooLarge { name: tensor.name.clone(), bytes: widest, limit });
+            return Err(ModelError::RowTooLarge { name: name.to_owned(), bytes: widest, limit });
         }
         let mut shards = Vec::new();
         for row0 in (0..rows).step_by(most) {
             let count = most.min(rows - row0);
             let planes = words.map(|w| (w > 0).then(|| self.place(4 * (w * count) as u64, arena_limit)));
-            shards.push(WeightSlices {
-                dtype: tensor.dtype,
-                row0: row0 as u32,
-                rows: count as u32,
-                k: k as u32,
-                planes,
-            });
+            shards.push(WeightSlices { dtype, row0: row0 as u32, rows: count as u32, k: k as u32, planes });
         }
         match shards.first().and_then(|shard| shard.planes[0]) {
             Some(vector) => Ok(Placed { shards, vector }),
-            None => Err(ModelError::MissingTensor(tensor.name.clone())),
+            None => Err(ModelError::MissingTensor(name.to_owned())),
         }
     }
 
@@ -149,15 +157,15 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The tensors whose places on the device exist and hold nothing yet.
+/// The tensors whose places on the device exist and hold nothing yet but zeros.
 pub(super) struct Uploads<'a> {
     items: Vec<(Item<'a>, Placed)>,
 }
 
 impl Uploads<'_> {
-    /// Where each tensor will lie, by name.
+    /// Where each item will lie, by the name of its first tensor.
     pub fn placed(&self) -> HashMap<String, Placed> {
-        self.items.iter().map(|(item, placed)| (item.tensor.name.clone(), placed.clone())).collect()
+        self.items.iter().map(|(item, placed)| (item.name().to_owned(), placed.clone())).collect()
     }
 
     /// Uploads every tensor; `progress` gets the bytes of the files that are done.
@@ -172,16 +180,18 @@ impl Uploads<'_> {
             Uploader { executor, checkpoint, piece: Vec::new(), unflushed: 0, handing_over: Duration::ZERO };
         let mut done = 0;
         for (item, placed) in self.items {
-            match item.role {
-                Role::Vector => uploader.vector(item.tensor, placed.vector)?,
-                Role::Matrix => {
-                    for shard in &placed.shards {
-                        uploader.shard(item.tensor, shard, &mut |piece| progress(done + piece))?;
+            for member in item.members {
+                match item.role {
+                    Role::Vector { .. } => uploader.vector(member, placed.vector)?,
+                    Role::Matrix { .. } => {
+                        for shard in &placed.shards {
+                            uploader.rows(member, shard, &mut |piece| progress(done + piece))?;
+                        }
                     }
                 }
+                done += member.tensor.size_bytes();
+                progress(done);
             }
-            done += item.tensor.size_bytes();
-            progress(done);
         }
         uploader.flush()?;
         let upload = uploader.handing_over;
@@ -200,19 +210,21 @@ struct Uploader<'e> {
 }
 
 impl Uploader<'_> {
-    fn vector(&mut self, tensor: &TensorInfo, slice: Slice) -> Result<(), ModelError> {
-        let mut values = vec![0f32; (slice.size / 4) as usize];
+    /// A tensor's elements of a vector.
+    fn vector(&mut self, Member { tensor, first }: Member<'_>, vector: Slice) -> Result<(), ModelError> {
+        let mut values = vec![0f32; tensor.shape.iter().product()];
         blocks::dequantize(tensor.dtype, &self.checkpoint.bytes(tensor)?, &mut values)
             .map_err(|_| ModelError::RowLength { name: tensor.name.clone(), k: values.len() })?;
         if values.iter().any(|v| !v.is_finite()) {
             return Err(ModelError::NotFinite { name: tensor.name.clone(), dtype: tensor.dtype });
         }
-        self.write(slice, bytemuck::cast_slice(&values))
+        self.write(tail(vector, first), bytemuck::cast_slice(&values))
     }
 
-    fn shard(
+    /// A tensor's rows of a shard.
+    fn rows(
         &mut self,
-        tensor: &TensorInfo,
+        Member { tensor, first }: Member<'_>,
         shard: &WeightSlices,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ModelError> {
@@ -220,12 +232,13 @@ impl Uploader<'_> {
         let row_bytes = k / tensor.dtype.block_len() * tensor.dtype.block_bytes();
         let words = row_words(tensor.dtype, k);
         let rows_at_once = (PIECE / row_bytes).max(1);
-        let (row0, rows) = (shard.row0 as usize, shard.rows as usize);
+        let (shard_first, shard_end) = (shard.row0 as usize, (shard.row0 + shard.rows) as usize);
+        let end = shard_end.min(first + tensor.size_bytes() as usize / row_bytes);
         let mut planes: [Vec<u32>; PLANES] = Default::default();
-        for first in (0..rows).step_by(rows_at_once) {
-            let count = rows_at_once.min(rows - first);
+        for row in (shard_first.max(first)..end).step_by(rows_at_once) {
+            let count = rows_at_once.min(end - row);
             self.piece.resize(count * row_bytes, 0);
-            self.checkpoint.read(tensor, (row0 + first) * row_bytes, &mut self.piece)?;
+            self.checkpoint.read(tensor, (row - first) * row_bytes, &mut self.piece)?;
             if !scales_are_finite(tensor.dtype, &self.piece) {
                 return Err(ModelError::NotFinite { name: tensor.name.clone(), dtype: tensor.dtype });
             }
@@ -233,13 +246,10 @@ impl Uploader<'_> {
             repack(tensor.dtype, k, &self.piece, &mut planes);
             for ((plane, slice), words) in planes.iter().zip(shard.planes).zip(words) {
                 if let Some(slice) = slice {
-                    let skipped = 4 * (first * words) as u64;
-                    let part =
-                        Slice { buffer: slice.buffer, offset: slice.offset + skipped, size: slice.size - skipped };
-                    self.write(part, bytemuck::cast_slice(plane))?;
+                    self.write(tail(slice, (row - shard_first) * words), bytemuck::cast_slice(plane))?;
                 }
             }
-            progress(((row0 + first + count) * row_bytes) as u64);
+            progress(((row - first + count) * row_bytes) as u64);
         }
         Ok(())
     }
@@ -259,6 +269,12 @@ impl Uploader<'_> {
         self.unflushed = 0;
         Ok(())
     }
+}
+
+/// A slice from one of its words on.
+fn tail(slice: Slice, word: usize) -> Slice {
+    let skipped = 4 * word as u64;
+    Slice { offset: slice.offset + skipped, size: slice.size - skipped, ..slice }
 }
 
 /// Whether no scale (of a block type) or value (of a float type) is NaN or infinite.

@@ -7,11 +7,20 @@ use crate::kernels::gated_activation::Params;
 use crate::recording::Dispatch;
 
 pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
-    let count = params::<Params>(dispatch)?.count4 as usize * 4;
-    let up = bindings.read::<f32>(0, count)?;
-    let gate = bindings.write::<f32>(1, count)?;
+    let p: Params = params(dispatch)?;
+    let (rows, dim) = (p.rows as usize, 4 * p.dim4 as usize);
+    if dim == 0 {
+        return Err(TwinError::Shape("a gate of no elements lets nothing through"));
+    }
+    let x = bindings.read::<f32>(0, 2 * rows * dim)?;
+    let y = bindings.write::<f32>(1, rows * dim)?;
     let activate = if dispatch.program.has_flag("gelu") { gelu_tanh } else { silu };
-    gate.par_iter_mut().zip(up).for_each(|(gate, up)| *gate = (activate(f64::from(*gate)) * f64::from(*up)) as f32);
+    y.par_chunks_exact_mut(dim).zip(x.par_chunks_exact(2 * dim)).for_each(|(y, x)| {
+        let (gate, up) = x.split_at(dim);
+        for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
+            *y = (activate(f64::from(*gate)) * f64::from(*up)) as f32;
+        }
+    });
     Ok(())
 }
 

@@ -16,8 +16,7 @@ mod embed;
 mod executor;
 mod gated_activation;
 mod gather_rows;
-mod kv_append;
-mod kv_append_q8_0;
+mod head_norm;
 mod linear;
 mod matmul;
 mod matmul_lanes;
@@ -25,7 +24,8 @@ mod matvec;
 mod matvec_lanes;
 mod residual_norm;
 mod rms_norm;
-mod rope;
+mod rope_append;
+mod rope_append_q8_0;
 mod run_peaks;
 mod sample;
 mod weights;
@@ -49,15 +49,15 @@ pub const TWINS: &[(&str, Twin)] = &[
     ("embed", embed::run),
     ("gated_activation", gated_activation::run),
     ("gather_rows", gather_rows::run),
-    ("kv_append", kv_append::run),
-    ("kv_append_q8_0", kv_append_q8_0::run),
+    ("head_norm", head_norm::run),
     ("matmul", matmul::run),
     ("matmul_lanes", matmul_lanes::run),
     ("matvec", matvec::run),
     ("matvec_lanes", matvec_lanes::run),
     ("residual_norm", residual_norm::run),
     ("rms_norm", rms_norm::run),
-    ("rope", rope::run),
+    ("rope_append", rope_append::run),
+    ("rope_append_q8_0", rope_append_q8_0::run),
     ("run_peaks", run_peaks::run),
     ("sample", sample::run),
 ];

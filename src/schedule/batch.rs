@@ -67,7 +67,7 @@ impl LogitsWanted {
     pub const ALL: Self = Self::From(0);
 
     /// The first of `len` tokens whose logits are wanted; `len` if none are.
-    fn first_of(self, len: usize) -> usize {
+    pub fn first_of(self, len: usize) -> usize {
         match self {
             Self::None => len,
             Self::Last => len.saturating_sub(1),

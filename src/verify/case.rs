@@ -62,6 +62,7 @@ pub struct Case {
     /// The shape in words.
     pub shape: String,
     pub seed: u64,
+    /// Of its outputs; [`Case::tolerance_of`] one may be tighter.
     pub tolerance: &'static Tolerance,
     tensors: Box<MakeTensors>,
     dispatch: Box<MakeDispatch>,
@@ -92,6 +93,11 @@ impl Case {
     pub fn within(mut self, tolerance: &'static Tolerance) -> Case {
         self.tolerance = tolerance;
         self
+    }
+
+    /// The bound of an output that holds such elements.
+    pub fn tolerance_of(&self, output: Elements) -> &'static Tolerance {
+        tolerances::of_output(&self.program, output).unwrap_or(self.tolerance)
     }
 
     /// What tells it from every other case: the program and the shape.

@@ -44,7 +44,7 @@ impl<'e> Runner<'e> {
                     elements,
                     &actual[body.clone()],
                     &expected[body.clone()],
-                    case.tolerance,
+                    case.tolerance_of(elements),
                 ),
                 None => {
                     let changed = actual[body.clone()].iter().zip(&tensor.words).position(|(a, b)| a != b);

@@ -1,5 +1,6 @@
 //! How far a kernel may be from the reference: the one table, with a reason each.
 
+use crate::kernels::Elements;
 use crate::kernels::kv_cache::KvType;
 use crate::recording::Program;
 
@@ -140,13 +141,22 @@ pub fn of_model(kv_type: KvType) -> &'static ModelTolerance {
     }
 }
 
-/// The bound of a program's outputs on a model's own numbers.
-pub fn in_model(program: &Program) -> &'static Tolerance {
+/// The bound of an output of a program on a model's own numbers.
+pub fn in_model(program: &Program, output: Elements) -> &'static Tolerance {
     match of(program) {
         exact if exact.is_exact() => exact,
-        _ if matches!(program.kernel, "kv_append" | "kv_append_q8_0") => &OUTLIERS_HALF_ROUNDED,
+        _ if is_append(program) && output != Elements::F32 => &OUTLIERS_HALF_ROUNDED,
         _ => &OUTLIERS,
     }
+}
+
+/// The bound of an output that its program rounds less than others; `None`: it is that of the [program](of).
+pub fn of_output(program: &Program, output: Elements) -> Option<&'static Tolerance> {
+    (is_append(program) && output == Elements::F32).then_some(&ROTATED)
+}
+
+fn is_append(program: &Program) -> bool {
+    matches!(program.kernel, "rope_append" | "rope_append_q8_0")
 }
 
 /// The bound of a program's outputs.
@@ -156,12 +166,11 @@ pub fn of(program: &Program) -> &'static Tolerance {
         "argmax" | "run_peaks" => &COMPARED,
         "sample" => &DRAWN,
         "gather_rows" => &MOVED,
-        "kv_append" if program.has_flag("kv_f16") => &HALF_ROUNDED,
-        "kv_append" => &MOVED,
-        "kv_append_q8_0" => &Q8_ROUNDED,
         "embed" => &SCALED,
-        "rope" => &ROTATED,
-        "rms_norm" | "residual_norm" => &NORMALISED,
+        "rope_append" if program.has_flag("kv_f16") => &HALF_ROUNDED,
+        "rope_append" => &ROTATED,
+        "rope_append_q8_0" => &Q8_ROUNDED,
+        "head_norm" | "rms_norm" | "residual_norm" => &NORMALISED,
         "gated_activation" => &ACTIVATED,
         "attention" | "attention_key_lanes" | "attention_lanes" | "attention_merge" => &ATTENDED,
         _ => &SUMMED,

@@ -200,10 +200,11 @@ pub const EMBED: &[Mutation] = &[
 ];
 
 pub const GATED_ACTIVATION: &[Mutation] = &[
-    plant(Tail, "the last vector is left out", "index >= params.count4", "index + 1u >= params.count4"),
-    plant(Bounds, "a vector behind the last is written", "index >= params.count4", "index > params.count4"),
+    plant(Tail, "the last row is left out", "row >= params.rows", "row + 1u >= params.rows"),
+    plant(Bounds, "a row behind the last is written", "row >= params.rows", "row > params.rows"),
     plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
-    plant(Address, "the activation is multiplied by itself", "* up[index]", "* gate[index]"),
+    plant(Address, "the activation is multiplied by its input", "x[gate + params.dim4]", "x[gate]"),
+    plant(Address, "rows of x are taken to be as long as those of y", "index + row * params.dim4", "index"),
     plant(Scale, "SiLU's exponent has the other sign", "min(-v, vec4<f32>(80.0))", "min(v, vec4<f32>(80.0))"),
     plant(Special, "SiLU is cut off at -8", "min(-v, vec4<f32>(80.0))", "min(-v, vec4<f32>(8.0))"),
     plant(
@@ -245,34 +246,6 @@ pub const GATHER_ROWS: &[Mutation] = &[
         "+ params.dim4 - 1u - index % params.dim4",
     ),
     plant(Address, "rows are taken to be one vector shorter", "* params.dim4 + index", "* (params.dim4 - 1u) + index"),
-];
-
-pub const KV_APPEND: &[Mutation] = &[
-    plant(Tail, "the last vector is left out", "index >= params.tokens", "index + 1u >= params.tokens"),
-    plant(Bounds, "a vector of a token behind the last is written", "index >= params.tokens", "index > params.tokens"),
-    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
-    plant(Address, "the slot mapping is ignored", "let slot = slot_mapping[index / width]", "let slot = index / width"),
-    plant(
-        Address,
-        "the next token's slot is taken",
-        "slot_mapping[index / width]",
-        "slot_mapping[(index + 1u) / width]",
-    ),
-    plant(Address, "heads are mixed up", "(index % width) / params.dim4", "(index % width) % params.kv_heads"),
-    plant(Address, "K goes into the V cache", "pack(v[index])", "pack(k[index])"),
-    plant(
-        Codes,
-        "the pairs of an f16 cache are swapped",
-        "pack2x16float(v.xy), pack2x16float(v.zw)",
-        "pack2x16float(v.zw), pack2x16float(v.xy)",
-    ),
-    plant(Codes, "each f16 pair is swapped", "pack2x16float(v.xy)", "pack2x16float(v.yx)"),
-    plant(
-        Precision,
-        "an f32 cache keeps the ten bits of f16",
-        "return v;",
-        "return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u));",
-    ),
 ];
 
 pub const RESIDUAL_NORM: &[Mutation] = &[
@@ -348,26 +321,6 @@ pub const RESIDUAL_NORM: &[Mutation] = &[
     ),
 ];
 
-pub const KV_APPEND_Q8_0: &[Mutation] = &[
-    plant(Tail, "the last block is left out", "index >= params.tokens", "index + 1u >= params.tokens"),
-    plant(Bounds, "a block of a token behind the last is written", "index >= params.tokens", "index > params.tokens"),
-    plant(Address, "the slot mapping is ignored", "let slot = slot_mapping[index / width]", "let slot = index / width"),
-    plant(Address, "heads are mixed up", "(index % width) / head_blocks", "(index % width) % params.kv_heads"),
-    plant(Address, "K goes into the V cache", "values[i] = v[", "values[i] = k["),
-    plant(Address, "halves of a block change places", "k_cache[2u * to] = a.first", "k_cache[2u * to] = a.second"),
-    plant(
-        Tail,
-        "the last vector's largest is not seen",
-        "i < BLOCK4; i++) {\n        bits",
-        "i < BLOCK4 - 1u; i++) {\n        bits",
-    ),
-    plant(Scale, "the largest code is 128", "/ 127.0", "/ 128.0"),
-    plant(Codes, "codes are cut off, not rounded", "floor(abs(x) + 0.5)", "floor(abs(x))"),
-    plant(Codes, "the scales change places", "vec2<f32>(a.scale, b.scale)", "vec2<f32>(b.scale, a.scale)"),
-    plant(Codes, "two words of codes change places", "codes(values[2], inverse)", "codes(values[3], inverse)"),
-    plant(Special, "the sign decides what is largest", "& vec4<u32>(0x7fffffffu)", ""),
-];
-
 pub const RMS_NORM: &[Mutation] = &[
     plant(
         Tail,
@@ -409,61 +362,143 @@ pub const RMS_NORM: &[Mutation] = &[
     ),
 ];
 
-pub const ROPE: &[Mutation] = &[
+pub const HEAD_NORM: &[Mutation] = &[
+    plant(Tail, "the last token is left out", "token >= params.tokens", "token + 1u >= params.tokens"),
     plant(
         Tail,
-        "the last pair does not turn",
-        "index >= params.tokens * heads * pairs",
-        "index + 1u >= params.tokens * heads * pairs",
+        "the last vector is left out of the mean",
+        "i < params.dim4; i += WG) {\n        let v",
+        "i < params.dim4 - 1u; i += WG) {\n        let v",
+    ),
+    plant(
+        Tail,
+        "the last vector is not normed",
+        "i < params.dim4; i += WG) {\n        var",
+        "i < params.dim4 - 1u; i += WG) {\n        var",
     ),
     plant(
         Bounds,
-        "a pair behind the last turns",
-        "index >= params.tokens * heads * pairs",
-        "index > params.tokens * heads * pairs",
+        "a vector behind the last is normed",
+        "i < params.dim4; i += WG) {\n        var",
+        "i <= params.dim4; i += WG) {\n        var",
     ),
-    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
-    plant(Address, "every head has turns of its own", "turns[token * pairs + pair]", "turns[index]"),
-    plant(Address, "the turns of all tokens are the first one's", "turns[token * pairs + pair]", "turns[pair]"),
+    plant(Tail, "what a second turn sums replaces the first", "squares += dot(v, v)", "squares = dot(v, v)"),
+    plant(Grid, "the grid's second axis is ignored", "wg.y * grid.x + wg.x", "wg.x"),
+    plant(Head, "V's heads are left out of a token's", "token * (normed + params.kv_heads)", "token * normed"),
+    plant(Head, "the first head of K has Q's weight", "head < params.heads", "head <= params.heads"),
+    plant(Head, "K is not normed", "let normed = params.heads + params.kv_heads;", "let normed = params.heads;"),
+    plant(Scale, "the mean is the sum", "/ f32(params.dim4 * 4u)", ""),
+    plant(Scale, "eps is forgotten", "mean + params.eps", "mean"),
+    plant(Scale, "the weight's offset is forgotten", "(weight + params.offset)", "weight"),
+    plant(Start, "the norm replaces what was normed", "] *= scale", "] = scale"),
+    plant(
+        Precision,
+        "the mean keeps the ten bits of f16",
+        "let mean = workgroup_sum(thread, squares) / f32(params.dim4 * 4u);",
+        "let mean = bitcast<f32>(bitcast<u32>(workgroup_sum(thread, squares) / f32(params.dim4 * 4u)) & 0xffffe000u);",
+    ),
+];
+
+pub const ROPE: &[Mutation] = &[
+    plant(Address, "the turns of all tokens are the first one's", "turns[token * params.dim4 + i]", "turns[i]"),
     plant(
         Address,
-        "halves are those of the head, not of what turns",
-        "let j = i + pairs",
-        "let j = i + params.head_dim / 2u",
+        "the turns of all tokens are the first one's, by halves",
+        "let turn = token * params.dim4 + 2u",
+        "let turn = 2u",
     ),
-    plant(Address, "adjacent pairs overlap", "let i = 2u * pair", "let i = pair"),
-    plant(
-        Address,
-        "what turns is taken to be the whole head",
-        "(token * params.heads + head) * params.head_dim",
-        "(token * params.heads + head) * params.rotary",
-    ),
-    plant(Head, "the first head of K does not turn", "head < params.heads", "head <= params.heads"),
-    plant(
-        Head,
-        "K is taken to have as many heads as Q",
-        "token * params.kv_heads + head",
-        "token * params.heads + head",
-    ),
+    plant(Address, "the second half has other turns than the first", "select(i - half, i, first)", "(i / 2u)"),
+    plant(Address, "the second half meets what is behind the head", "select(at - half, at + half, first)", "at + half"),
+    plant(Address, "two pairs' turns change places", "vec4<f32>(a.xz, b.xz)", "vec4<f32>(b.xz, a.xz)"),
+    plant(Address, "adjacent elements meet themselves", "own.yxwz", "own.xyzw"),
     plant(
         Scale,
         "it turns the other way",
-        "a * turn.x - b * turn.y, b * turn.x + a",
-        "a * turn.x + b * turn.y, b * turn.x - a",
+        "vec4<f32>(-turn.y, turn.y, -turn.w, turn.w)",
+        "vec4<f32>(turn.y, -turn.y, turn.w, -turn.w)",
     ),
-    plant(Scale, "cosine and sine are swapped", "turns[token * pairs + pair];", "turns[token * pairs + pair].yx;"),
-    plant(
-        Start,
-        "the second element turns with the new first one",
-        "b * turn.x + a * turn.y",
-        "b * turn.x + (a * turn.x - b * turn.y) * turn.y",
-    ),
+    plant(Scale, "it turns the other way, by halves", "select(sin, -sin, first)", "select(-sin, sin, first)"),
+    plant(Scale, "the second pair turns as the first", "turn.xxzz", "turn.xxxx"),
+    plant(Scale, "cosine and sine are swapped", "let a = turns[turn];", "let a = turns[turn].yxwz;"),
     plant(
         Precision,
         "the turns keep the ten bits of f16",
-        "let turn = turns[token * pairs + pair];",
-        "let turn = bitcast<vec2<f32>>(bitcast<vec2<u32>>(turns[token * pairs + pair]) & vec2<u32>(0xffffe000u));",
+        "let b = turns[turn + 1u];",
+        "let b = bitcast<vec4<f32>>(bitcast<vec4<u32>>(turns[turn + 1u]) & vec4<u32>(0xffffe000u));",
     ),
+];
+
+pub const ROPE_APPEND: &[Mutation] = &[
+    plant(Tail, "the last token is left out", "token >= params.tokens", "token + 1u >= params.tokens"),
+    plant(Bounds, "a token behind the last is written", "token >= params.tokens", "token > params.tokens"),
+    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
+    plant(Address, "the slot mapping is ignored", "let slot = slot_mapping[token]", "let slot = token"),
+    plant(Address, "the next token's slot is taken", "slot_mapping[token]", "slot_mapping[token + 1u]"),
+    plant(
+        Address,
+        "Q is stored as it lies, among K and V",
+        "q[(token * params.heads + head) * params.dim4 + i]",
+        "q[index]",
+    ),
+    plant(Head, "the first head of K is taken for one of Q", "if head < params.heads {", "if head <= params.heads {"),
+    plant(Head, "the first head of V is taken for one of K", "if head < end_k {", "if head <= end_k {"),
+    plant(Head, "heads of K are counted from Q's first", "head - params.heads, params.dim4", "head, params.dim4"),
+    plant(
+        Head,
+        "V is taken to have Q's heads",
+        "let heads = end_k + params.kv_heads",
+        "let heads = end_k + params.heads",
+    ),
+    plant(Start, "V turns, too", "pack(qkv[index])", "pack(turned(index, token, i))"),
+    plant(
+        Start,
+        "K does not turn",
+        "params.dim4) + i] = pack(turned(index, token, i))",
+        "params.dim4) + i] = pack(qkv[index])",
+    ),
+    plant(
+        Codes,
+        "the pairs of an f16 cache are swapped",
+        "pack2x16float(v.xy), pack2x16float(v.zw)",
+        "pack2x16float(v.zw), pack2x16float(v.xy)",
+    ),
+    plant(Codes, "each f16 pair is swapped", "pack2x16float(v.xy)", "pack2x16float(v.yx)"),
+    plant(
+        Precision,
+        "an f32 cache keeps the ten bits of f16",
+        "return v;",
+        "return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u));",
+    ),
+];
+
+pub const ROPE_APPEND_Q8_0: &[Mutation] = &[
+    plant(Tail, "the last token's blocks are left out", "token >= params.tokens", "token + 1u >= params.tokens"),
+    plant(Bounds, "a block of a token behind the last is written", "token >= params.tokens", "token > params.tokens"),
+    plant(Tail, "the last vector of Q is left out", "if index >= queries {", "if index + 1u >= queries {"),
+    plant(Address, "the slot mapping is ignored", "slot_mapping[token]", "token"),
+    plant(Address, "Q is taken to lie alone", "token * (width + 2u * params.kv_heads * params.dim4)", "token * width"),
+    plant(Head, "heads are mixed up", "index % width / head_blocks", "index % width % params.kv_heads"),
+    plant(
+        Head,
+        "keys are taken from the first heads of Q",
+        "token * heads + params.heads + head",
+        "token * heads + head",
+    ),
+    plant(Address, "K goes into the V cache", "qkv[value + i]", "qkv[key + i]"),
+    plant(Start, "K does not turn", "keys[i] = turned(key + i, token, first + i)", "keys[i] = qkv[key + i]"),
+    plant(Address, "blocks turn as the first one", "token, first + i)", "token, i)"),
+    plant(Address, "halves of a block change places", "k_cache[2u * to] = a.first", "k_cache[2u * to] = a.second"),
+    plant(
+        Tail,
+        "the last vector's largest is not seen",
+        "i < BLOCK4; i++) {\n        bits",
+        "i < BLOCK4 - 1u; i++) {\n        bits",
+    ),
+    plant(Scale, "the largest code is 128", "/ 127.0", "/ 128.0"),
+    plant(Codes, "codes are cut off, not rounded", "floor(abs(x) + 0.5)", "floor(abs(x))"),
+    plant(Codes, "the scales change places", "vec2<f32>(a.scale, b.scale)", "vec2<f32>(b.scale, a.scale)"),
+    plant(Codes, "two words of codes change places", "codes(values[2], inverse)", "codes(values[3], inverse)"),
+    plant(Special, "the sign decides what is largest", "& vec4<u32>(0x7fffffffu)", ""),
 ];
 
 pub const REDUCE: &[Mutation] = &[

@@ -2,29 +2,34 @@
 
 use super::{Case, ELEMENT_THREADS, FOLDED_WORKGROUPS};
 use crate::kernels::gated_activation::{Activation, dispatch};
-use crate::verify::{Random, Tensor};
+use crate::verify::{Elements, Random, Tensor};
 
 /// Where exp and tanh go wrong first: zeros, the edges of what exp can hold, and beyond.
 const EDGES: [f32; 12] = [0.0, -0.0, 1e-30, -1e-30, 20.0, -20.0, 88.0, -88.0, 89.0, -89.0, 1e4, -1e4];
 
 pub(super) fn push(cases: &mut Vec<Case>) {
     for activation in [Activation::Silu, Activation::GeluTanh] {
-        for (count, limit) in [(4, 1.0), (260, 8.0), (1536 * 3, 8.0), (1024, 100.0), (1024, 0.01)] {
-            push_case(cases, activation, count, limit);
+        for (rows, dim, limit) in [(1, 4, 1.0), (5, 52, 8.0), (3, 1536, 8.0), (1, 1024, 100.0), (4, 256, 0.01)] {
+            push_case(cases, activation, rows, dim, limit);
         }
     }
-    push_case(cases, Activation::Silu, 4 * ELEMENT_THREADS * FOLDED_WORKGROUPS, 4.0);
+    // A thread four elements.
+    push_case(cases, Activation::Silu, FOLDED_WORKGROUPS, 4 * ELEMENT_THREADS, 4.0);
 }
 
-pub(crate) fn push_case(cases: &mut Vec<Case>, activation: Activation, count: usize, limit: f32) {
+pub(crate) fn push_case(cases: &mut Vec<Case>, activation: Activation, rows: usize, dim: usize, limit: f32) {
     let tensors = move |random: &mut Random| {
-        let mut gate = random.floats(count, limit);
-        if limit > EDGES.len() as f32 {
-            gate[..EDGES.len()].copy_from_slice(&EDGES);
+        let mut x = Vec::with_capacity(2 * rows * dim);
+        for row in 0..rows {
+            x.extend(random.floats(dim, limit));
+            if row == 0 && limit > EDGES.len() as f32 {
+                x[..EDGES.len()].copy_from_slice(&EDGES);
+            }
+            x.extend(random.floats(dim, 4.0));
         }
-        vec![Tensor::in_place("gate", gate), Tensor::f32("up", random.floats(count, 4.0))]
+        vec![Tensor::f32("x", x), Tensor::output("y", rows * dim, Elements::F32)]
     };
-    cases.push(Case::new(format!("{count} elements up to {limit}"), tensors, move |s| {
-        dispatch(activation, s[0], s[1], count as u32)
+    cases.push(Case::new(format!("{rows} rows of {dim} elements up to {limit}"), tensors, move |s| {
+        dispatch(activation, s[0], s[1], rows as u32, dim as u32)
     }));
 }

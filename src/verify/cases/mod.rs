@@ -12,11 +12,11 @@ pub(crate) mod attention_merge;
 pub(crate) mod embed;
 pub(crate) mod gated_activation;
 pub(crate) mod gather_rows;
-pub(crate) mod kv_append;
+pub(crate) mod head_norm;
 pub(crate) mod linear;
 pub(crate) mod residual_norm;
 pub(crate) mod rms_norm;
-pub(crate) mod rope;
+pub(crate) mod rope_append;
 pub(crate) mod run_peaks;
 pub(crate) mod sample;
 
@@ -39,11 +39,11 @@ pub fn cases(selection: &Selection) -> Vec<Case> {
     embed::push(&mut cases);
     gated_activation::push(&mut cases);
     gather_rows::push(&mut cases);
-    kv_append::push(&mut cases);
+    head_norm::push(&mut cases);
     linear::push(selection, &mut cases);
     residual_norm::push(&mut cases);
     rms_norm::push(&mut cases);
-    rope::push(&mut cases);
+    rope_append::push(&mut cases);
     run_peaks::push(&mut cases);
     sample::push(&mut cases);
     cases

@@ -38,6 +38,7 @@ pub struct Culprit {
     pub nmse: f64,
     /// In units of the reference's root mean square.
     pub max_error: f64,
+    /// Of its first wrong output.
     pub tolerance: &'static Tolerance,
 }
 
@@ -84,17 +85,21 @@ pub(super) fn first_wrong(
         }
         device.run(&ours.part(index..index + 1))?;
         reference.run(&theirs.part(index..index + 1))?;
-        let tolerance = tolerances::in_model(&their.program);
         let mut outcome = Outcome::default();
+        let mut missed = None;
         for (number, (a, b)) in our.outputs().zip(their.outputs()).enumerate() {
             let (mut actual, mut expected) = (device.read(a)?, reference.read(b)?);
             if let Some((_, before)) = before.iter().find(|(slice, _)| *slice == b) {
                 leave_out_unchanged(before, &mut actual, &mut expected);
             }
             let elements = Elements::of(&their.program, number);
+            let tolerance = tolerances::in_model(&their.program, elements);
             outcome.compare(their.label.what, elements, &actual, &expected, tolerance);
+            if !outcome.passed() {
+                missed.get_or_insert(tolerance);
+            }
         }
-        if !outcome.passed() {
+        if let Some(tolerance) = missed {
             let faults: Vec<String> = outcome.faults.iter().map(Fault::to_string).collect();
             return Ok(Some(Culprit {
                 index,

@@ -179,7 +179,8 @@ impl Check<'_, '_> {
         Ok((layers.collect(), logits, next))
     }
 
-    /// Runs one step on both sides, and compares the residual stream after the embedding and after each layer.
+    /// Runs one step on both sides, and compares the residual stream after the embedding and after each layer; after the last
+    /// one there are only the rows whose logits are wanted.
     fn compare_layers(
         &mut self,
         tokens: &[u32],
@@ -190,6 +191,7 @@ impl Check<'_, '_> {
         let ours = self.device.record(tokens, first, wanted)?;
         let theirs = self.reference.record(tokens, first, wanted)?;
         lockstep::check_alike(&ours, &theirs)?;
+        let last_layer = ours.dispatches.iter().filter_map(|dispatch| dispatch.label.layer).max();
         let mut start = 0;
         for (index, part) in ours.dispatches.chunk_by(|a, b| a.label.layer == b.label.layer).enumerate() {
             let range = start..start + part.len();
@@ -197,13 +199,15 @@ impl Check<'_, '_> {
             self.device.run(&ours.part(range.clone()))?;
             self.reference.run(&theirs.part(range.clone()))?;
             let last = &part[part.len() - 1];
+            let first_row = if last.label.layer == last_layer { wanted.first_of(tokens.len()) } else { 0 };
+            let rows = tokens.len() - first_row;
             // Behind the layers come the logits, which have a distance of their own.
-            if index > 0 && last.label.layer.is_none() {
+            if rows == 0 || (index > 0 && last.label.layer.is_none()) {
                 continue;
             }
             // The last dispatch of a layer, and of the embedding, writes the residual stream.
-            let actual = self.device.residual(last, tokens.len())?;
-            let expected = self.reference.residual(&theirs.dispatches[range.end - 1], tokens.len())?;
+            let actual = self.device.residual(last, rows)?;
+            let expected = self.reference.residual(&theirs.dispatches[range.end - 1], rows)?;
             if layers.len() == index {
                 layers.push((last.label, Errors::default()));
             }

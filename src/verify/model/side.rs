@@ -62,9 +62,9 @@ impl<'e> Side<'e> {
         Ok(token[0])
     }
 
-    /// What a dispatch has written to the residual stream, `[tokens][dim]`.
-    pub fn residual(&mut self, dispatch: &Dispatch, tokens: usize) -> Result<Vec<f32>, ExecutionError> {
-        let mut values = vec![0.0; tokens * self.model.config().dim];
+    /// What a dispatch has written to the residual stream, `[rows][dim]`.
+    pub fn residual(&mut self, dispatch: &Dispatch, rows: usize) -> Result<Vec<f32>, ExecutionError> {
+        let mut values = vec![0.0; rows * self.model.config().dim];
         // A kernel that does more writes the residual stream first.
         if let Some(slice) = dispatch.outputs().next() {
             self.executor.read(slice, bytemuck::cast_slice_mut(&mut values))?;

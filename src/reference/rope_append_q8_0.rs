@@ -1,30 +1,25 @@
-//! The twin of `shaders/kv_append_q8_0.wgsl`: K and V into their slots of the cache, in blocks of 32 codes.
+//! The twin of `shaders/rope_append_q8_0.wgsl`: as `rope_append`, with K and V in blocks of 32 codes.
 
-use super::bindings::{Bindings, TwinError, below, params};
-use super::kv_append::pack;
-use crate::kernels::kv_append::Params;
+use super::bindings::{Bindings, TwinError, below};
+use super::rope_append::{Turned, pack, turn};
 use crate::recording::Dispatch;
 
 /// Elements of a block.
 const BLOCK: usize = 32;
 
 pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
-    let p: Params = params(dispatch)?;
-    let (tokens, width) = (p.tokens as usize, p.kv_heads as usize * p.dim4 as usize * 4);
-    if width == 0 || !(p.dim4 as usize * 4).is_multiple_of(BLOCK) {
+    let Turned { k, v, slots, width } = turn(dispatch, &mut bindings)?;
+    if !width.is_multiple_of(BLOCK) {
         return Err(TwinError::Shape("a head of a q8_0 cache must be whole blocks of 32 elements"));
     }
-    let k = bindings.read::<f32>(0, tokens * width)?;
-    let v = bindings.read::<f32>(1, tokens * width)?;
-    let slots = bindings.read::<u32>(2, tokens)?;
-    let k_cache = bindings.write_all::<i8>(3)?;
-    let v_cache = bindings.write_all::<i8>(4)?;
-    let scales = bindings.write_all::<u32>(5)?;
+    let k_cache = bindings.write_all::<i8>(4)?;
+    let v_cache = bindings.write_all::<i8>(5)?;
+    let scales = bindings.write_all::<u32>(6)?;
     let most = (k_cache.len().min(v_cache.len()) / width).min(scales.len() / (width / BLOCK));
     for (token, slot) in slots.iter().enumerate() {
         let to = below("a slot of the KV cache", *slot as usize, most)? * width;
         for first in (0..width).step_by(BLOCK) {
-            let [k, v] = [k, v].map(|from| &from[token * width + first..][..BLOCK]);
+            let [k, v] = [&k, &v].map(|from| &from[token * width + first..][..BLOCK]);
             let k_scale = quantize(k, &mut k_cache[to + first..][..BLOCK]);
             let v_scale = quantize(v, &mut v_cache[to + first..][..BLOCK]);
             scales[(to + first) / BLOCK] = pack([k_scale, v_scale]);

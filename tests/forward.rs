@@ -1,0 +1,160 @@
+//! What the forward pass of a step consists of: which layers are computed together, and which rows.
+
+use half::bf16;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use tempfile::TempDir;
+use wgpt::kernels::kv_cache::{KvType, PAGE_SIZE};
+use wgpt::kernels::{Selection, linear};
+use wgpt::recording::{Dispatch, Recording};
+use wgpt::schedule::{Batch, LogitsWanted};
+
+use crate::support::models::{Runner, oracle, reference};
+
+const TEXT: [u32; 9] = [5, 17, 40, 3, 99, 22, 61, 8, 30];
+
+/// A tensor's type, shape and contents.
+type Tensor = (Dtype, Vec<usize>, Vec<u8>);
+
+/// A copy of the tiny Qwen 2, whose attention has biases and whose weights are f32, with its tensors changed; `None` leaves
+/// one out.
+fn qwen2(change: impl Fn(&str, Tensor) -> Option<Tensor>) -> TempDir {
+    let (source, folder) = (oracle("tiny/qwen2"), TempDir::new().expect("a folder"));
+    std::fs::copy(source.join("config.json"), folder.path().join("config.json")).expect("copied");
+    let bytes = std::fs::read(source.join("model.safetensors")).expect("weights");
+    let mut tensors: Vec<(String, Tensor)> = Vec::new();
+    for (name, view) in SafeTensors::deserialize(&bytes).expect("safetensors").tensors() {
+        let changed = change(&name, (view.dtype(), view.shape().to_vec(), view.data().to_vec()));
+        tensors.extend(changed.map(|tensor| (name, tensor)));
+    }
+    let views = tensors.iter().map(|(name, (dtype, shape, data))| {
+        (name, TensorView::new(*dtype, shape.clone(), data).expect("as many bytes as elements"))
+    });
+    safetensors::serialize_to_file(views, None, &folder.path().join("model.safetensors")).expect("written");
+    folder
+}
+
+/// Logits of the text as bits.
+fn logits(path: &std::path::Path) -> Vec<Vec<u32>> {
+    let mut executor = reference();
+    let mut runner = Runner::load(&mut executor, Selection::BASELINE, path, KvType::F32);
+    let rows = runner.step(&[(0, &TEXT, 0)]);
+    rows.into_iter().map(|row| row.into_iter().map(f32::to_bits).collect()).collect()
+}
+
+/// The step that computes the whole text at the sequence's start.
+fn recording(path: &std::path::Path, tokens: &[u32], wanted: LogitsWanted) -> Recording {
+    let mut executor = reference();
+    let mut runner = Runner::load(&mut executor, Selection::BASELINE, path, KvType::F32);
+    let pages: Vec<u32> = (0..runner.model.pages()).collect();
+    let batch = Batch::single(tokens, 0, &pages, PAGE_SIZE, wanted).expect("a batch");
+    let shape = runner.model.write_inputs(runner.executor, &batch, true).unwrap_or_else(|e| panic!("{e}"));
+    runner.model.record(shape)
+}
+
+fn is_linear(dispatch: &Dispatch) -> bool {
+    dispatch.program.kernel.starts_with("mat")
+}
+
+/// What the dispatches of a layer are called.
+fn names(recording: &Recording, layer: u32, admits: impl Fn(&Dispatch) -> bool) -> Vec<&'static str> {
+    let dispatches = recording.dispatches.iter().filter(|dispatch| dispatch.label.layer == Some(layer));
+    dispatches.filter(|dispatch| admits(dispatch)).map(|dispatch| dispatch.label.what).collect()
+}
+
+#[test]
+fn layers_of_one_input_are_one_dispatch_where_their_types_are_one() {
+    let file = |name: &str| oracle("tiny").join(name);
+    for (path, expected) in [
+        (file("llama3"), &["attn_qkv", "attn_output", "ffn_gate_up", "ffn_down"][..]),
+        (file("gguf/gemma3-q5_0.gguf"), &["attn_qkv", "attn_output", "ffn_gate_up", "ffn_down"]),
+        (file("gguf/llama-k.gguf"), &["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate_up", "ffn_down"]),
+        (
+            file("gguf/qwen2-mixed.gguf"),
+            &["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"],
+        ),
+    ] {
+        let recording = recording(&path, &TEXT, LogitsWanted::Last);
+        assert_eq!(names(&recording, 0, is_linear), expected, "{}", path.display());
+    }
+}
+
+/// The same numbers, in one tensor as bf16.
+#[test]
+fn how_types_part_the_layers_changes_no_bit() {
+    let rounded = |data: &[u8]| -> Vec<bf16> {
+        let values = data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        values.map(bf16::from_f32).collect()
+    };
+    for (part, expected) in [
+        ("self_attn.q_proj.weight", &["attn_q", "attn_kv", "attn_output", "ffn_gate_up", "ffn_down"][..]),
+        ("self_attn.k_proj.weight", &["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate_up", "ffn_down"]),
+        ("self_attn.v_proj.weight", &["attn_qk", "attn_v", "attn_output", "ffn_gate_up", "ffn_down"]),
+        ("mlp.up_proj.weight", &["attn_qkv", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]),
+    ] {
+        let in_one = qwen2(|name, (dtype, shape, data)| {
+            let wide = |data: &[u8]| rounded(data).iter().flat_map(|v| v.to_f32().to_le_bytes()).collect();
+            Some((dtype, shape, if name.ends_with(part) { wide(&data) } else { data }))
+        });
+        let parted = qwen2(|name, (dtype, shape, data)| match name.ends_with(part) {
+            true => Some((Dtype::BF16, shape, rounded(&data).iter().flat_map(|v| v.to_le_bytes()).collect())),
+            false => Some((dtype, shape, data)),
+        });
+        let recording = recording(parted.path(), &TEXT, LogitsWanted::Last);
+        assert_eq!(names(&recording, 1, is_linear), expected);
+        assert_eq!(logits(in_one.path()), logits(parted.path()), "{part}");
+    }
+}
+
+#[test]
+fn a_bias_that_is_not_there_is_zero() {
+    let of =
+        |name: &str, parts: &[&str]| parts.iter().any(|part| name.ends_with(&format!("self_attn.{part}_proj.bias")));
+    for parts in [&["q"][..], &["k"], &["v"], &["q", "v"], &["q", "k", "v"]] {
+        let absent = qwen2(|name, tensor| (!of(name, parts)).then_some(tensor));
+        let zero = qwen2(|name, (dtype, shape, data)| {
+            let data = if of(name, parts) { vec![0; data.len()] } else { data };
+            Some((dtype, shape, data))
+        });
+        assert_eq!(logits(absent.path()), logits(zero.path()), "{parts:?}");
+    }
+}
+
+#[test]
+fn behind_the_last_keys_and_values_there_are_only_rows_whose_logits_are_wanted() {
+    let path = oracle("tiny/llama3");
+    let last = |recording: &Recording| names(recording, 1, |_| true);
+    let rows = |recording: &Recording| -> Vec<u32> {
+        let linear = recording.dispatches.iter().filter(|dispatch| is_linear(dispatch));
+        linear.map(|dispatch| dispatch.params::<linear::Params>().m).collect()
+    };
+    let none = recording(&path, &TEXT, LogitsWanted::None);
+    assert_eq!(last(&none), ["attn_qkv", "rope_append"]);
+    assert_eq!(none.dispatches.last().map(|dispatch| dispatch.label.what), Some("rope_append"));
+    let tokens = TEXT.len() as u32;
+    for wanted in [1, 4, tokens] {
+        let recording = recording(&path, &TEXT, LogitsWanted::From((tokens - wanted) as usize));
+        // Of the first layer, then of the last one and the head.
+        assert_eq!(rows(&recording), [[tokens; 5].as_slice(), &[wanted; 4]].concat());
+        let gathered = last(&recording).contains(&"wanted attention");
+        assert_eq!(gathered, wanted < tokens, "{:?}", last(&recording));
+    }
+}
+
+#[test]
+fn a_decode_step_takes_nine_dispatches_a_layer_and_four_more() {
+    let decode = recording(&oracle("tiny/llama3"), &TEXT[..1], LogitsWanted::Last);
+    let layer = [
+        "attn_qkv",
+        "rope_append",
+        "attention",
+        "attn_output",
+        "residual + ffn_norm",
+        "ffn_gate_up",
+        "ffn_activation",
+        "ffn_down",
+        "residual + next norm",
+    ];
+    assert_eq!(names(&decode, 0, |dispatch| dispatch.label.what != "attn_norm"), layer);
+    let rest = ["embed", "attn_norm", "output", "argmax"];
+    assert_eq!(decode.dispatches.len(), 2 * layer.len() + rest.len());
+}
