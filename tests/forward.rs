@@ -8,7 +8,7 @@ use wgpt::kernels::{Selection, linear};
 use wgpt::recording::{Dispatch, Recording};
 use wgpt::schedule::{Batch, LogitsWanted};
 
-use crate::support::models::{Runner, oracle, reference};
+use crate::support::models::{CONTEXT, Runner, oracle, reference};
 
 const TEXT: [u32; 9] = [5, 17, 40, 3, 99, 22, 61, 8, 30];
 
@@ -41,11 +41,11 @@ fn logits(path: &std::path::Path) -> Vec<Vec<u32>> {
     rows.into_iter().map(|row| row.into_iter().map(f32::to_bits).collect()).collect()
 }
 
-/// The step that computes the whole text at the sequence's start.
+/// The step that computes a text from the sequence's start on.
 fn recording(path: &std::path::Path, tokens: &[u32], wanted: LogitsWanted) -> Recording {
     let mut executor = reference();
     let mut runner = Runner::load(&mut executor, Selection::BASELINE, path, KvType::F32);
-    let pages: Vec<u32> = (0..runner.model.pages()).collect();
+    let pages: Vec<u32> = (0..CONTEXT as u32 / PAGE_SIZE).collect();
     let batch = Batch::single(tokens, 0, &pages, PAGE_SIZE, wanted).expect("a batch");
     let shape = runner.model.write_inputs(runner.executor, &batch, true).unwrap_or_else(|e| panic!("{e}"));
     runner.model.record(shape)

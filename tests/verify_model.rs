@@ -219,9 +219,9 @@ fn a_wrong_kernel_is_pinned_to_its_first_dispatch() {
 fn a_kernel_that_is_wrong_on_the_gpu_is_pinned_too() {
     let mut gpu = gpu();
     let settings = settings(gpu.selection(), KvType::F16);
-    let mut faulty = Faulty::new(&mut *gpu, |d| is(d, Some(1), "attention"));
+    let mut faulty = Faulty::new(&mut *gpu, |d| is(d, Some(0), "attention"));
     let report = compare(&mut faulty, &chat_model(), &chat_model(), &settings);
-    assert_eq!(culprit(report), "layer 1 attention");
+    assert_eq!(culprit(report), "layer 0 attention");
 }
 
 #[test]
