@@ -46,7 +46,7 @@ pub fn dispatch(kv_type: KvType, pairing: Pairing, slices: Slices, params: Param
     let [queries, keys] = [params.heads, params.kv_heads].map(|heads| params.tokens * heads * params.dim4);
     let (program, threads) = match kv_type {
         KvType::F32 | KvType::F16 => (Program::new("rope_append", "base"), queries + 2 * keys),
-        KvType::Q8_0 => (rope_append_q8_0::PROGRAM, queries + keys / rope_append_q8_0::VECTORS),
+        KvType::Q8_0 => (rope_append_q8_0::PROGRAM, queries + keys),
     };
     let program = program.constant("WG", ELEMENT_WG).constant("PAGE", PAGE_SIZE);
     let program = kv_type.flag(program).flag("adjacent", pairing == Pairing::Adjacent);

@@ -3,7 +3,4 @@
 
 use crate::recording::Program;
 
-/// Vectors of four elements of K, and of V, that a thread quantises: a block.
-pub(super) const VECTORS: u32 = 8;
-
 pub(super) const PROGRAM: Program = Program::new("rope_append_q8_0", "base");

@@ -1,6 +1,6 @@
 //! Cases of `gated_activation`.
 
-use super::{Case, ELEMENT_THREADS, FOLDED_WORKGROUPS};
+use super::Case;
 use crate::kernels::gated_activation::{Activation, dispatch};
 use crate::verify::{Elements, Random, Tensor};
 
@@ -13,8 +13,6 @@ pub(super) fn push(cases: &mut Vec<Case>) {
             push_case(cases, activation, rows, dim, limit);
         }
     }
-    // A thread four elements.
-    push_case(cases, Activation::Silu, FOLDED_WORKGROUPS, 4 * ELEMENT_THREADS, 4.0);
 }
 
 pub(crate) fn push_case(cases: &mut Vec<Case>, activation: Activation, rows: usize, dim: usize, limit: f32) {

@@ -20,6 +20,9 @@ pub(super) fn push(cases: &mut Vec<Case>) {
     let vectors = (ELEMENT_THREADS * FOLDED_WORKGROUPS) as u32;
     let params = Params { tokens: vectors / (8 * 64) + 1, heads: 4, kv_heads: 2, dim4: 64 };
     push_case(cases, KvType::F16, Pairing::Half, params);
+    // One of both K and V.
+    let params = Params { tokens: vectors / (6 * 64) + 1, ..params };
+    push_case(cases, KvType::Q8_0, Pairing::Half, params);
 }
 
 pub(crate) fn push_case(cases: &mut Vec<Case>, kv_type: KvType, pairing: Pairing, params: Params) {
