@@ -158,7 +158,7 @@ impl fmt::Debug for Program {
 pub struct Label {
     /// The layer, or `None` outside the layers.
     pub layer: Option<u32>,
-    /// What the dispatch computes, such as `attn_q`.
+    /// What the dispatch computes, such as `attn_qkv`.
     pub what: &'static str,
 }
 
