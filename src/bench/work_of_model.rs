@@ -16,7 +16,8 @@ impl WorkOfModel<'_> {
     /// A prompt of so many tokens, and its last token's logits: `L dim^2 + L^2 dim`.
     pub fn prefill(&self, tokens: usize) -> f64 {
         let attention: f64 = (1..=tokens).map(|keys| self.attention(keys)).sum();
-        tokens as f64 * self.0.flops_per_token() as f64 + attention + self.head()
+        let linear = tokens as f64 * self.0.flops_per_token() as f64;
+        linear - tokens.saturating_sub(1) as f64 * self.last_blocks() + attention + self.head()
     }
 
     /// Generating so many tokens from one, each step reading what the ones before left: `T dim^2 + T^2 dim`.
@@ -34,6 +35,12 @@ impl WorkOfModel<'_> {
         let Config { heads, head_dim, layers, .. } = self.0;
         let visible = layers.iter().map(|layer| layer.window.map_or(keys, |window| keys.min(window as usize)));
         4.0 * (heads * head_dim) as f64 * visible.sum::<usize>() as f64
+    }
+
+    /// The linear layers behind the last layer's attention, which only the last token goes through.
+    fn last_blocks(&self) -> f64 {
+        let Config { dim, ffn_dim, heads, head_dim, .. } = self.0;
+        2.0 * (heads * head_dim * dim + 3 * ffn_dim * dim) as f64
     }
 
     /// One row of logits.
@@ -58,8 +65,9 @@ mod tests {
         let (linear, head, key) = (2 * matrices, 2 * vocabulary * dim, 4 * layers * heads * head_dim);
         assert_eq!(work.decode(1), (linear + head + key) as f64);
         assert_eq!(work.decode(7) - work.decode(6), key as f64);
-        assert_eq!(work.prefill(3), (3 * linear + head + 6 * key) as f64);
+        let last = 2 * (heads * head_dim * dim + 3 * ffn_dim * dim);
+        assert_eq!(work.prefill(3), (3 * linear - 2 * last + head + 6 * key) as f64);
         assert_eq!(work.with_cache(3), (3 * linear + 3 * head + 6 * key) as f64);
-        assert_eq!(work.without_cache(3), (6 * linear + 3 * head + (1 + 3 + 6) * key) as f64);
+        assert_eq!(work.without_cache(3), (6 * linear - (1 + 2) * last + 3 * head + (1 + 3 + 6) * key) as f64);
     }
 }

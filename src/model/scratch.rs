@@ -66,7 +66,7 @@ impl ScratchSizes {
                 config.vocabulary
             )));
         }
-        if let Some(bytes) = sizes.into_iter().find(|bytes| *bytes > limit) {
+        if let Some(bytes) = sizes.into_iter().max().filter(|bytes| *bytes > limit) {
             let possible = (u128::from(limit) * tokens as u128 / u128::from(bytes)) as usize;
             return Err(ModelError::StepTooLarge { what: "the activations", tokens, bytes, limit, possible });
         }
