@@ -340,7 +340,8 @@ fn growth_is_measured_beside_what_operations_predict() {
         let points = series(name);
         assert_eq!(points.iter().map(|point| number(point, "tokens")).collect::<Vec<_>>(), tokens);
         let operations: Vec<f64> = points.iter().map(|point| number(point, "operations")).collect();
-        assert!(operations.windows(2).all(|pair| pair[1] > 0.9 * grows_by * pair[0]), "{name}: {operations:?}");
+        // In so small a model the head, which only one token of a prompt goes through, is no small part.
+        assert!(operations.windows(2).all(|pair| pair[1] > 0.8 * grows_by * pair[0]), "{name}: {operations:?}");
         let predicted = number(points[0], "predicted_exponent");
         // By the same fit; of two points, it is the slope between them.
         let slope =
