@@ -14,6 +14,8 @@ fn everything() -> Selection {
         subgroups: true,
         subgroup_sizes: (8, 8),
         int64: true,
+        f16: true,
+        matrices: [true; 2],
     })
 }
 

@@ -176,7 +176,10 @@ impl List<'_> {
             LinearPath::Matvec { blocks, .. } => !blocks && m <= matvec::MAX_M,
             LinearPath::MatvecLanes => m <= matvec::MAX_M,
             LinearPath::MatmulLanes { rows: 8 } => (2..=matvec::MAX_M).contains(&m),
-            LinearPath::Matmul { .. } | LinearPath::MatmulLanes { .. } => m > matvec::MAX_M,
+            LinearPath::Matmul { .. }
+            | LinearPath::MatmulF16 { .. }
+            | LinearPath::MatmulCoop { .. }
+            | LinearPath::MatmulLanes { .. } => m > matvec::MAX_M,
         };
         let paths: Vec<LinearPath> = selection.linear_paths(m).into_iter().filter(suits).collect();
         self.push_group(product_group(name, dtype, [m, n, k], &paths));

@@ -170,7 +170,10 @@ fn is_contender(role: Role, variant: Variant) -> bool {
         Role::LinearDecode => {
             matches!(path, LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecLanes)
         }
-        Role::LinearBatch => !matches!(path, LinearPath::Matmul { tm: 4, .. }),
+        Role::LinearBatch => !matches!(
+            path,
+            LinearPath::Matmul { tm: 4, .. } | LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. }
+        ),
         _ => true,
     }
 }

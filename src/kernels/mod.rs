@@ -17,6 +17,8 @@ pub mod kv_append;
 mod kv_append_q8_0;
 pub mod linear;
 mod matmul;
+mod matmul_coop;
+mod matmul_f16;
 mod matmul_lanes;
 pub mod matvec;
 mod matvec_lanes;

@@ -20,6 +20,8 @@ mod kv_append;
 mod kv_append_q8_0;
 mod linear;
 mod matmul;
+mod matmul_coop;
+mod matmul_f16;
 mod matmul_lanes;
 mod matvec;
 mod matvec_lanes;
@@ -52,6 +54,8 @@ pub const TWINS: &[(&str, Twin)] = &[
     ("kv_append", kv_append::run),
     ("kv_append_q8_0", kv_append_q8_0::run),
     ("matmul", matmul::run),
+    ("matmul_coop", matmul_coop::run),
+    ("matmul_f16", matmul_f16::run),
     ("matmul_lanes", matmul_lanes::run),
     ("matvec", matvec::run),
     ("matvec_lanes", matvec_lanes::run),

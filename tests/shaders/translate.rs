@@ -36,6 +36,8 @@ pub fn shaders() -> &'static [Shader] {
             subgroups: true,
             subgroup_sizes: (8, 8),
             int64: true,
+            f16: true,
+            matrices: [true; 2],
         });
         let mut programs: Vec<Program> = cases(&everything).iter().map(|case| case.program).collect();
         programs.sort_by_key(Program::to_string);

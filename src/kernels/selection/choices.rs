@@ -98,11 +98,11 @@ pub(super) fn names(variants: impl IntoIterator<Item = Variant>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{AdapterKind, LinearPath, Measurement, Tuned};
+    use crate::kernels::{LinearPath, Measurement, Tuned};
     use crate::recording::Requirement;
 
     const GPU: AdapterFacts =
-        AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (32, 32), int64: true };
+        AdapterFacts { subgroups: true, subgroup_sizes: (32, 32), int64: true, ..AdapterFacts::LEAST };
 
     fn tuning(chosen: &str) -> Tuning {
         let measured = vec![Measurement { variant: chosen.to_owned(), milliseconds: 1.25 }];
