@@ -66,9 +66,10 @@ fn main(
     let part_row = (subgroup / 2u) * PART;
     let part_column = (subgroup % 2u) * PART;
     let own = min(subgroup, PARTS - 1u) * SIDE * SIDE;
+    let attempts = min(params.k, 2u); // 2, unseen by compilers, which would write all of it twice
     var factors = FACTORS;
     var sums: array<Sums, TILES * TILES>;
-    for (var attempt = 0u; attempt < 2u; attempt++) {
+    for (var attempt = 0u; attempt < attempts; attempt++) {
         for (var i = thread; i < PARTS * SIDE * SIDE; i += WG) {
             matrices[i] = 0.0;
         }

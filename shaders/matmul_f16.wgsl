@@ -39,9 +39,10 @@ fn main(
     let column0 = wg.y * BN;
     let groups = params.k / 32u;
     let depth = params.k / (4u * groups); // BK4, unseen by compilers: unrolled, the loop takes some drivers seconds to compile
+    let attempts = min(params.k, 2u); // 2, unseen by compilers, which would write all of it twice
     var factors = FACTORS;
     var sums: array<f32, TM * TN>;
-    for (var attempt = 0u; attempt < 2u; attempt++) {
+    for (var attempt = 0u; attempt < attempts; attempt++) {
         for (var i = 0u; i < TM * TN; i++) {
             sums[i] = 0.0;
         }
