@@ -152,7 +152,9 @@ fn plans(gpu: &GpuExecutor, workload: &Workload) -> Vec<Plan> {
     let largest = gpu.memory_limits().max_binding;
     let flops = if gpu.info().is_software() { MOST_FLOPS_OF_SOFTWARE } else { MOST_FLOPS };
     let plan = |role: Role| {
-        let variants: Vec<Variant> = gpu.selection().variants(role).filter(|v| is_contender(role, *v)).collect();
+        let selection = gpu.selection();
+        let runs = |v: &Variant| is_contender(role, *v) && !(selection.emulates_halves() && multiplies_halves(*v));
+        let variants: Vec<Variant> = selection.variants(role).filter(runs).collect();
         let parts = match role {
             Role::Attention => attention_parts(workload, &variants),
             _ => linear_parts(workload, role, &variants, flops, largest),
@@ -176,6 +178,10 @@ fn is_contender(role: Role, variant: Variant) -> bool {
         ),
         _ => true,
     }
+}
+
+fn multiplies_halves(variant: Variant) -> bool {
+    variant.linear().is_some_and(LinearPath::multiplies_halves)
 }
 
 /// Rows that stand for a role.

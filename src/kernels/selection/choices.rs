@@ -151,6 +151,22 @@ mod tests {
     }
 
     #[test]
+    fn matrix_units_serve_subgroups_of_the_size_that_they_are_written_for() {
+        let forced: Forced = "linear.prefill=matmul_coop16_128".parse().expect("known");
+        let error = Choices::for_adapter(&GPU).force(&forced).expect_err("no matrix units").to_string();
+        assert!(error.contains("needs cooperative matrices of 16 x 16 and subgroups of at most 32 lanes"), "{error}");
+        let units = AdapterFacts { f16: true, matrices: [false, true], ..GPU };
+        let mut choices = Choices::for_adapter(&units);
+        choices.force(&forced).expect("it has them");
+        assert!(choices.selection().multiplies_halves());
+        assert!(!choices.selection().deterministic().multiplies_halves());
+        let wide = AdapterFacts { subgroup_sizes: (32, 64), ..units };
+        assert!(Choices::for_adapter(&wide).force(&forced).is_err());
+        let forced = "linear.prefill=matmul_coop16_128_wide".parse().expect("known");
+        Choices::for_adapter(&wide).force(&forced).expect("it is written for 64 lanes");
+    }
+
+    #[test]
     fn what_was_measured_or_forced_changes_no_deterministic_sum() {
         let mut choices = Choices::for_adapter(&GPU);
         let before = choices.selection().deterministic();

@@ -122,6 +122,20 @@ mod tests {
     }
 
     #[test]
+    fn no_default_rounds_to_f16() {
+        for kind in [AdapterKind::Software, AdapterKind::Integrated, AdapterKind::Discrete] {
+            let subgroups = AdapterFacts { kind, subgroups: true, subgroup_sizes: (32, 32), ..AdapterFacts::LEAST };
+            let facts = AdapterFacts { int64: true, f16: true, matrices: [true; 2], ..subgroups };
+            assert!(Role::LinearPrefill.variants().iter().any(|v| facts.meet(v.requirement()) && is_half(*v)));
+            assert!(Role::ALL.into_iter().all(|role| !is_half(default_of(&facts, role).0)));
+        }
+    }
+
+    fn is_half(variant: Variant) -> bool {
+        variant.linear().is_some_and(LinearPath::multiplies_halves)
+    }
+
+    #[test]
     fn what_suits_a_cpu_is_no_gpus_default() {
         let gpu = AdapterFacts { subgroups: true, subgroup_sizes: (8, 8), int64: true, ..AdapterFacts::LEAST };
         assert_eq!(default_of(&gpu, Role::LinearDecode).0, MATVEC_SUBGROUP);

@@ -86,6 +86,11 @@ impl LinearPath {
         }
     }
 
+    /// Whether it rounds x and the weights to f16.
+    pub fn multiplies_halves(self) -> bool {
+        matches!(self, LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. })
+    }
+
     /// The most rows that the kernel takes at once.
     pub(super) fn max_m(self) -> u32 {
         match self {

@@ -160,6 +160,16 @@ impl Selection {
         if self.deterministic { None } else { Some(self.attention.split()) }
     }
 
+    /// Whether the adapter emulates what others have f16 arithmetic and matrix units for.
+    pub fn emulates_halves(&self) -> bool {
+        self.facts.kind == AdapterKind::Software
+    }
+
+    /// Whether any step has products whose factors are rounded to f16.
+    pub fn multiplies_halves(&self) -> bool {
+        !self.deterministic && self.linear.iter().any(|path| path.multiplies_halves())
+    }
+
     /// The kernel of each role, in words.
     pub fn describe(&self) -> Vec<String> {
         if self.deterministic {

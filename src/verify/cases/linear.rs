@@ -4,6 +4,7 @@ use super::embed::planes;
 use super::{Case, FOLDED_WORKGROUPS};
 use crate::formats::DType;
 use crate::kernels::linear::{Slices, with_path};
+use crate::kernels::weight_layout::row_words;
 use crate::kernels::{LinearPath, Selection, WeightSlices};
 use crate::recording::{Dispatch, Slice};
 use crate::verify::tolerances::SUMMED_LONG;
@@ -25,6 +26,8 @@ struct Linear {
     bias: bool,
     /// What the values of x are below, and what weights of f32 are multiplied by.
     sizes: [f32; 2],
+    /// The last element of x, and that of W if it is f32, is this much larger than the others may be.
+    outlier: f32,
 }
 
 /// Rows of weights: one group, an odd number of them, and a model's; one superblock and more for the K types.
@@ -81,6 +84,8 @@ fn push_half_matrix(cases: &mut Vec<Case>, path: LinearPath, rows: usize, column
     for sizes in [[1e4, 1.0], [3e8, 1.0], [1e-6, 1.0], [1e-30, 1e20], [1.0, 1e3], [1.0, 1e-9], [1e20, 1e15]] {
         push_case(cases, Linear { sizes, ..whole(path, DType::F32, rows + 2, 9, 96) });
     }
+    // One outlier of each, as in real models' activations.
+    push_case(cases, Linear { outlier: 1e6, ..whole(path, DType::F32, rows + 1, columns + 1, 96) });
     push_case(cases, Linear { sizes: [3e5, 1.0], ..whole(path, DType::Q4_K, rows + 3, columns + 2, 256) });
 }
 
@@ -119,8 +124,7 @@ fn push_long(cases: &mut Vec<Case>, path: LinearPath) {
         LinearPath::MatvecLanes => (DType::Q4_0, 1, 1 << 22),
     };
     let long = case(whole(path, dtype, m, 6, k));
-    let rounds = matches!(path, LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. });
-    cases.push(if rounds { long } else { long.within(&SUMMED_LONG) });
+    cases.push(if path.multiplies_halves() { long } else { long.within(&SUMMED_LONG) });
 }
 
 /// Cases of a kernel for few rows that gets more of them, in blocks of eight; fewer and eight are among its own.
@@ -137,7 +141,7 @@ fn push_blocks(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
 }
 
 fn whole(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Linear {
-    Linear { path, dtype, m, n, k, row0: 0, total: n, bias: false, sizes: [1.0; 2] }
+    Linear { path, dtype, m, n, k, row0: 0, total: n, bias: false, sizes: [1.0; 2], outlier: 1.0 }
 }
 
 /// `y = x W^T` for `m` rows of x and a whole `W [n][k]`.
@@ -156,21 +160,25 @@ fn case(linear: Linear) -> Case {
         let [x, w] = linear.sizes;
         shape += &format!(", x of {x:e}, W of {w:e}");
     }
+    if linear.outlier != 1.0 {
+        shape += &format!(", outliers of {:e}", linear.outlier);
+    }
     Case::new(shape, move |random| linear.tensors(random), move |s| linear.dispatch(s))
 }
 
 impl Linear {
     fn tensors(&self, random: &mut Random) -> Vec<Tensor> {
-        let mut tensors = vec![
-            Tensor::f32("x", random.floats(self.m * self.k, self.sizes[0])),
-            Tensor::output("y", self.m * self.total, Elements::F32),
-        ];
+        let mut x = random.floats(self.m * self.k, self.sizes[0]);
+        x[self.m * self.k - 1] *= self.outlier;
+        let mut tensors = vec![Tensor::f32("x", x), Tensor::output("y", self.m * self.total, Elements::F32)];
         if self.bias {
             tensors.push(Tensor::f32("bias", random.floats(self.total, 4.0)));
         }
         let mut planes = random.weights(self.dtype, self.n, self.k);
-        if self.dtype == DType::F32 && self.sizes[1] != 1.0 {
-            bytemuck::cast_slice_mut::<u32, f32>(&mut planes[0]).iter_mut().for_each(|weight| *weight *= self.sizes[1]);
+        if self.dtype == DType::F32 {
+            let weights: &mut [f32] = bytemuck::cast_slice_mut(&mut planes[0]);
+            weights.iter_mut().for_each(|weight| *weight *= self.sizes[1]);
+            weights[(self.n - 1) * row_words(self.dtype, self.k)[0] + self.k - 1] *= self.outlier;
         }
         let planes = planes.into_iter().filter(|plane| !plane.is_empty());
         tensors.extend(planes.map(|plane| Tensor::u32("weights", plane)));
