@@ -71,9 +71,6 @@ fn main(
             }
             workgroupBarrier();
             var pairs: array<vec2<f16>, TM * TN>;
-            for (var i = 0u; i < TM * TN; i++) {
-                pairs[i] = vec2<f16>(0.0);
-            }
             for (var k4 = 0u; k4 < depth; k4++) {
                 // Rows 16 apart are turned alike.
                 let a0 = place(local.y, k4);

@@ -14,7 +14,7 @@ use crate::support::notice::notice;
 const SWIFTSHADER: &str = "WGPT_TEST_SWIFTSHADER";
 
 /// Names a program that starts others with Mesa 26's lavapipe.
-const LAVAPIPE26: &str = "WGPT_TEST_LAVAPIPE26";
+pub const LAVAPIPE26: &str = "WGPT_TEST_LAVAPIPE26";
 
 /// Far more than the kernel cases take on two cores, since other tests run beside them.
 const TIMEOUT: Duration = Duration::from_secs(1200);

@@ -110,7 +110,6 @@ pub const MATMUL_F16: &[Mutation] = &[
     plant(Address, "columns change places with their neighbours", "place(local.x, k4)", "place(local.x ^ 1u, k4)"),
     plant(Address, "an element of x meets another's weight", "a[i].xy, b.xy", "a[i].xy, b.yx"),
     plant(Tail, "one of a pair of sums is left out", "sums[i] += f32(pairs[i].y);", ""),
-    plant(Start, "pairs go on from the group before", "pairs[i] = vec2<f16>(0.0);", ""),
     plant(Start, "a second attempt goes on with the first one's sums", "sums[i] = 0.0;", ""),
     plant(Special, "there is no second attempt", "min(params.k, 2u)", "min(params.k, 1u)"),
     plant(Special, "the largest weight is not looked for", "max(peak_w, max(abs(w.lo), abs(w.hi)))", "peak_w"),
