@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Gets what the tests of shaders can use and a machine rarely has: spirv-val and glslang (by apt), DXC, Microsoft's HLSL
-# compiler, and SwiftShader, a second Vulkan driver that needs no GPU. Prints NAME=VALUE lines for the tests' environment.
-# What cannot be had is said and left out, and its tests are skipped; quick where all is there.
+# compiler, and two more Vulkan drivers that need no GPU: SwiftShader, and Mesa 26's lavapipe, which has cooperative matrices.
+# Prints NAME=VALUE lines for the tests' environment. What cannot be had is said and left out, and its tests are skipped; quick
+# where all is there.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -54,6 +55,57 @@ swiftshader() {
         "$cache/libvk_swiftshader.so" >"$cache/swiftshader_icd.json"
 }
 
+# The mirror that the machine gets its packages from.
+mirror() {
+    awk '$1 == "URIs:" { print $2; exit }' /etc/apt/sources.list.d/debian.sources 2>/dev/null |
+        grep . || awk '$1 == "deb" { print $2; exit }' /etc/apt/sources.list
+}
+
+# Debian has Mesa 26 in the backports of 13, for another C library than 12's: it gets a folder to itself, by an apt that
+# knows nothing of the system's packages. Programs run with it by way of $cache/lavapipe26/run, under its own loader.
+lavapipe26() {
+    local folder=$cache/lavapipe26 keyring=/usr/share/keyrings/debian-archive-keyring.gpg suite package
+    if [ -x "$folder/run" ]; then return; fi
+    [ "$(os_release ID)" = debian ] && [ -r $keyring ] || return 1
+    say "Getting Mesa 26's lavapipe (75 MB) ..."
+    make_temporary
+    mkdir -p "$temporary"/apt/{etc/apt.conf.d,etc/preferences.d,state/lists/partial,cache/archives/partial} "$temporary/root"
+    touch "$temporary/apt/state/status"
+    for suite in trixie trixie-backports; do
+        echo "deb [signed-by=$keyring] $(mirror) $suite main"
+    done >"$temporary/apt/etc/sources.list"
+    cat >"$temporary/apt.conf" <<END
+Dir::Etc "$temporary/apt/etc";
+Dir::Etc::sourceparts "-";
+Dir::State "$temporary/apt/state";
+Dir::State::status "$temporary/apt/state/status";
+Dir::Cache "$temporary/apt/cache";
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Debug::NoLocking "true";
+END
+    export APT_CONFIG=$temporary/apt.conf
+    apt-get update -q >&2 </dev/null || return 1
+    apt-get install -q -y --download-only -t trixie-backports mesa-vulkan-drivers libvulkan1 >&2 </dev/null || return 1
+    for package in "$temporary"/apt/cache/archives/*.deb; do
+        dpkg-deb --fsys-tarfile "$package" |
+            tar -x -C "$temporary/root" --wildcards --exclude='*/gconv' './usr/lib/x86_64-linux-gnu/*' 2>/dev/null ||
+            true # a package without libraries
+    done
+    local libraries=$temporary/root/usr/lib/x86_64-linux-gnu
+    [ -f "$libraries/libvulkan_lvp.so" ] && [ -f "$libraries/libvulkan.so.1" ] || return 1
+    find "$libraries" -name 'libvulkan_*.so' ! -name libvulkan_lvp.so -delete
+    printf '{"file_format_version": "1.0.1", "ICD": {"library_path": "%s", "api_version": "1.4.0"}}\n' \
+        "$folder/lib/libvulkan_lvp.so" >"$temporary/root/lvp_icd.json"
+    printf '#!/bin/sh\nVK_DRIVER_FILES="%s" exec "%s" --library-path "%s" "$@"\n' \
+        "$folder/lvp_icd.json" "$folder/lib/ld-linux-x86-64.so.2" "$folder/lib" >"$temporary/root/run"
+    chmod +x "$temporary/root/run"
+    mv "$libraries" "$temporary/root/lib"
+    rm -rf "$temporary/root/usr" "$folder"
+    mv "$temporary/root" "$folder"
+}
+
 if [ "$(uname -s)-$(uname -m)" != Linux-x86_64 ]; then
     say "The tools that check shaders are for Linux on x86-64: their tests are skipped."
     exit
@@ -72,4 +124,9 @@ if (swiftshader); then
     echo "WGPT_TEST_SWIFTSHADER=$cache/swiftshader_icd.json"
 else
     say "SwiftShader cannot be had here: its tests are skipped."
+fi
+if (lavapipe26); then
+    echo "WGPT_TEST_LAVAPIPE26=$cache/lavapipe26/run"
+else
+    say "Mesa 26's lavapipe cannot be had here: the tests of cooperative matrices are skipped."
 fi

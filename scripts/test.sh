@@ -3,8 +3,8 @@
 # WGPT_TEST_MODEL names the default model, if not the cache's; WGPT_TEST_MODELS a folder that holds the
 # other real models, whose tests are skipped otherwise. WGPT_TEST_ALL= (empty) leaves out the kernel cases whose
 # shaders a software adapter compiles for seconds: minutes less while the driver's shader cache is cold.
-# WGPT_TEST_DXC names DXC's library and WGPT_TEST_SWIFTSHADER the ICD file of SwiftShader, if not the cache's; empty
-# leaves their tests out.
+# WGPT_TEST_DXC names DXC's library, WGPT_TEST_SWIFTSHADER the ICD file of SwiftShader, and WGPT_TEST_LAVAPIPE26 a program
+# that starts others with Mesa 26's lavapipe, if not the cache's; empty leaves their tests out.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

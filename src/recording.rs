@@ -52,6 +52,33 @@ pub enum Requirement {
     Subgroups,
     /// Subgroups of just eight lanes and 64-bit integers, on a CPU that emulates a GPU.
     EightLanes,
+    /// Arithmetic in f16.
+    Half,
+    /// Matrix units that a subgroup works together, for square matrices of f16 with sums in f32, where the largest subgroup has
+    /// so many lanes, 64, or at most as many, 32; and 32 KiB of workgroup memory.
+    CooperativeMatrix {
+        size: MatrixSize,
+        lanes: u32,
+    },
+}
+
+/// Rows and columns of the matrices that matrix units take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatrixSize {
+    Eight,
+    Sixteen,
+}
+
+impl MatrixSize {
+    pub const ALL: [MatrixSize; 2] = [MatrixSize::Eight, MatrixSize::Sixteen];
+
+    /// Its number of rows.
+    pub fn rows(self) -> u32 {
+        match self {
+            MatrixSize::Eight => 8,
+            MatrixSize::Sixteen => 16,
+        }
+    }
 }
 
 /// What a pipeline is made from: a kernel and everything that is fixed when its shader is compiled.

@@ -1,17 +1,20 @@
-//! An adapter of another make than the machine's: SwiftShader, with subgroups of four lanes, no f16, and no more than the 256
-//! threads of a workgroup that wgpu promises. Its Vulkan driver is named to processes of their own, so that no other test
-//! can meet it.
+//! Adapters of another make than the machine's: SwiftShader, with subgroups of four lanes, no f16, and no more than the 256
+//! threads of a workgroup that wgpu promises; and Mesa 26's lavapipe, with cooperative matrices. Their Vulkan drivers are named
+//! to processes of their own, so that no other test can meet them.
 
 use std::time::Duration;
 
 use predicates::str::contains;
 use serde_json::Value;
 
-use crate::support::command::{chat_model, wgpt};
+use crate::support::command::{chat_model, wgpt, wgpt_by};
 use crate::support::notice::notice;
 
 /// Names SwiftShader's ICD file.
 const SWIFTSHADER: &str = "WGPT_TEST_SWIFTSHADER";
+
+/// Names a program that starts others with Mesa 26's lavapipe.
+pub const LAVAPIPE26: &str = "WGPT_TEST_LAVAPIPE26";
 
 /// Far more than the kernel cases take on two cores, since other tests run beside them.
 const TIMEOUT: Duration = Duration::from_secs(1200);
@@ -74,4 +77,48 @@ fn swiftshader_beside_another_driver_is_not_the_one_that_a_run_takes() {
     let others = listing.iter().any(|d| d["usable"] == true && d["backend"] == "vulkan" && !is_swiftshader(d));
     let selected = listing.iter().find(|device| device["selected"] == true).expect("one is selected");
     assert_eq!(is_swiftshader(selected), !others, "{selected}");
+}
+
+/// `wgpt` with the lavapipe of Mesa 26 as the only driver of Vulkan's.
+fn with_lavapipe26(arguments: &[&str]) -> Option<assert_cmd::Command> {
+    let Some(starter) = std::env::var_os(LAVAPIPE26).filter(|path| !path.is_empty()) else {
+        notice(&format!("SKIPPED: {LAVAPIPE26} names no starter with Mesa 26's lavapipe: 'wgpt {}'", arguments[0]));
+        return None;
+    };
+    let mut command = wgpt_by(&starter, arguments);
+    command.timeout(TIMEOUT);
+    Some(command)
+}
+
+#[test]
+fn products_on_matrix_units_agree_with_the_reference_on_lavapipe_26() {
+    let arguments = ["verify", "--backend", "vulkan", "--kernel", "matmul_coop", "--json"];
+    let Some(verify) = with_lavapipe26(&arguments) else { return };
+    let report = json(verify);
+    let [device] = &report["devices"].as_array().expect("a list")[..] else { panic!("one device: {report}") };
+    assert_eq!(device["passed"], true, "{device}");
+    let variants = device["variants"].as_array().expect("a list");
+    for name in ["block64", "block128"] {
+        let cases = variants.iter().find(|line| line["variant"] == name).map(|line| line["cases"].clone());
+        assert!(cases.as_ref().and_then(Value::as_u64) > Some(15), "{name}: {cases:?} cases");
+    }
+    notice(&format!(
+        "{} ({}): all {} cases of products on matrix units agree with the reference in {:.0} s",
+        device["device"]["name"].as_str().expect("a name"),
+        device["device"]["driver_info"].as_str().expect("a driver"),
+        device["cases"],
+        device["seconds"].as_f64().expect("a number"),
+    ));
+}
+
+#[test]
+fn a_model_answers_with_products_on_matrix_units() {
+    let model = chat_model();
+    let model = model.to_str().expect("UTF-8");
+    let variants = "linear.short=matmul_coop8_64,linear.prefill=matmul_coop8_128";
+    let arguments = ["run", "--backend", "vulkan", "--variant", variants, "-m", model, "What is a GPU?"];
+    if let Some(mut run) = with_lavapipe26(&arguments) {
+        run.assert().success().stdout(contains("A GPU is a processor that does many small sums at once."));
+        notice("lavapipe of Mesa 26: the tiny chat model answers by way of matrix units as on the reference");
+    }
 }

@@ -14,6 +14,8 @@ fn everything() -> Selection {
         subgroups: true,
         subgroup_sizes: (8, 8),
         int64: true,
+        f16: true,
+        matrices: [true; 2],
     })
 }
 
@@ -63,6 +65,10 @@ fn every_variant_and_storage_type_is_in_the_case_list() {
             ("embed", "base"),
             ("matmul", "tile64"),
             ("matmul", "tile32"),
+            ("matmul_coop", "block64"),
+            ("matmul_coop", "block128"),
+            ("matmul_f16", "rows64"),
+            ("matmul_f16", "rows128"),
             ("matmul_lanes", "rows8"),
             ("matmul_lanes", "rows16"),
             ("matvec", "workgroup"),

@@ -15,13 +15,19 @@ mod weights;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use crate::adapters::LAVAPIPE26;
+use crate::support::notice::notice;
 use wgpt::gpu::{DeviceSelector, GpuExecutor, devices};
 use wgpt::kernels::shader::{self, Library};
 use wgpt::recording::Program;
 use wgpt::verify::{Case, Filter, Plan, Runner};
+
+/// Names the modules, with a comma between, that faults are planted in, if not in all.
+const ONLY: &str = "WGPT_TEST_MUTATED";
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,6 +100,8 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
     ("gather_rows", elementwise::GATHER_ROWS),
     ("head_norm", elementwise::HEAD_NORM),
     ("matmul", linear::MATMUL),
+    ("matmul_coop", linear::MATMUL_COOP),
+    ("matmul_f16", linear::MATMUL_F16),
     ("matmul_lanes", linear::MATMUL_LANES),
     ("matvec", linear::MATVEC),
     ("matvec_lanes", linear::MATVEC_LANES),
@@ -105,6 +113,7 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
     ("sample", elementwise::SAMPLE),
     ("shared/attention_io", attention::ATTENTION_IO),
     ("shared/attention_params", attention::ATTENTION_PARAMS),
+    ("shared/half_range", linear::HALF_RANGE),
     ("shared/k_scales", weights::K_SCALES),
     ("shared/kv_cache", attention::KV_CACHE),
     ("shared/linear_io", linear::LINEAR_IO),
@@ -157,10 +166,17 @@ fn verify_catches_every_mutation() {
         return;
     };
     let programs = programs(&selector);
+    let only = std::env::var(ONLY).unwrap_or_default();
+    let wanted = MUTATIONS.iter().filter(|(module, _)| only.is_empty() || only.split(',').any(|name| name == *module));
+    let runs = |module: &str| programs.iter().any(|checked| may_import(&checked.program, module));
+    let (planted, unreached): (Vec<_>, Vec<_>) = wanted.partition(|(module, _)| runs(module));
+    for (module, list) in unreached {
+        notice(&format!("SKIPPED: no program of this device has {module}: {} faults are not planted", list.len()));
+    }
     let next = AtomicUsize::new(0);
     let worker = || {
         let mut results = Vec::new();
-        while let Some((module, list)) = MUTATIONS.get(next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some((module, list)) = planted.get(next.fetch_add(1, Ordering::Relaxed)) {
             // Buffers are freed with their device, at the end of the module.
             let mut executor = open(&selector);
             for mutation in *list {
@@ -195,6 +211,23 @@ fn verify_catches_every_mutation() {
     kinds.iter().for_each(|(kind, (caught, all))| println!("{kind:?}: {caught} of {all}"));
     println!("{} of {} mutations caught", results.len() - uncaught.len(), results.len());
     assert!(uncaught.is_empty(), "{} mutations were not caught:\n{}", uncaught.len(), uncaught.join("\n"));
+}
+
+#[test]
+fn verify_catches_every_mutation_of_products_on_matrix_units() {
+    let Some(starter) = std::env::var_os(LAVAPIPE26).filter(|path| !path.is_empty()) else {
+        return notice(&format!("SKIPPED: {LAVAPIPE26} names no starter with Mesa 26's lavapipe: its faults"));
+    };
+    let output = Command::new(starter)
+        .arg(std::env::current_exe().expect("a test has a path"))
+        .args(["--exact", "mutations::verify_catches_every_mutation", "--nocapture"])
+        .env(ONLY, "matmul_coop")
+        .env_remove(LAVAPIPE26)
+        .output()
+        .expect("the test starts again");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{out}{err}");
+    assert!(output.status.success() && !err.contains("SKIPPED"), "{out}{err}");
 }
 
 /// The software adapter that runs the most cases, if there is one.

@@ -44,7 +44,7 @@ fn compile_all() {
         Ok(compiler) => compiler,
         Err(error) => return println!("skipped: {error:#}"),
     };
-    let dispatches = programs::dispatches();
+    let dispatches = programs::dispatches(compiler.matrix_units);
     assert!(dispatches.len() > 50, "only {} programs", dispatches.len());
     let figures =
         dispatches.iter().map(|dispatch| Figures::of(&compiler, dispatch).unwrap_or_else(|e| panic!("{e:#}")));

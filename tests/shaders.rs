@@ -9,21 +9,21 @@ use std::collections::BTreeMap;
 use naga::back::{glsl, hlsl::ShaderModel};
 use rayon::prelude::*;
 use wgpt::gpu::Backend;
-use wgpt::recording::{MAX_BINDINGS, MAX_PARAM_WORDS, Requirement};
+use wgpt::recording::{MAX_BINDINGS, MAX_PARAM_WORDS, MatrixSize, Requirement};
 
 use crate::support::notice::notice;
-use translate::{Shader, shaders, validate};
+use translate::{Shader, needs_f16, needs_matrices, shaders, validate};
 use validators::Filter;
 
-/// Writes every shader that a backend offers to run, and gives each distinct text with the first program that has it.
+/// Writes every shader that a backend offers to run and its version is able to say, and gives each distinct text with the first program that has it.
 fn written<T: Ord + Send>(
     backend: Backend,
-    requirement: Option<Requirement>,
+    able: impl Fn(Requirement) -> bool + Sync,
     write: impl Fn(&Shader) -> Result<T, String> + Sync,
 ) -> BTreeMap<T, String> {
     let wanted = |shader: &&Shader| {
         let required = shader.program.requirement;
-        requirement.is_none_or(|only| only == required) && backend.offers(required)
+        able(required) && backend.offers(required)
     };
     let texts: Vec<_> =
         shaders().par_iter().filter(wanted).map(|shader| (shader.program.to_string(), write(shader))).collect();
@@ -52,9 +52,13 @@ fn a_program_requires_what_it_says_and_no_less() {
     // Each is valid with what it requires, or `shaders` had panicked.
     for shader in shaders().iter().filter(|shader| shader.program.requirement != Requirement::Nothing) {
         let without = validate(&shader.module, Requirement::Nothing);
-        assert!(without.is_err(), "{} uses no subgroups", shader.program);
+        assert!(without.is_err(), "{} uses nothing of what it requires", shader.program);
     }
-    for requirement in [Requirement::Nothing, Requirement::Subgroups, Requirement::EightLanes] {
+    let matrices = MatrixSize::ALL.map(|size| Requirement::CooperativeMatrix { size, lanes: 32 });
+    for requirement in [Requirement::Nothing, Requirement::Subgroups, Requirement::EightLanes, Requirement::Half]
+        .into_iter()
+        .chain(matrices)
+    {
         let programs = shaders().iter().filter(|shader| shader.program.requirement == requirement).count();
         assert!(programs > 10, "{programs} programs require {requirement:?}");
     }
@@ -94,11 +98,18 @@ fn spirv_passes_spirv_val() {
     for (version, newest, arguments) in
         [("1.3", false, &["--target-env", "vulkan1.1", "-"]), ("1.6", true, &["--target-env", "vulkan1.3", "-"])]
     {
-        let modules = written(Backend::Vulkan, None, |shader| shader.spirv(newest));
+        let write = |able: fn(Requirement) -> bool| written(Backend::Vulkan, able, |shader| shader.spirv(newest));
+        let mut modules = write(|_| true);
         let validator = Filter { program: "spirv-val", arguments };
         if !validator.is_here() {
             notice(&format!("SKIPPED: no spirv-val here; {} modules of SPIR-V {version} unchecked", modules.len()));
             continue;
+        }
+        if !knows_matrices(&validator) {
+            let all = modules.len();
+            modules = write(|requirement| !needs_matrices(requirement));
+            let unchecked = all - modules.len();
+            notice(&format!("SKIPPED: this spirv-val knows no cooperative matrices; {unchecked} modules unchecked"));
         }
         let whole = modules.keys().next().expect("a module");
         assert!(validator.check(bytemuck::cast_slice(&whole[..whole.len() - 1])).is_err(), "spirv-val takes anything");
@@ -107,12 +118,24 @@ fn spirv_passes_spirv_val() {
     }
 }
 
+/// Whether the validator is new enough for SPV_KHR_cooperative_matrix: of 2023 and later.
+fn knows_matrices(validator: &Filter) -> bool {
+    const MATRICES: u32 = 6022;
+    let capability = |number: u32| [2 << 16 | 17, number];
+    let header = [0x0723_0203, 0x1_0300, 0, 1, 0];
+    let module: Vec<u32> = header.into_iter().chain(capability(MATRICES)).collect();
+    // It lacks more than that, which the validator then says.
+    let verdict = validator.check(bytemuck::cast_slice(&module));
+    verdict.is_err_and(|message| !message.contains("Invalid capability operand"))
+}
+
 #[test]
 fn hlsl_compiles_with_dxc() {
     let dxc = validators::dxc();
     for (model, target) in [(ShaderModel::V6_0, "cs_6_0"), (ShaderModel::V6_2, "cs_6_2"), (ShaderModel::V6_6, "cs_6_6")]
     {
-        let texts = written(Backend::Dx12, None, |shader| shader.hlsl(model));
+        let able = |requirement| model != ShaderModel::V6_0 || !needs_f16(requirement);
+        let texts = written(Backend::Dx12, able, |shader| shader.hlsl(model));
         let Some(dxc) = &dxc else {
             notice(&format!("SKIPPED: no DXC here; {} shaders of {target} not compiled", texts.len()));
             continue;
@@ -128,14 +151,19 @@ fn hlsl_compiles_with_dxc() {
 #[test]
 fn hlsl_for_fxc_is_written() {
     // Shader model 5.1 has no subgroups; DXC refuses it, so that FXC alone can judge it, on Windows.
-    let texts = written(Backend::Dx12, Some(Requirement::Nothing), |shader| shader.hlsl(ShaderModel::V5_1));
+    let texts = written(
+        Backend::Dx12,
+        |requirement| requirement == Requirement::Nothing,
+        |shader| shader.hlsl(ShaderModel::V5_1),
+    );
     notice(&format!("{} shaders of HLSL 5.1 are translated, and compiled by nothing here", texts.len()));
 }
 
 #[test]
 fn msl_is_written() {
     for version in [(2, 1), (2, 4), (3, 1)] {
-        let texts = written(Backend::Metal, None, |shader| shader.msl(version));
+        let able = |requirement| version >= (2, 3) || !needs_matrices(requirement);
+        let texts = written(Backend::Metal, able, |shader| shader.msl(version));
         let (major, minor) = version;
         notice(&format!("{} shaders of MSL {major}.{minor} are translated, and compiled by nothing here", texts.len()));
     }
@@ -144,7 +172,7 @@ fn msl_is_written() {
 #[test]
 fn glsl_es_passes_glslang() {
     let validator = Filter { program: "glslangValidator", arguments: &["--stdin", "-S", "comp"] };
-    let texts = written(Backend::Gl, None, |shader| shader.glsl(glsl::Version::new_gles(310)));
+    let texts = written(Backend::Gl, |_| true, |shader| shader.glsl(glsl::Version::new_gles(310)));
     if !validator.is_here() {
         notice(&format!("SKIPPED: no glslangValidator here; {} shaders of GLSL ES 3.10 unchecked", texts.len()));
         return;
@@ -158,7 +186,7 @@ fn glsl_es_passes_glslang() {
 fn desktop_glsl_is_written() {
     // The oldest that has compute shaders, and the newest that wgpu has naga write.
     for version in [430, 450] {
-        let texts = written(Backend::Gl, None, |shader| shader.glsl(glsl::Version::Desktop(version)));
+        let texts = written(Backend::Gl, |_| true, |shader| shader.glsl(glsl::Version::Desktop(version)));
         notice(&format!("{} shaders of GLSL {version} are translated; GL adapters compile them", texts.len()));
     }
 }

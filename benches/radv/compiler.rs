@@ -9,6 +9,9 @@ use ash::{khr, vk};
 /// What the driver reads when it is loaded: it must be in the environment of a process before its first Vulkan call.
 pub const FAMILY_VARIABLE: &str = "RADV_FORCE_FAMILY";
 
+/// The extension that tells of matrix units.
+const MATRICES: &CStr = khr::cooperative_matrix::NAME;
+
 const ADVICE: &str = "install Mesa's Vulkan drivers (Debian: mesa-vulkan-drivers, Fedora: mesa-vulkan-drivers, \
                       Arch: vulkan-radeon) and the Vulkan loader (libvulkan1)";
 
@@ -18,6 +21,8 @@ pub struct Compiler {
     pub device: String,
     /// The driver's version.
     pub driver: String,
+    /// Whether it compiles for matrix units.
+    pub matrix_units: bool,
     executables: khr::pipeline_executable_properties::Device,
     handle: ash::Device,
     instance: ash::Instance,
@@ -57,9 +62,14 @@ impl Compiler {
         let instance = unsafe { entry.create_instance(&info, None) }
             .with_context(|| format!("the Vulkan loader found no driver that works; {ADVICE}"))?;
         let (physical, device, driver) = radv(&instance)?;
-        let handle = create_device(&instance, physical).with_context(|| format!("{device} does not open"))?;
+        // SAFETY: the instance is alive, and the device is its.
+        let extensions = unsafe { instance.enumerate_device_extension_properties(physical) }?;
+        let matrix_units =
+            extensions.iter().any(|extension| text(&extension.extension_name).as_bytes() == MATRICES.to_bytes());
+        let handle =
+            create_device(&instance, physical, matrix_units).with_context(|| format!("{device} does not open"))?;
         let executables = khr::pipeline_executable_properties::Device::new(&instance, &handle);
-        Ok(Compiler { device, driver, executables, handle, instance, _entry: entry })
+        Ok(Compiler { device, driver, matrix_units, executables, handle, instance, _entry: entry })
     }
 
     /// Compiles a shader to a pipeline, as wgpu would, and reads what the driver knows about it.
@@ -171,20 +181,35 @@ fn radv(instance: &ash::Instance) -> Result<(vk::PhysicalDevice, String, String)
 }
 
 /// With what wgpu turns on for our shaders, and the extension that tells about pipelines.
-fn create_device(instance: &ash::Instance, physical: vk::PhysicalDevice) -> Result<ash::Device, vk::Result> {
+fn create_device(
+    instance: &ash::Instance,
+    physical: vk::PhysicalDevice,
+    matrix_units: bool,
+) -> Result<ash::Device, vk::Result> {
     let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
-    let extensions = [khr::pipeline_executable_properties::NAME.as_ptr()];
+    let mut extensions = vec![khr::pipeline_executable_properties::NAME.as_ptr()];
+    extensions.extend(matrix_units.then_some(MATRICES.as_ptr()));
     let mut executables =
         vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
-    let mut vulkan12 = vk::PhysicalDeviceVulkan12Features::default().shader_int8(true);
+    let mut matrices = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(matrix_units);
+    let mut vulkan11 = vk::PhysicalDeviceVulkan11Features::default().storage_buffer16_bit_access(true);
+    let mut vulkan12 = vk::PhysicalDeviceVulkan12Features::default()
+        .shader_int8(true)
+        .shader_float16(true)
+        .vulkan_memory_model(true)
+        .vulkan_memory_model_device_scope(true);
     let mut vulkan13 =
         vk::PhysicalDeviceVulkan13Features::default().shader_integer_dot_product(true).subgroup_size_control(true);
-    let info = vk::DeviceCreateInfo::default()
+    let mut info = vk::DeviceCreateInfo::default()
         .queue_create_infos(&queues)
         .enabled_extension_names(&extensions)
         .push_next(&mut executables)
+        .push_next(&mut vulkan11)
         .push_next(&mut vulkan12)
         .push_next(&mut vulkan13);
+    if matrix_units {
+        info = info.push_next(&mut matrices);
+    }
     // SAFETY: the physical device is the instance's; the structures outlive the call.
     unsafe { instance.create_device(physical, &info, None) }
 }

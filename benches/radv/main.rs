@@ -112,7 +112,7 @@ fn delegate(family: &str, arguments: &Arguments) -> Result<Report> {
 fn compile(arguments: &Arguments) -> Result<Report> {
     let compiler = Compiler::open()?;
     let mut programs = Vec::new();
-    for dispatch in programs::dispatches() {
+    for dispatch in programs::dispatches(compiler.matrix_units) {
         if dispatch.program.to_string().contains(&arguments.program) {
             let (figures, assembly) = Figures::of(&compiler, &dispatch)?;
             programs.push(Entry { figures, assembly: arguments.asm.then_some(assembly) });

@@ -10,9 +10,17 @@ use wgpt::kernels::{AdapterFacts, AdapterKind, Selection, shader};
 use wgpt::recording::{BufferId, Dispatch, MAX_BINDINGS, Slice};
 use wgpt::verify::cases;
 
-/// A dispatch of each program of the case list that is not for software adapters only, in the list's order.
-pub fn dispatches() -> Vec<Dispatch> {
-    let facts = AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (32, 64), int64: true };
+/// A dispatch of each program of the case list that is not for software adapters only, in the list's order; those for matrix
+/// units only where there are some.
+pub fn dispatches(matrix_units: bool) -> Vec<Dispatch> {
+    let facts = AdapterFacts {
+        kind: AdapterKind::Discrete,
+        subgroups: true,
+        subgroup_sizes: (32, 64),
+        int64: true,
+        f16: true,
+        matrices: [false, matrix_units],
+    };
     let nowhere = Slice { buffer: BufferId(0), offset: 0, size: 0 };
     let mut seen = HashSet::new();
     cases(&Selection::for_adapter(&facts))
@@ -27,7 +35,11 @@ pub fn spirv(dispatch: &Dispatch) -> Result<Vec<u32>> {
     let program = dispatch.program;
     let source = shader::wgsl(&program).map_err(|e| anyhow!(e))?;
     let module = naga::front::wgsl::parse_str(&source).map_err(|e| anyhow!(e.emit_to_string(&source)))?;
-    let capabilities = Capabilities::IMMEDIATES | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP;
+    let capabilities = Capabilities::IMMEDIATES
+        | Capabilities::SHADER_FLOAT16_IN_FLOAT32
+        | Capabilities::SUBGROUP
+        | Capabilities::SHADER_FLOAT16
+        | Capabilities::COOPERATIVE_MATRIX;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|e| anyhow!(e.emit_to_string(&source)))?;

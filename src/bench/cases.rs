@@ -171,11 +171,14 @@ impl List<'_> {
             self.impossible.push(Impossible { name, reason });
             return;
         }
+        // An adapter that emulates them takes ten times as long as in f32, and seconds to compile them.
+        let halves = !selection.emulates_halves() || self.choice.kernel.is_some();
         // Kernels in blocks serve `--deterministic`, not speed.
         let suits = |path: &LinearPath| match path {
             LinearPath::Matvec { blocks, .. } => !blocks && m <= matvec::MAX_M,
             LinearPath::MatvecLanes => m <= matvec::MAX_M,
             LinearPath::MatmulLanes { rows: 8 } => (2..=matvec::MAX_M).contains(&m),
+            LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. } => m > matvec::MAX_M && halves,
             LinearPath::Matmul { .. } | LinearPath::MatmulLanes { .. } => m > matvec::MAX_M,
         };
         let paths: Vec<LinearPath> = selection.linear_paths(m).into_iter().filter(suits).collect();

@@ -148,7 +148,9 @@ fn plans(gpu: &GpuExecutor, workload: &Workload) -> Vec<Plan> {
     let largest = gpu.memory_limits().max_binding;
     let flops = if gpu.info().is_software() { MOST_FLOPS_OF_SOFTWARE } else { MOST_FLOPS };
     let plan = |role: Role| {
-        let variants: Vec<Variant> = gpu.selection().variants(role).filter(|v| is_contender(role, *v)).collect();
+        let selection = gpu.selection();
+        let runs = |v: &Variant| is_contender(role, *v) && !(selection.emulates_halves() && multiplies_halves(*v));
+        let variants: Vec<Variant> = selection.variants(role).filter(runs).collect();
         let parts = match role {
             Role::Attention => attention_parts(workload, &variants),
             _ => linear_parts(workload, role, &variants, flops, largest),
@@ -166,9 +168,16 @@ fn is_contender(role: Role, variant: Variant) -> bool {
         Role::LinearDecode => {
             matches!(path, LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecLanes)
         }
-        Role::LinearBatch => !matches!(path, LinearPath::Matmul { tm: 4, .. }),
+        Role::LinearBatch => !matches!(
+            path,
+            LinearPath::Matmul { tm: 4, .. } | LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. }
+        ),
         _ => true,
     }
+}
+
+fn multiplies_halves(variant: Variant) -> bool {
+    variant.linear().is_some_and(LinearPath::multiplies_halves)
 }
 
 /// Rows that stand for a role.

@@ -41,8 +41,10 @@ pub struct EngineArgs {
     /// Use these kernels, whatever is the default or was measured: linear.decode=matvec,attention=attention
     ///
     /// The roles are linear.decode (1 token), linear.batch (2 to 8), linear.short (9 to 32), linear.prefill (more) and attention. Kernels
-    /// for linear layers of any number of tokens are matmul32, matmul64, matvec_blocks, matmul_lanes and matvec_lanes_blocks; those for up to 8
-    /// are also matvec, matvec_subgroup and matvec_lanes. Attention has attention and attention_lanes. Not every device runs all.
+    /// for linear layers of any number of tokens are matmul32, matmul64, matvec_blocks, matmul_lanes8, matmul_lanes16 and matvec_lanes;
+    /// in f16 matmul_f16_64 and matmul_f16_128; on matrix units matmul_coop8_64, matmul_coop8_128, matmul_coop16_64 and
+    /// matmul_coop16_128, the last two also with _wide behind for subgroups of up to 64 lanes. Those for up to 8 tokens are also
+    /// matvec and matvec_subgroup. Attention has attention and attention_lanes. Not every device runs all.
     #[arg(long, value_name = "ROLE=KERNEL,..", conflicts_with = "deterministic")]
     variant: Option<Forced>,
 

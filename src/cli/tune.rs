@@ -25,7 +25,8 @@ Examples:
 Every kernel that the device can run is timed in turns with the others, at the shapes and types of the
 model, and the fastest one of each role is used from then on: by run, perplexity and verify -m, with any
 model, on this device with this driver and version of wgpt. A kernel takes the default's place only if it
-is 3 % faster or more. `wgpt devices -v` prints what was chosen and why; --variant overrides it, and
+is 3 % faster or more. Those whose names have f16 or coop in them round to f16 what they multiply, which
+changes logits by about a thousandth of their size. `wgpt devices -v` prints what was chosen and why; --variant overrides it, and
 --deterministic ignores it. The file lies in WGPT_CACHE, or in wgpt in the user's cache folder.";
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::cache::Origin;
 use crate::kernels::{AdapterFacts, AdapterKind, Choices, ForcedError};
-use crate::recording::Requirement;
+use crate::recording::{MatrixSize, Requirement};
 
 /// A graphics API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,10 @@ impl Backend {
         match requirement {
             Requirement::Nothing => true,
             // wgpu has none on GL; on DX12 it has them from shader model 6.0 on, with DXC and not with FXC.
-            Requirement::Subgroups | Requirement::EightLanes => self != Backend::Gl,
+            // On DX12 f16 is there from shader model 6.2 on.
+            Requirement::Subgroups | Requirement::EightLanes | Requirement::Half => self != Backend::Gl,
+            // naga writes them for these two; for HLSL it panics.
+            Requirement::CooperativeMatrix { .. } => matches!(self, Backend::Vulkan | Backend::Metal),
         }
     }
 }
@@ -123,6 +126,8 @@ impl DeviceInfo {
             subgroups: self.features.iter().any(|f| f == "subgroups"),
             subgroup_sizes: self.subgroup_sizes,
             int64: self.features.iter().any(|f| f == "int64"),
+            f16: self.features.iter().any(|f| f == "f16"),
+            matrices: MatrixSize::ALL.map(|size| self.features.iter().any(|f| *f == matrices_of(size))),
         }
     }
 
@@ -307,7 +312,7 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
         usable: fault.is_none(),
         notice,
         subgroup_sizes: (info.subgroup_min_size, info.subgroup_max_size),
-        features: features_that_matter(adapter.features()),
+        features: features_that_matter(adapter),
         limits: DeviceLimits {
             max_buffer_size: limits.max_buffer_size,
             max_storage_binding: limits.max_storage_buffer_binding_size,
@@ -362,20 +367,37 @@ fn mesa_major(driver_info: &str) -> Option<u32> {
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-fn features_that_matter(features: wgpu::Features) -> Vec<String> {
-    [
+fn features_that_matter(adapter: &wgpu::Adapter) -> Vec<String> {
+    let features = adapter.features();
+    let plain = [
         (wgpu::Features::IMMEDIATES, "immediates"),
         (wgpu::Features::SUBGROUP, "subgroups"),
         (wgpu::Features::SHADER_INT64, "int64"),
         (wgpu::Features::SHADER_F16, "f16"),
         (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
         (wgpu::Features::PIPELINE_CACHE, "pipeline cache"),
-        (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative matrix"),
     ]
     .into_iter()
     .filter(|(feature, _)| features.contains(*feature))
-    .map(|(_, name)| name.to_owned())
-    .collect()
+    .map(|(_, name)| name.to_owned());
+    plain.chain(MatrixSize::ALL.into_iter().filter(|size| has_matrices(adapter, *size)).map(matrices_of)).collect()
+}
+
+/// The name of matrix units among an adapter's features.
+fn matrices_of(size: MatrixSize) -> String {
+    format!("cooperative matrices of {0} x {0}", size.rows())
+}
+
+/// Whether the adapter meets [`Requirement::CooperativeMatrix`].
+fn has_matrices(adapter: &wgpu::Adapter, size: MatrixSize) -> bool {
+    let fits = |p: &wgpu::CooperativeMatrixProperties| {
+        [p.m_size, p.n_size, p.k_size] == [size.rows(); 3]
+            && p.ab_type == wgpu::CooperativeScalarType::F16
+            && p.cr_type == wgpu::CooperativeScalarType::F32
+    };
+    adapter.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16)
+        && adapter.limits().max_compute_workgroup_storage_size >= 32 << 10
+        && adapter.cooperative_matrix_properties().iter().any(fits)
 }
 
 #[cfg(test)]

@@ -10,12 +10,14 @@ use super::adapter::{AdapterError, Candidate, DeviceInfo};
 use super::worker_threads::WorkerThreads;
 use crate::recording::{ExecutionError, Prepared};
 
-/// What is asked for beyond the baseline, where the adapter has it: subgroups and 64-bit integers for the kernels, the pipeline
-/// cache for a faster start.
-const OPTIONAL: wgpu::Features =
-    wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64).union(wgpu::Features::PIPELINE_CACHE);
-/// What the benchmarks ask for beyond that: the device's clock, and arithmetic in f16, which no kernel uses.
-const OF_BENCHMARKS: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SHADER_F16);
+/// What is asked for beyond the baseline, where the adapter has it: subgroups, 64-bit integers and f16 for the kernels, the
+/// pipeline cache for a faster start.
+const OPTIONAL: wgpu::Features = wgpu::Features::SUBGROUP
+    .union(wgpu::Features::SHADER_INT64)
+    .union(wgpu::Features::SHADER_F16)
+    .union(wgpu::Features::PIPELINE_CACHE);
+/// What the benchmarks ask for beyond that: the device's clock.
+const OF_BENCHMARKS: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY;
 
 /// How long a GPU may take for one submit. Most drivers give up after seconds, and the work of a submit is bounded to that.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
@@ -77,10 +79,18 @@ impl Device {
     pub fn open(candidate: Candidate, purpose: Purpose) -> Result<Device, AdapterError> {
         let Candidate { adapter, info } = candidate;
         let refused = |reason: String| AdapterError::Refused { name: info.name.clone(), reason };
-        let wanted = match purpose {
+        let mut wanted = match purpose {
             Purpose::Inference => OPTIONAL,
             Purpose::Benchmarks => OPTIONAL | OF_BENCHMARKS,
         };
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        if info.facts().matrices.contains(&true) {
+            wanted |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            // SAFETY: what could go wrong is a cooperative load or store outside of its array or of a size that the adapter
+            // lacks, since wgpu checks neither. Only our own kernels have any, within arrays of workgroup memory whose sizes
+            // are constants, and they run only where the adapter has listed their matrices.
+            experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+        }
         let mut limits = adapter.limits();
         limits.max_immediate_size = limits.max_immediate_size.min(128);
         // DX12 allocates descriptors for this limit up front.
@@ -89,7 +99,7 @@ impl Device {
             label: Some("wgpt"),
             required_features: wgpu::Features::IMMEDIATES | (adapter.features() & wanted),
             required_limits: limits,
-            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            experimental_features,
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             trace: wgpu::Trace::Off,
         };

@@ -62,7 +62,7 @@ impl GpuExecutor {
         GpuExecutor::open_for(Purpose::Inference, selector, None)
     }
 
-    /// The same with what benchmarks ask of a device, where it has that: its clock, and arithmetic in f16.
+    /// The same with what benchmarks ask of a device, where it has that: its clock.
     ///
     /// # Errors
     /// As of [`GpuExecutor::open`].
@@ -110,8 +110,7 @@ impl GpuExecutor {
         &self.device.info
     }
 
-    /// Whether shaders may compute in f16: where the adapter can, and the device was opened
-    /// [for benchmarks](GpuExecutor::open_for_benchmarks).
+    /// Whether shaders may compute in f16.
     pub fn computes_in_f16(&self) -> bool {
         self.device.device.features().contains(wgpu::Features::SHADER_F16)
     }

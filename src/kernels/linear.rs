@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::weight_layout::{WeightSlices, row_bytes};
-use super::{LinearPath, Selection, Work, matmul, matmul_lanes, matvec, matvec_lanes};
+use super::{LinearPath, Selection, Work, matmul, matmul_coop, matmul_f16, matmul_lanes, matvec, matvec_lanes};
 use crate::formats::DType;
 use crate::recording::{Dispatch, Program, Slice};
 
@@ -44,6 +44,8 @@ pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32
     let params = Params { m, n: weight.rows, k: weight.k, y_stride, y_column: weight.row0 };
     let (program, grid) = match path {
         LinearPath::Matmul { tm, tn } => matmul::program(tm, tn, &params),
+        LinearPath::MatmulCoop { size, lanes, block } => matmul_coop::program(size, lanes, block, &params),
+        LinearPath::MatmulF16 { rows } => matmul_f16::program(rows, &params),
         LinearPath::MatmulLanes { rows } => matmul_lanes::program(rows, &params),
         LinearPath::Matvec { subgroups, blocks } => matvec::program(subgroups, blocks, &params),
         LinearPath::MatvecLanes => matvec_lanes::program(&params),

@@ -17,6 +17,8 @@ pub mod head_norm;
 pub mod kv_cache;
 pub mod linear;
 mod matmul;
+mod matmul_coop;
+mod matmul_f16;
 mod matmul_lanes;
 pub mod matvec;
 mod matvec_lanes;

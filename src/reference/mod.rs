@@ -19,6 +19,8 @@ mod gather_rows;
 mod head_norm;
 mod linear;
 mod matmul;
+mod matmul_coop;
+mod matmul_f16;
 mod matmul_lanes;
 mod matvec;
 mod matvec_lanes;
@@ -51,6 +53,8 @@ pub const TWINS: &[(&str, Twin)] = &[
     ("gather_rows", gather_rows::run),
     ("head_norm", head_norm::run),
     ("matmul", matmul::run),
+    ("matmul_coop", matmul_coop::run),
+    ("matmul_f16", matmul_f16::run),
     ("matmul_lanes", matmul_lanes::run),
     ("matvec", matvec::run),
     ("matvec_lanes", matvec_lanes::run),

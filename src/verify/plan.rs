@@ -50,7 +50,7 @@ impl Plan {
 fn takes_seconds(case: &Case) -> bool {
     let program = &case.program;
     match program.kernel {
-        "matmul" => !(program.weights == "f32" || program.has_flag("bias")),
+        "matmul" | "matmul_coop" | "matmul_f16" => !(program.weights == "f32" || program.has_flag("bias")),
         "attention" => match program.constant_value("D") {
             16 | 256 => program.has_flag("kv_f16") || program.has_flag("kv_q8_0"),
             64 => false,

@@ -40,6 +40,103 @@ pub const MATMUL: &[Mutation] = &[
     ),
 ];
 
+pub const MATMUL_COOP: &[Mutation] = &[
+    plant(Tail, "the last group is left out", "group < groups", "group + 1u < groups"),
+    plant(Bounds, "a group too many is summed", "group < groups", "group <= groups"),
+    plant(Tail, "the last matrices of a group are left out", "k < BK;", "k < BK - SIDE;"),
+    plant(
+        Tail,
+        "the last turn of loads is left out",
+        "load < BLOCK * BK / 4u / WG",
+        "load < BLOCK * BK / 4u / WG - 1u",
+    ),
+    plant(
+        Address,
+        "rows of x are one group longer",
+        "params.m - 1u) * groups + group)",
+        "params.m - 1u) * (groups + 1u) + group)",
+    ),
+    plant(
+        Address,
+        "every tile has the weights of the first",
+        "min(column0 + column, params.n - 1u)",
+        "min(column, params.n - 1u)",
+    ),
+    plant(Address, "the halves of eight weights are swapped", "k8 + 4u, w.hi", "k8 + 4u, w.lo"),
+    plant(Address, "a vector's last element lies beside its place", "x_tile[at + 3u]", "x_tile[at + 4u]"),
+    plant(Address, "W is taken for its transpose", "coopLoad<Columns>", "coopLoadT<Columns>"),
+    plant(Address, "every part has the first rows", "(part_row + i * SIDE) * STRIDE", "(i * SIDE) * STRIDE"),
+    plant(Address, "two parts have the same columns", "(subgroup % 2u) * PART", "(subgroup / 2u) * PART"),
+    plant(Address, "rows of matrices meet the columns of others", "coopMultiplyAdd(a[i],", "coopMultiplyAdd(a[0],"),
+    plant(Address, "a matrix is stored on its side", "coopStoreT(sums", "coopStore(sums"),
+    plant(
+        Tail,
+        "the last elements of a matrix are not stored",
+        "e < SIDE * SIDE; e += lanes",
+        "e < SIDE * SIDE - lanes; e += lanes",
+    ),
+    plant(Start, "a second attempt goes on with the first one's sums", "sums[i] = coopLoadT", "let unused = coopLoadT"),
+    plant(Start, "sums begin with what a matrix of another tile has left", "matrices[i] = 0.0", "matrices[i] = 1.0"),
+    plant(Special, "there is no second attempt", "min(params.k, 2u)", "min(params.k, 1u)"),
+    plant(Scale, "what x was multiplied with is what W was", "values * factors.x", "values * factors.y"),
+    plant(Scale, "the factor of W is not taken back", " * inverse(factors.y)", ""),
+    plant(
+        Barrier,
+        "products do not wait for the tile",
+        "workgroupBarrier();\n            // What is no loop",
+        "// What is no loop",
+    ),
+    plant(
+        Precision,
+        "x keeps seven bits",
+        "values * factors.x",
+        "bitcast<vec4<f32>>(bitcast<vec4<u32>>(values * factors.x) & vec4<u32>(0xffff0000u))",
+    ),
+];
+
+pub const MATMUL_F16: &[Mutation] = &[
+    plant(Tail, "the last group is left out", "group < groups", "group + 1u < groups"),
+    plant(Bounds, "a group too many is summed", "group < groups", "group <= groups"),
+    plant(Tail, "the last vector of a group is left out", "k4 < depth", "k4 < depth - 1u"),
+    plant(Tail, "the last turn of loads is left out", "turn < BM * BK4 / WG", "turn < BM * BK4 / WG - 1u"),
+    plant(Address, "x does not lie where it is looked for", "x_tile[place(i / BK4, i % BK4)]", "x_tile[i]"),
+    plant(Address, "the halves of eight weights are swapped", "vec4<f16>(w.lo", "vec4<f16>(w.hi"),
+    plant(
+        Address,
+        "every tile has the weights of the first",
+        "min(column0 + column, params.n - 1u)",
+        "min(column, params.n - 1u)",
+    ),
+    plant(Address, "columns change places with their neighbours", "place(local.x, k4)", "place(local.x ^ 1u, k4)"),
+    plant(Address, "an element of x meets another's weight", "a[i].xy, b.xy", "a[i].xy, b.yx"),
+    plant(Tail, "one of a pair of sums is left out", "sums[i] += f32(pairs[i].y);", ""),
+    plant(Start, "a second attempt goes on with the first one's sums", "sums[i] = 0.0;", ""),
+    plant(Special, "there is no second attempt", "min(params.k, 2u)", "min(params.k, 1u)"),
+    plant(Special, "the largest weight is not looked for", "max(peak_w, max(abs(w.lo), abs(w.hi)))", "peak_w"),
+    plant(
+        Special,
+        "the larger half of weights is not looked at",
+        "max(abs(w.lo), abs(w.hi))",
+        "min(abs(w.lo), abs(w.hi))",
+    ),
+    plant(Scale, "the factor of W is not taken back", " * inverse(factors.y)", ""),
+    plant(Barrier, "sums do not wait for the tile", "workgroupBarrier();\n            var pairs", "var pairs"),
+    plant(
+        Precision,
+        "x keeps seven bits",
+        "vec4<f16>(values * factors.x)",
+        "vec4<f16>(bitcast<vec4<f32>>(bitcast<vec4<u32>>(values * factors.x) & vec4<u32>(0xffff0000u)))",
+    ),
+];
+
+pub const HALF_RANGE: &[Mutation] = &[
+    plant(Special, "values too large are left as they are", "scaled <= highest && ", ""),
+    plant(Special, "values too small are left as they are", " && scaled >= highest - span", ""),
+    plant(Special, "what is too large is made larger", "127 + highest - exponent", "127 + exponent - highest"),
+    plant(Scale, "an inverse is half of what it should be", "254 << 23u", "253 << 23u"),
+    plant(Special, "the last element is not looked at", "max(magnitudes.z, magnitudes.w)", "magnitudes.z"),
+];
+
 pub const MATMUL_LANES: &[Mutation] = &[
     plant(
         Tail,

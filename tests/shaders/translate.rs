@@ -36,6 +36,8 @@ pub fn shaders() -> &'static [Shader] {
             subgroups: true,
             subgroup_sizes: (8, 8),
             int64: true,
+            f16: true,
+            matrices: [true; 2],
         });
         let mut programs: Vec<Program> = cases(&everything).iter().map(|case| case.program).collect();
         programs.sort_by_key(Program::to_string);
@@ -82,7 +84,13 @@ impl Shader {
             C::DerivativeControl,
             C::StorageImageExtendedFormats,
         ];
-        if self.program.requirement != Requirement::Nothing {
+        if needs_f16(self.program.requirement) {
+            capabilities.extend([C::Float16, C::StorageBuffer16BitAccess, C::UniformAndStorageBuffer16BitAccess]);
+        }
+        if needs_matrices(self.program.requirement) {
+            capabilities.extend([C::CooperativeMatrixKHR, C::VulkanMemoryModel]);
+        }
+        if needs_subgroups(self.program.requirement) {
             capabilities.extend([
                 C::GroupNonUniform,
                 C::GroupNonUniformVote,
@@ -225,11 +233,31 @@ impl Shader {
     }
 }
 
+fn needs_subgroups(requirement: Requirement) -> bool {
+    !matches!(requirement, Requirement::Nothing | Requirement::Half)
+}
+
+/// Whether programs with the requirement compute in f16.
+pub fn needs_f16(requirement: Requirement) -> bool {
+    requirement == Requirement::Half || needs_matrices(requirement)
+}
+
+/// Whether they use cooperative matrices.
+pub fn needs_matrices(requirement: Requirement) -> bool {
+    matches!(requirement, Requirement::CooperativeMatrix { .. })
+}
+
 /// Validates with what wgpu offers everywhere (immediates for the parameters, and pack2x16float) and what is required.
 pub fn validate(module: &Module, requirement: Requirement) -> Result<ModuleInfo, String> {
     let mut capabilities = Capabilities::IMMEDIATES | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    if requirement != Requirement::Nothing {
+    if needs_subgroups(requirement) {
         capabilities |= Capabilities::SUBGROUP;
+    }
+    if needs_f16(requirement) {
+        capabilities |= Capabilities::SHADER_FLOAT16;
+    }
+    if needs_matrices(requirement) {
+        capabilities |= Capabilities::COOPERATIVE_MATRIX;
     }
     if requirement == Requirement::EightLanes {
         capabilities |= Capabilities::SHADER_INT64;

@@ -1,5 +1,6 @@
 //! The `wgpt` binary as a process, free of what the tester's environment sets.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
@@ -33,7 +34,17 @@ pub fn wgpt(arguments: &[&str]) -> Command {
 
 /// `wgpt` with the arguments, to be spawned and watched while it runs.
 pub fn std_wgpt(arguments: &[&str]) -> std::process::Command {
-    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("wgpt"));
+    alone(std::process::Command::new(assert_cmd::cargo::cargo_bin!("wgpt")), arguments)
+}
+
+/// `wgpt` with the arguments, started by a program that takes it and them as its own.
+pub fn wgpt_by(starter: &OsStr, arguments: &[&str]) -> Command {
+    let mut command = std::process::Command::new(starter);
+    command.arg(assert_cmd::cargo::cargo_bin!("wgpt"));
+    Command::from_std(alone(command, arguments))
+}
+
+fn alone(mut command: std::process::Command, arguments: &[&str]) -> std::process::Command {
     VARIABLES.iter().for_each(|name| {
         command.env_remove(name);
     });

@@ -98,11 +98,11 @@ pub(super) fn names(variants: impl IntoIterator<Item = Variant>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{AdapterKind, LinearPath, Measurement, Tuned};
+    use crate::kernels::{LinearPath, Measurement, Tuned};
     use crate::recording::Requirement;
 
     const GPU: AdapterFacts =
-        AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (32, 32), int64: true };
+        AdapterFacts { subgroups: true, subgroup_sizes: (32, 32), int64: true, ..AdapterFacts::LEAST };
 
     fn tuning(chosen: &str) -> Tuning {
         let measured = vec![Measurement { variant: chosen.to_owned(), milliseconds: 1.25 }];
@@ -148,6 +148,22 @@ mod tests {
              integers; it can run attention"
         );
         assert!(matches!(error, ForcedError::Unmet { requirement: Requirement::EightLanes, .. }));
+    }
+
+    #[test]
+    fn matrix_units_serve_subgroups_of_the_size_that_they_are_written_for() {
+        let forced: Forced = "linear.prefill=matmul_coop16_128".parse().expect("known");
+        let error = Choices::for_adapter(&GPU).force(&forced).expect_err("no matrix units").to_string();
+        assert!(error.contains("needs cooperative matrices of 16 x 16 and subgroups of at most 32 lanes"), "{error}");
+        let units = AdapterFacts { f16: true, matrices: [false, true], ..GPU };
+        let mut choices = Choices::for_adapter(&units);
+        choices.force(&forced).expect("it has them");
+        assert!(choices.selection().multiplies_halves());
+        assert!(!choices.selection().deterministic().multiplies_halves());
+        let wide = AdapterFacts { subgroup_sizes: (32, 64), ..units };
+        assert!(Choices::for_adapter(&wide).force(&forced).is_err());
+        let forced = "linear.prefill=matmul_coop16_128_wide".parse().expect("known");
+        Choices::for_adapter(&wide).force(&forced).expect("it is written for 64 lanes");
     }
 
     #[test]

@@ -102,8 +102,7 @@ pub(super) fn default_of(facts: &AdapterFacts, role: Role) -> (Variant, &'static
 mod tests {
     use super::*;
 
-    const NEITHER: AdapterFacts =
-        AdapterFacts { kind: AdapterKind::Software, subgroups: false, subgroup_sizes: (0, 0), int64: false };
+    const NEITHER: AdapterFacts = AdapterFacts { kind: AdapterKind::Software, ..AdapterFacts::LEAST };
 
     #[test]
     fn every_class_gets_what_it_can_run() {
@@ -111,7 +110,7 @@ mod tests {
             for (subgroups, subgroup_sizes) in
                 [(false, (0, 0)), (true, (1, 1)), (true, (4, 4)), (true, (8, 8)), (true, (32, 64))]
             {
-                let facts = AdapterFacts { kind, subgroups, subgroup_sizes, int64: true };
+                let facts = AdapterFacts { kind, subgroups, subgroup_sizes, int64: true, ..AdapterFacts::LEAST };
                 for role in Role::ALL {
                     let (variant, why) = default_of(&facts, role);
                     assert!(facts.meet(variant.requirement()), "{facts:?} {role}: {variant}");
@@ -123,8 +122,22 @@ mod tests {
     }
 
     #[test]
+    fn no_default_rounds_to_f16() {
+        for kind in [AdapterKind::Software, AdapterKind::Integrated, AdapterKind::Discrete] {
+            let subgroups = AdapterFacts { kind, subgroups: true, subgroup_sizes: (32, 32), ..AdapterFacts::LEAST };
+            let facts = AdapterFacts { int64: true, f16: true, matrices: [true; 2], ..subgroups };
+            assert!(Role::LinearPrefill.variants().iter().any(|v| facts.meet(v.requirement()) && is_half(*v)));
+            assert!(Role::ALL.into_iter().all(|role| !is_half(default_of(&facts, role).0)));
+        }
+    }
+
+    fn is_half(variant: Variant) -> bool {
+        variant.linear().is_some_and(LinearPath::multiplies_halves)
+    }
+
+    #[test]
     fn what_suits_a_cpu_is_no_gpus_default() {
-        let gpu = AdapterFacts { kind: AdapterKind::Discrete, subgroups: true, subgroup_sizes: (8, 8), int64: true };
+        let gpu = AdapterFacts { subgroups: true, subgroup_sizes: (8, 8), int64: true, ..AdapterFacts::LEAST };
         assert_eq!(default_of(&gpu, Role::LinearDecode).0, MATVEC_SUBGROUP);
         assert_eq!(default_of(&AdapterFacts { subgroups: false, ..gpu }, Role::LinearDecode).0, MATVEC);
         let cpu = AdapterFacts { kind: AdapterKind::Software, ..gpu };

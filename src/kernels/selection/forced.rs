@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::choices::names;
 use super::{Role, Variant};
-use crate::recording::Requirement;
+use crate::recording::{MatrixSize, Requirement};
 
 /// Roles with the kernels that they must have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,14 @@ fn needs(requirement: Requirement) -> &'static str {
         Requirement::Nothing => "nothing",
         Requirement::Subgroups => "subgroups of at least 4 lanes",
         Requirement::EightLanes => "a software device with subgroups of 8 lanes and 64-bit integers",
+        Requirement::Half => "f16 arithmetic",
+        Requirement::CooperativeMatrix { size: MatrixSize::Eight, .. } => {
+            "cooperative matrices of 8 x 8 and subgroups of at most 32 lanes"
+        }
+        Requirement::CooperativeMatrix { lanes: 64, .. } => {
+            "cooperative matrices of 16 x 16 and subgroups of up to 64 lanes"
+        }
+        Requirement::CooperativeMatrix { .. } => "cooperative matrices of 16 x 16 and subgroups of at most 32 lanes",
     }
 }
 

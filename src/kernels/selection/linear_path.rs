@@ -1,7 +1,7 @@
 //! The kernels that compute `y = x W^T`.
 
 use crate::kernels::matvec;
-use crate::recording::Requirement;
+use crate::recording::{MatrixSize, Requirement};
 
 /// A kernel and variant for linear layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +9,17 @@ pub enum LinearPath {
     Matmul {
         tm: u32,
         tn: u32,
+    },
+    /// In f16, in tiles of `rows` rows, 64 or 128, by 64 columns.
+    MatmulF16 {
+        rows: u32,
+    },
+    /// On matrix units for such matrices and subgroups of up to `lanes` lanes, 32 or 64, in tiles of `block` x `block`, 64 or
+    /// 128.
+    MatmulCoop {
+        size: MatrixSize,
+        lanes: u32,
+        block: u32,
     },
     /// In tiles of `rows` rows, 8 or 16.
     MatmulLanes {
@@ -24,9 +35,17 @@ pub enum LinearPath {
 }
 
 impl LinearPath {
-    pub(super) const ALL: [LinearPath; 8] = [
+    pub(super) const ALL: [LinearPath; 16] = [
         LinearPath::Matmul { tm: 4, tn: 4 },
         LinearPath::Matmul { tm: 2, tn: 2 },
+        LinearPath::MatmulF16 { rows: 64 },
+        LinearPath::MatmulF16 { rows: 128 },
+        LinearPath::MatmulCoop { size: MatrixSize::Eight, lanes: 32, block: 64 },
+        LinearPath::MatmulCoop { size: MatrixSize::Eight, lanes: 32, block: 128 },
+        LinearPath::MatmulCoop { size: MatrixSize::Sixteen, lanes: 32, block: 64 },
+        LinearPath::MatmulCoop { size: MatrixSize::Sixteen, lanes: 32, block: 128 },
+        LinearPath::MatmulCoop { size: MatrixSize::Sixteen, lanes: 64, block: 64 },
+        LinearPath::MatmulCoop { size: MatrixSize::Sixteen, lanes: 64, block: 128 },
         LinearPath::Matvec { subgroups: false, blocks: false },
         LinearPath::Matvec { subgroups: false, blocks: true },
         LinearPath::Matvec { subgroups: true, blocks: false },
@@ -40,6 +59,14 @@ impl LinearPath {
         match self {
             LinearPath::Matmul { tm: 2, .. } => "matmul32",
             LinearPath::Matmul { .. } => "matmul64",
+            LinearPath::MatmulF16 { rows: 64 } => "matmul_f16_64",
+            LinearPath::MatmulF16 { .. } => "matmul_f16_128",
+            LinearPath::MatmulCoop { size: MatrixSize::Eight, block: 64, .. } => "matmul_coop8_64",
+            LinearPath::MatmulCoop { size: MatrixSize::Eight, .. } => "matmul_coop8_128",
+            LinearPath::MatmulCoop { lanes: 64, block: 64, .. } => "matmul_coop16_64_wide",
+            LinearPath::MatmulCoop { lanes: 64, .. } => "matmul_coop16_128_wide",
+            LinearPath::MatmulCoop { block: 64, .. } => "matmul_coop16_64",
+            LinearPath::MatmulCoop { .. } => "matmul_coop16_128",
             LinearPath::MatmulLanes { rows: 8 } => "matmul_lanes8",
             LinearPath::MatmulLanes { .. } => "matmul_lanes16",
             LinearPath::Matvec { subgroups: true, .. } => "matvec_subgroup",
@@ -53,8 +80,15 @@ impl LinearPath {
         match self {
             LinearPath::Matmul { .. } | LinearPath::Matvec { subgroups: false, .. } => Requirement::Nothing,
             LinearPath::Matvec { subgroups: true, .. } => Requirement::Subgroups,
+            LinearPath::MatmulF16 { .. } => Requirement::Half,
+            LinearPath::MatmulCoop { size, lanes, .. } => Requirement::CooperativeMatrix { size, lanes },
             LinearPath::MatmulLanes { .. } | LinearPath::MatvecLanes => Requirement::EightLanes,
         }
+    }
+
+    /// Whether it rounds x and the weights to f16.
+    pub fn multiplies_halves(self) -> bool {
+        matches!(self, LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. })
     }
 
     /// The most rows that the kernel takes at once.

@@ -38,12 +38,22 @@ pub struct AdapterFacts {
     pub subgroup_sizes: (u32, u32),
     /// Shaders may use 64-bit integers.
     pub int64: bool,
+    /// Shaders may compute in f16.
+    pub f16: bool,
+    /// Matrix units may be used with matrices of 8 x 8 and of 16 x 16.
+    pub matrices: [bool; 2],
 }
 
 impl AdapterFacts {
     /// What every adapter has at least.
-    const LEAST: AdapterFacts =
-        AdapterFacts { kind: AdapterKind::Discrete, subgroups: false, subgroup_sizes: (0, 0), int64: false };
+    pub const LEAST: AdapterFacts = AdapterFacts {
+        kind: AdapterKind::Discrete,
+        subgroups: false,
+        subgroup_sizes: (0, 0),
+        int64: false,
+        f16: false,
+        matrices: [false; 2],
+    };
 
     /// Whether the adapter runs programs with the requirement.
     pub fn meet(&self, requirement: Requirement) -> bool {
@@ -52,6 +62,11 @@ impl AdapterFacts {
             Requirement::Subgroups => self.subgroups && self.subgroup_sizes.0 >= 4,
             Requirement::EightLanes => {
                 self.kind == AdapterKind::Software && self.subgroups && self.subgroup_sizes == (8, 8) && self.int64
+            }
+            Requirement::Half => self.f16,
+            Requirement::CooperativeMatrix { size, lanes } => {
+                let largest = self.subgroup_sizes.1.max(32);
+                self.f16 && self.subgroups && self.matrices[size as usize] && largest == lanes
             }
         }
     }
@@ -143,6 +158,16 @@ impl Selection {
     /// depend on how many come with it.
     pub fn split_attention(&self) -> Option<SplitPath> {
         if self.deterministic { None } else { Some(self.attention.split()) }
+    }
+
+    /// Whether the adapter emulates what others have f16 arithmetic and matrix units for.
+    pub fn emulates_halves(&self) -> bool {
+        self.facts.kind == AdapterKind::Software
+    }
+
+    /// Whether any step has products whose factors are rounded to f16.
+    pub fn multiplies_halves(&self) -> bool {
+        !self.deterministic && self.linear.iter().any(|path| path.multiplies_halves())
     }
 
     /// The kernel of each role, in words.

@@ -1,12 +1,13 @@
-//! Cases of the four kernels that compute `y = x W^T (+ bias)`.
+//! Cases of the kernels that compute `y = x W^T (+ bias)`.
 
 use super::embed::planes;
 use super::{Case, FOLDED_WORKGROUPS};
 use crate::formats::DType;
 use crate::kernels::linear::{Slices, with_path};
+use crate::kernels::weight_layout::row_words;
 use crate::kernels::{LinearPath, Selection, WeightSlices};
 use crate::recording::{Dispatch, Slice};
-use crate::verify::tolerances::SUMMED_LONG;
+use crate::verify::tolerances::{HALF_OUTLIERS, SUMMED_LONG};
 use crate::verify::{Elements, Random, Tensor};
 
 /// One product.
@@ -23,6 +24,10 @@ struct Linear {
     /// Rows of the tensor.
     total: usize,
     bias: bool,
+    /// What the values of x are below, and what weights of f32 are multiplied by.
+    sizes: [f32; 2],
+    /// The last element of x, and that of W if it is f32, is this much larger than the others may be.
+    outlier: f32,
 }
 
 /// Rows of weights: one group, an odd number of them, and a model's; one superblock and more for the K types.
@@ -38,6 +43,8 @@ pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
         match path {
             // A tile is as wide as high here.
             LinearPath::Matmul { tm, .. } => push_matrix(cases, path, 16 * tm as usize, 16 * tm as usize),
+            LinearPath::MatmulF16 { rows } => push_half_matrix(cases, path, rows as usize, 64),
+            LinearPath::MatmulCoop { block, .. } => push_half_matrix(cases, path, block as usize, block as usize),
             LinearPath::MatmulLanes { rows } => push_matrix(cases, path, rows as usize, 64),
             LinearPath::Matvec { blocks: true, .. } => push_blocks(cases, path, 4),
             LinearPath::Matvec { blocks: false, .. } => push_vector(cases, path, 4),
@@ -69,6 +76,20 @@ fn push_matrix(cases: &mut Vec<Case>, path: LinearPath, rows: usize, columns: us
     push_case(cases, Linear { row0: 32, total: columns + 41, bias: true, ..odd });
 }
 
+/// Cases of a kernel that makes tiles of `rows` x `columns` from values that it brings into the range of f16.
+fn push_half_matrix(cases: &mut Vec<Case>, path: LinearPath, rows: usize, columns: usize) {
+    push_matrix(cases, path, rows, columns);
+    // Beyond what f16 holds, as in real models' widest layers, and what it would make zeros of. Weights as large and as small
+    // are no model's, but a file may have them.
+    for sizes in [[1e4, 1.0], [3e8, 1.0], [1e-6, 1.0], [1e-30, 1e20], [1.0, 1e3], [1.0, 1e-9], [1e20, 1e15]] {
+        push_case(cases, Linear { sizes, ..whole(path, DType::F32, rows + 2, 9, 96) });
+    }
+    // One outlier of each, as in real models' activations.
+    let outliers = Linear { outlier: 1e6, ..whole(path, DType::F32, rows + 1, columns + 1, 96) };
+    cases.push(case(outliers).within(&HALF_OUTLIERS));
+    push_case(cases, Linear { sizes: [3e5, 1.0], ..whole(path, DType::Q4_K, rows + 3, columns + 2, 256) });
+}
+
 /// Cases of a kernel for few rows of x that makes `columns` outputs a workgroup.
 fn push_vector(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
     let ns = [columns + 1, 1, columns, 2 * columns - 1, 67];
@@ -96,12 +117,15 @@ fn push_long(cases: &mut Vec<Case>, path: LinearPath) {
         return;
     }
     let (dtype, m, k) = match path {
-        LinearPath::Matmul { .. } => (DType::F32, 2, 1 << 16),
+        LinearPath::Matmul { .. } | LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. } => {
+            (DType::F32, 2, 1 << 16)
+        }
         LinearPath::MatmulLanes { .. } => (DType::F32, 2, 1 << 19),
         LinearPath::Matvec { .. } => (DType::Q4_0, 8, 1 << 20),
         LinearPath::MatvecLanes => (DType::Q4_0, 1, 1 << 22),
     };
-    cases.push(case(whole(path, dtype, m, 6, k)).within(&SUMMED_LONG));
+    let long = case(whole(path, dtype, m, 6, k));
+    cases.push(if path.multiplies_halves() { long } else { long.within(&SUMMED_LONG) });
 }
 
 /// Cases of a kernel for few rows that gets more of them, in blocks of eight; fewer and eight are among its own.
@@ -118,7 +142,7 @@ fn push_blocks(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
 }
 
 fn whole(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Linear {
-    Linear { path, dtype, m, n, k, row0: 0, total: n, bias: false }
+    Linear { path, dtype, m, n, k, row0: 0, total: n, bias: false, sizes: [1.0; 2], outlier: 1.0 }
 }
 
 /// `y = x W^T` for `m` rows of x and a whole `W [n][k]`.
@@ -132,20 +156,32 @@ fn push_case(cases: &mut Vec<Case>, linear: Linear) {
 
 fn case(linear: Linear) -> Case {
     let Linear { m, n, k, row0, total, .. } = linear;
-    let shape = format!("m {m}, n {n}, k {k}, rows {row0}..{} of {total}", row0 + n);
+    let mut shape = format!("m {m}, n {n}, k {k}, rows {row0}..{} of {total}", row0 + n);
+    if linear.sizes != [1.0; 2] {
+        let [x, w] = linear.sizes;
+        shape += &format!(", x of {x:e}, W of {w:e}");
+    }
+    if linear.outlier != 1.0 {
+        shape += &format!(", outliers of {:e}", linear.outlier);
+    }
     Case::new(shape, move |random| linear.tensors(random), move |s| linear.dispatch(s))
 }
 
 impl Linear {
     fn tensors(&self, random: &mut Random) -> Vec<Tensor> {
-        let mut tensors = vec![
-            Tensor::f32("x", random.floats(self.m * self.k, 1.0)),
-            Tensor::output("y", self.m * self.total, Elements::F32),
-        ];
+        let mut x = random.floats(self.m * self.k, self.sizes[0]);
+        x[self.m * self.k - 1] *= self.outlier;
+        let mut tensors = vec![Tensor::f32("x", x), Tensor::output("y", self.m * self.total, Elements::F32)];
         if self.bias {
             tensors.push(Tensor::f32("bias", random.floats(self.total, 4.0)));
         }
-        let planes = random.weights(self.dtype, self.n, self.k).into_iter().filter(|plane| !plane.is_empty());
+        let mut planes = random.weights(self.dtype, self.n, self.k);
+        if self.dtype == DType::F32 {
+            let weights: &mut [f32] = bytemuck::cast_slice_mut(&mut planes[0]);
+            weights.iter_mut().for_each(|weight| *weight *= self.sizes[1]);
+            weights[(self.n - 1) * row_words(self.dtype, self.k)[0] + self.k - 1] *= self.outlier;
+        }
+        let planes = planes.into_iter().filter(|plane| !plane.is_empty());
         tensors.extend(planes.map(|plane| Tensor::u32("weights", plane)));
         tensors
     }

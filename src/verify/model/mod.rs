@@ -118,7 +118,7 @@ pub fn check(
     let device = Side::load(device, model, config.clone(), options, &mut load)?;
     let reference = Side::load(&mut executor, against, config, options, &mut load)?;
 
-    let tolerance = tolerances::of_model(settings.kv_type);
+    let tolerance = tolerances::of_model(settings.kv_type, &settings.selection);
     let mut check = Check { device, reference, tolerance, rows, parted: None, progress };
     let mut report = check.run(settings)?;
     report.seconds = began.elapsed().as_secs_f64();
