@@ -76,7 +76,7 @@ pub const MATMUL_COOP: &[Mutation] = &[
         "e < SIDE * SIDE - lanes; e += lanes",
     ),
     plant(Start, "a second attempt goes on with the first one's sums", "sums[i] = coopLoadT", "let unused = coopLoadT"),
-    plant(Start, "sums begin with what a matrix of another tile has left", "matrices[i] = 0.0", "matrices[i] = 1.0"),
+    plant(Start, "sums begin with what a matrix of another tile has left", "matrices[i] = 0.0", "matrices[i] = 4096.0"),
     plant(Special, "there is no second attempt", "min(params.k, 2u)", "min(params.k, 1u)"),
     plant(Scale, "what x was multiplied with is what W was", "values * factors.x", "values * factors.y"),
     plant(Scale, "the factor of W is not taken back", " * inverse(factors.y)", ""),
