@@ -1,16 +1,11 @@
 // y[m] = W x[m] (+ bias) for the M rows of decode, M small. A workgroup makes ROWS outputs of each; its threads split k.
 // Reads each weight once for all M rows; more rows take more workgroups along x. Mirrors kernels/matvec.rs.
 import package::weights::{load_group, dequantize};
-import package::shared::linear_io::{params, store};
+import package::shared::linear_io::params;
+import package::shared::matvec_sums::{OUTPUTS, store_sums};
 import package::constants::{WG, ROWS, M};
 
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
-
-const OUTPUTS: u32 = ROWS * M;
-// Partial sums: one a thread, or one a subgroup (which has four threads at least).
-@if(!subgroups) const PARTIALS: u32 = WG;
-@if(subgroups) const PARTIALS: u32 = WG / 4u;
-var<workgroup> partials: array<f32, PARTIALS * OUTPUTS>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -49,29 +44,6 @@ fn main(
             }
         }
     }
-
-    @if(!subgroups) let slot = thread;
-    @if(!subgroups) let count = WG;
-    @if(!subgroups)
-    for (var i = 0u; i < OUTPUTS; i++) {
-        partials[slot * OUTPUTS + i] = sums[i];
-    }
-    @if(subgroups) let slot = subgroup;
-    @if(subgroups) let count = subgroups;
-    @if(subgroups)
-    for (var i = 0u; i < OUTPUTS; i++) {
-        let sum = subgroupAdd(sums[i]);
-        if lane == 0u {
-            partials[slot * OUTPUTS + i] = sum;
-        }
-    }
-    workgroupBarrier();
-
-    for (var i = thread; i < OUTPUTS; i += WG) {
-        var sum = 0.0;
-        for (var p = 0u; p < count; p++) {
-            sum += partials[p * OUTPUTS + i];
-        }
-        store(m0 + i % M, row0 + i / M, sum);
-    }
+    @if(!subgroups) store_sums(sums, thread, m0, row0);
+    @if(subgroups) store_sums(sums, thread, m0, row0, subgroup, subgroups, lane);
 }

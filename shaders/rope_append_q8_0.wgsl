@@ -1,8 +1,9 @@
 // Turns Q and K by their positions, and writes K and V into the cache at each token's slot as q8_0: blocks of 32 signed
-// bytes with an f16 scale, rounded as ggml rounds them. A thread four elements of Q, or of both K and V, whose blocks' scales
+// bytes with an f16 scale. A thread four elements of Q, or of both K and V, whose blocks' scales
 // share a word; the eight threads of a block are neighbours. Mirrors kernels/rope_append_q8_0.rs.
 import package::constants::WG;
 import package::shared::kv_cache::kv_index;
+import package::shared::q8_block::{BLOCK4, largest, four_codes};
 import package::shared::rope::{params, qkv, turned};
 
 @group(0) @binding(2) var<storage, read> slot_mapping: array<u32>;
@@ -11,21 +12,8 @@ import package::shared::rope::{params, qkv, turned};
 @group(0) @binding(5) var<storage, read_write> v_cache: array<u32>;
 @group(0) @binding(6) var<storage, read_write> kv_scales: array<u32>;
 
-const BLOCK4: u32 = 8u; // vectors of four of a block
 // The largest magnitudes of each thread's four elements of K and of V.
 var<workgroup> magnitudes: array<vec2<u32>, WG>;
-
-// The largest magnitude, as bits: of numbers without a sign they are in the same order, infinity and NaN behind all others.
-fn largest(v: vec4<f32>) -> u32 {
-    let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
-    return max(max(bits.x, bits.y), max(bits.z, bits.w));
-}
-
-// Four codes, halves rounded away from zero.
-fn codes(v: vec4<f32>, inverse: f32) -> u32 {
-    let x = v * inverse;
-    return pack4xI8(vec4<i32>(sign(x) * floor(abs(x) + 0.5)));
-}
 
 @compute @workgroup_size(WG)
 fn main(
@@ -62,8 +50,8 @@ fn main(
     // Of a block of next to nothing, whose scale is 0 as an f16, the inverse would overflow.
     let inverse = select(vec2<f32>(), 1.0 / scale, scale > vec2<f32>(1e-30));
     let to = kv_index(slot_mapping[token], params.kv_heads, head - params.heads, params.dim4) + i;
-    k_cache[to] = codes(key, inverse.x);
-    v_cache[to] = codes(value, inverse.y);
+    k_cache[to] = four_codes(key, inverse.x);
+    v_cache[to] = four_codes(value, inverse.y);
     if i % BLOCK4 == 0u {
         kv_scales[to / BLOCK4] = pack2x16float(scale);
     }

@@ -60,6 +60,18 @@ fn case_names_are_distinct() {
 fn every_variant_and_storage_type_is_in_the_case_list() {
     let cases = cases(&everything());
     let programs: HashSet<_> = cases.iter().map(|c| (c.program.kernel, c.program.variant, c.program.weights)).collect();
+    let packed = [
+        ("matmul_dot4", "tile64"),
+        ("matmul_dot4", "tile32"),
+        ("matvec_dot4", "workgroup"),
+        ("matvec_dot4", "subgroup"),
+    ];
+    for weights in stems("shaders/codes", "wgsl") {
+        for (kernel, variant) in packed {
+            let found = programs.iter().any(|p| *p == (kernel, variant, weights.as_str()));
+            assert!(found, "no case of {kernel}/{variant} with {weights}");
+        }
+    }
     for weights in stems("shaders/weights", "wgsl") {
         for (kernel, variant) in [
             ("embed", "base"),

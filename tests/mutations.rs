@@ -11,6 +11,7 @@ mod attention;
 mod blocks;
 mod elementwise;
 mod linear;
+mod packed;
 mod weights;
 
 use std::cmp::Reverse;
@@ -95,16 +96,27 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
     ("blocks/q5_k", blocks::Q5_K),
     ("blocks/q6_k", blocks::Q6_K),
     ("blocks/q8_0", blocks::Q8_0),
+    ("codes/q4_0", packed::Q4_0),
+    ("codes/q4_1", packed::Q4_1),
+    ("codes/q4_k", packed::Q4_K),
+    ("codes/q5_0", packed::Q5_0),
+    ("codes/q5_1", packed::Q5_1),
+    ("codes/q5_k", packed::Q5_K),
+    ("codes/q6_k", packed::Q6_K),
+    ("codes/q8_0", packed::Q8_0),
     ("embed", elementwise::EMBED),
     ("gated_activation", elementwise::GATED_ACTIVATION),
     ("gather_rows", elementwise::GATHER_ROWS),
     ("head_norm", elementwise::HEAD_NORM),
     ("matmul", linear::MATMUL),
     ("matmul_coop", linear::MATMUL_COOP),
+    ("matmul_dot4", packed::MATMUL_DOT4),
     ("matmul_f16", linear::MATMUL_F16),
     ("matmul_lanes", linear::MATMUL_LANES),
     ("matvec", linear::MATVEC),
+    ("matvec_dot4", packed::MATVEC_DOT4),
     ("matvec_lanes", linear::MATVEC_LANES),
+    ("quantize_q8", elementwise::QUANTIZE_Q8),
     ("residual_norm", elementwise::RESIDUAL_NORM),
     ("rms_norm", elementwise::RMS_NORM),
     ("rope_append", elementwise::ROPE_APPEND),
@@ -118,8 +130,11 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
     ("shared/kv_cache", attention::KV_CACHE),
     ("shared/linear_io", linear::LINEAR_IO),
     ("shared/logits", elementwise::LOGITS),
+    ("shared/matvec_sums", linear::MATVEC_SUMS),
+    ("shared/q8_block", elementwise::Q8_BLOCK),
     ("shared/reduce", elementwise::REDUCE),
     ("shared/rope", elementwise::ROPE),
+    ("shared/sixteen", packed::SIXTEEN),
     ("shared/weights8", weights::WEIGHTS8),
     ("shared/words8", blocks::WORDS8),
     ("weights/bf16", weights::BF16),
@@ -309,8 +324,8 @@ fn try_out(
 /// Whether a program could import a module: quicker to see than what its shader comes to.
 fn may_import(program: &Program, module: &str) -> bool {
     let kernel = program.kernel;
-    let [weights, blocks] = ["weights", "blocks"].map(|folder| format!("{folder}/{}", program.weights));
-    let modules = [kernel, &weights, &blocks];
+    let [weights, blocks, codes] = ["weights", "blocks", "codes"].map(|folder| format!("{folder}/{}", program.weights));
+    let modules = [kernel, &weights, &blocks, &codes];
     match module.strip_prefix("shared/") {
         None => modules.contains(&module),
         Some(name) => {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use wgpt::formats::Checkpoint;
 use wgpt::kernels::kv_cache::KvType;
-use wgpt::kernels::{Selection, linear};
+use wgpt::kernels::{Choices, Selection, linear};
 use wgpt::recording::{BufferId, Dispatch, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
 use wgpt::reference::ReferenceExecutor;
 use wgpt::verify::model::{ModelCheckError, ModelReport, Parting, Progress, Settings, check};
@@ -64,6 +64,22 @@ fn sound_models_pass_on_the_gpu() {
         let layers: Vec<_> = report.layers.iter().map(|line| line.layer).collect();
         assert_eq!(layers[..2], [None, Some(0)]);
         assert!(report.worst_layer().nmse > 0.0, "not one rounding differs: {report}");
+    }
+}
+
+/// Both sides round the activations, each its own.
+#[test]
+fn sound_models_pass_with_products_of_packed_bytes() {
+    let mut gpu = gpu();
+    let mut choices = Choices::for_adapter(&gpu.info().facts());
+    choices
+        .force(&"linear.decode=matvec_dot4,linear.prefill=matmul_dot4_64".parse().expect("variants"))
+        .expect("run anywhere");
+    for path in ["tiny/gguf/smollm2-q4_1.gguf", "tiny/gguf/llama-k.gguf"] {
+        let path = oracle(path);
+        let report = compare(&mut *gpu, &path, &path, &settings(choices.selection(), KvType::F16));
+        assert!(report.passed(), "{}: {report}{}", path.display(), report.parting.as_ref().expect("a reason"));
+        println!("{}: {report}", path.display());
     }
 }
 

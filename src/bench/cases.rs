@@ -11,7 +11,7 @@ use crate::kernels::sample::{self, Draw};
 use crate::kernels::weight_layout::{row_words, shader_name};
 use crate::kernels::{
     LinearPath, Selection, Work, add, argmax, attention_merge, embed, gather_rows, head_norm, linear, matvec,
-    residual_norm, rms_norm, run_peaks,
+    quantize_q8, residual_norm, rms_norm, run_peaks,
 };
 use crate::verify::cases::attention::{Batch, Path};
 use crate::verify::{Case, cases};
@@ -176,11 +176,14 @@ impl List<'_> {
         // Kernels in blocks serve `--deterministic`, not speed.
         let suits = |path: &LinearPath| match path {
             LinearPath::Matvec { blocks, .. } => !blocks && m <= matvec::MAX_M,
-            LinearPath::MatvecLanes => m <= matvec::MAX_M,
+            LinearPath::MatvecLanes | LinearPath::MatvecDot4 { .. } => m <= matvec::MAX_M,
             LinearPath::MatmulLanes { rows: 8 } => (2..=matvec::MAX_M).contains(&m),
             LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. } => m > matvec::MAX_M && halves,
-            LinearPath::Matmul { .. } | LinearPath::MatmulLanes { .. } => m > matvec::MAX_M,
+            LinearPath::Matmul { .. } | LinearPath::MatmulLanes { .. } | LinearPath::MatmulDot4 { .. } => {
+                m > matvec::MAX_M
+            }
         };
+        let suits = |path: &LinearPath| path.takes(dtype) && suits(path);
         let paths: Vec<LinearPath> = selection.linear_paths(m).into_iter().filter(suits).collect();
         self.push_group(product_group(name, dtype, [m, n, k], &paths));
     }
@@ -230,6 +233,9 @@ impl List<'_> {
                 push(&mut variants);
                 variants
             };
+
+            let rounded = quantize_group(name("quantize_q8"), m, dim, 1);
+            self.push_group(rounded);
 
             let params = rms_norm::Params { rows: m, dim4: dim / 4, eps: 1e-6, offset: 0.0 };
             let case = cases::rms_norm::case(m as usize, dim as usize, 1.0, 0.0);
@@ -299,6 +305,14 @@ pub(super) fn product_group(name: String, dtype: DType, [m, n, k]: [u32; 3], pat
     let largest = codes.max(4 * u64::from(m) * u64::from(n.max(k)));
     let variants = paths.iter().map(product).collect();
     Group::new(name, linear::work(dtype, m, n, k), largest, &["weights"], variants)
+}
+
+/// Rounding `x [m][k]` to blocks of q8_0, as often as there are kernels that want it.
+pub(super) fn quantize_group(name: String, m: u32, k: u32, times: usize) -> Group {
+    let mut variants = Vec::new();
+    let blocks = (m * k) as usize / quantize_q8::BLOCK;
+    (0..times).for_each(|_| cases::quantize_q8::push_case(&mut variants, blocks, "below 1", |_| {}));
+    Group::new(name, quantize_q8::work(m * k), 4 * u64::from(m) * u64::from(k), &[], variants)
 }
 
 /// Attention of one sequence's tokens, as (position, tokens), by each of the kernels; of those that split the keys, without

@@ -32,9 +32,8 @@ pub fn run(reference: &mut ReferenceExecutor, dispatch: &Dispatch, flops: u64) -
         // Where its sums go depends on the place in the table.
         _ if dispatch.program.has_flag("split") || dispatch.program.kernel == "attention_key_lanes" => None,
         "attention" | "attention_lanes" => Some(vec![some_tiles(reference, dispatch, flops)?]),
-        "matmul" | "matmul_coop" | "matmul_f16" | "matmul_lanes" | "matvec" | "matvec_lanes" => {
-            some_rows(dispatch, flops)
-        }
+        "matmul" | "matmul_coop" | "matmul_dot4" | "matmul_f16" | "matmul_lanes" | "matvec" | "matvec_dot4"
+        | "matvec_lanes" => some_rows(dispatch, flops),
         _ => None,
     };
     match parts {

@@ -3,7 +3,9 @@
 //! Every kernel that could serve a role is timed in turns with the others, at the model's own shapes and types, with the
 //! weights out of the caches; its time for the role is that of all layers of a step. A kernel whose result is wrong is left out.
 
-use super::cases::{Group, attention_group, product_group};
+use std::collections::BTreeMap;
+
+use super::cases::{Group, attention_group, product_group, quantize_group};
 use super::kernels::{Bench, Obstacle};
 use super::models::ModelShape;
 use super::roofline::Roofs;
@@ -13,7 +15,7 @@ use crate::gpu::GpuExecutor;
 use crate::kernels::attention::Heads;
 use crate::kernels::kv_cache::KvType;
 use crate::kernels::weight_layout::{row_bytes, shader_name};
-use crate::kernels::{Choices, LinearPath, Measurement, Role, Tuned, Tuning, Variant, matvec};
+use crate::kernels::{Choices, LinearPath, Measurement, Role, Selection, Tuned, Tuning, Variant, matvec};
 use crate::model::{Config, LinearLayers};
 use crate::recording::{ExecutionError, Executor};
 
@@ -109,10 +111,10 @@ pub fn tune(
             running: variants.iter().map(|v| (*v, 0.0)).collect(),
             given_up: Vec::new(),
         };
-        for Part { group, weight } in parts {
+        for Part { group, variants: measured, weight } in parts {
             on_case(Progress { done, total, name: &group.name });
             done += 1;
-            let group = contest.entrants(&variants, group);
+            let group = contest.entrants(&measured, group);
             let leave_out = |reason| Impossible { name: group.name.clone(), reason };
             match bench.fits(&group).and_then(|()| bench.group(&group)) {
                 Ok(records) => {
@@ -120,7 +122,7 @@ pub fn tune(
                     outcome.left_out.extend(
                         faults.map(|(record, fault)| leave_out(format!("{} is wrong: {fault}", record.program))),
                     );
-                    contest.add(&records, weight);
+                    contest.add(&measured, &records, weight);
                 }
                 Err(Obstacle::Reason(reason)) => outcome.left_out.push(leave_out(reason)),
                 Err(Obstacle::Failure(error)) => return Err(error),
@@ -138,22 +140,32 @@ struct Plan {
     parts: Vec<Part>,
 }
 
-/// A group with one case for each variant of the plan, and how much of the role's time it stands for.
+/// A group with one case for each of some variants, and how much of the role's time it stands for.
 struct Part {
     group: Group,
+    variants: Vec<Variant>,
     weight: f64,
 }
 
 fn plans(gpu: &GpuExecutor, workload: &Workload) -> Vec<Plan> {
     let largest = gpu.memory_limits().max_binding;
     let flops = if gpu.info().is_software() { MOST_FLOPS_OF_SOFTWARE } else { MOST_FLOPS };
+    let selection = gpu.selection();
     let plan = |role: Role| {
-        let selection = gpu.selection();
-        let runs = |v: &Variant| is_contender(role, *v) && !(selection.emulates_halves() && multiplies_halves(*v));
+        let takes_some = |variant: &Variant| {
+            variant.linear().is_none_or(|path| workload.layers.iter().any(|layers| path.takes(layers.dtype)))
+        };
+        let runs = |v: &Variant| {
+            is_contender(role, *v) && takes_some(v) && !(selection.emulates_halves() && multiplies_halves(*v))
+        };
         let variants: Vec<Variant> = selection.variants(role).filter(runs).collect();
         let parts = match role {
             Role::Attention => attention_parts(workload, &variants),
-            _ => linear_parts(workload, role, &variants, flops, largest),
+            _ => {
+                let mut parts = linear_parts(&selection, workload, role, &variants, flops, largest);
+                parts.extend(quantize_parts(workload, role, &variants));
+                parts
+            }
         };
         Plan { role, variants, parts }
     };
@@ -166,11 +178,15 @@ fn is_contender(role: Role, variant: Variant) -> bool {
     let Variant::Linear(path) = variant else { return true };
     match role {
         Role::LinearDecode => {
-            matches!(path, LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecLanes)
+            use LinearPath::{Matvec, MatvecDot4, MatvecLanes};
+            matches!(path, Matvec { blocks: false, .. } | MatvecLanes | MatvecDot4 { .. })
         }
         Role::LinearBatch => !matches!(
             path,
-            LinearPath::Matmul { tm: 4, .. } | LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. }
+            LinearPath::Matmul { tm: 4, .. }
+                | LinearPath::MatmulDot4 { side: 4 }
+                | LinearPath::MatmulF16 { .. }
+                | LinearPath::MatmulCoop { .. }
         ),
         _ => true,
     }
@@ -190,11 +206,16 @@ fn rows(role: Role, chunk: u32) -> u32 {
     }
 }
 
-fn linear_parts(workload: &Workload, role: Role, variants: &[Variant], flops: u64, largest: u64) -> Vec<Part> {
+fn linear_parts(
+    selection: &Selection,
+    workload: &Workload,
+    role: Role,
+    variants: &[Variant],
+    flops: u64,
+    largest: u64,
+) -> Vec<Part> {
     let m = rows(role, workload.chunk);
     let paths: Vec<LinearPath> = variants.iter().filter_map(|variant| variant.linear()).collect();
-    // The head runs for the rows whose logits are wanted.
-    let in_role = |layers: &&LinearLayers| !layers.head || m <= matvec::MAX_M;
     let part = |&LinearLayers { n, k, dtype, count, head }: &LinearLayers| {
         let by_flops = flops / (2 * u64::from(m) * u64::from(k));
         let by_bytes = largest / row_bytes(dtype, k as usize).max(4 * u64::from(m));
@@ -202,10 +223,35 @@ fn linear_parts(workload: &Workload, role: Role, variants: &[Variant], flops: u6
         let measured = if most < n { (most / ROW_STEP * ROW_STEP).max(ROW_STEP.min(n)) } else { n };
         let what = if head { "head" } else { "linear" };
         let name = format!("{role} {what} {} m{m} n{n} k{k}", shader_name(dtype));
+        // What takes no such weights leaves them to the default.
+        let paths: Vec<LinearPath> = paths.iter().map(|path| selection.or_default(*path, role, dtype)).collect();
         let group = product_group(name, dtype, [m, measured, k], &paths);
-        Part { group, weight: f64::from(count) * f64::from(n) / f64::from(measured) }
+        let weight = f64::from(count) * f64::from(n) / f64::from(measured);
+        Part { group, variants: variants.to_vec(), weight }
     };
-    workload.layers.iter().filter(in_role).map(part).collect()
+    workload.layers.iter().filter(|layers| is_in_role(layers, m)).map(part).collect()
+}
+
+/// What rounding the activations adds to the kernels that want it: it stands in front of each product that they take.
+fn quantize_parts(workload: &Workload, role: Role, variants: &[Variant]) -> Vec<Part> {
+    let m = rows(role, workload.chunk);
+    let rounding: Vec<Variant> =
+        variants.iter().copied().filter(|v| v.linear().is_some_and(LinearPath::rounds_activations)).collect();
+    let Some(path) = rounding.first().and_then(|variant| variant.linear()) else { return Vec::new() };
+    let mut products: BTreeMap<u32, u32> = BTreeMap::new();
+    for layers in workload.layers.iter().filter(|layers| is_in_role(layers, m) && path.takes(layers.dtype)) {
+        *products.entry(layers.k).or_default() += layers.count;
+    }
+    let part = |(k, count): (u32, u32)| {
+        let group = quantize_group(format!("{role} quantize_q8 m{m} k{k}"), m, k, rounding.len());
+        Part { group, variants: rounding.clone(), weight: f64::from(count) }
+    };
+    products.into_iter().map(part).collect()
+}
+
+/// The head runs for the rows whose logits are wanted.
+fn is_in_role(layers: &LinearLayers, m: u32) -> bool {
+    !layers.head || m <= matvec::MAX_M
 }
 
 /// A token of a prompt and one of an answer count alike.
@@ -222,7 +268,7 @@ fn attention_parts(workload: &Workload, variants: &[Variant]) -> Vec<Part> {
             1 => attention_group(name, heads, batch, &[], &split),
             _ => attention_group(name, heads, batch, &paths, &[]),
         };
-        Part { group, weight: 1.0 / f64::from(tokens) }
+        Part { group, variants: variants.to_vec(), weight: 1.0 / f64::from(tokens) }
     };
     [&DECODE, &PREFILL].map(part).into()
 }
@@ -240,16 +286,17 @@ struct Contest {
 }
 
 impl Contest {
-    /// The group with the cases of these variants alone; it has one for each variant of the plan, in the plan's order.
-    fn entrants(&self, plan: &[Variant], mut group: Group) -> Group {
-        let mut entered = plan.iter().map(|variant| self.running.iter().any(|(running, _)| running == variant));
+    /// The group with the cases alone of those that are still running; it has one for each of these variants, in their order.
+    fn entrants(&self, variants: &[Variant], mut group: Group) -> Group {
+        let mut entered = variants.iter().map(|variant| self.running.iter().any(|(running, _)| running == variant));
         group.variants.retain(|_| entered.next().unwrap_or(false));
         group
     }
 
-    /// Adds the times of a group, and takes out what is wrong or hopeless.
-    fn add(&mut self, records: &[KernelRecord], weight: f64) {
-        for ((_, sum), record) in self.running.iter_mut().zip(records) {
+    /// Adds the times of a group with these variants, and takes out what is wrong or hopeless.
+    fn add(&mut self, variants: &[Variant], records: &[KernelRecord], weight: f64) {
+        let measured = self.running.iter_mut().filter(|(variant, _)| variants.contains(variant));
+        for ((_, sum), record) in measured.zip(records) {
             *sum = nanoseconds(record).map_or(f64::INFINITY, |time| *sum + weight * time);
         }
         let least = self.running.iter().map(|(_, sum)| *sum).fold(f64::INFINITY, f64::min);
@@ -286,6 +333,7 @@ mod tests {
     use super::*;
 
     const MATVEC: Variant = Variant::Linear(LinearPath::Matvec { subgroups: false, blocks: false });
+    const BASELINE: Selection = Selection::BASELINE;
     const SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
 
     fn contest(times: &[(Variant, f64)]) -> Contest {
@@ -316,17 +364,44 @@ mod tests {
         };
         let tiles = Variant::Linear(LinearPath::Matmul { tm: 4, tn: 4 });
         let mut contest = contest(&[(MATVEC, 0.0), (SUBGROUP, 0.0), (tiles, 0.0)]);
-        contest.add(&[record(1e6, None), record(1e5, None), record(5e5, None)], 2.0);
+        let all = [MATVEC, SUBGROUP, tiles];
+        contest.add(&all, &[record(1e6, None), record(1e5, None), record(5e5, None)], 2.0);
         assert_eq!(contest.running, [(MATVEC, 2e6), (SUBGROUP, 2e5)]);
-        contest.add(&[record(1e6, None), record(1e5, Some("off by one"))], 1.0);
+        contest.add(&all, &[record(1e6, None), record(1e5, Some("off by one"))], 1.0);
         assert_eq!(contest.running, [(MATVEC, 3e6)]);
         assert_eq!(contest.given_up, [tiles, SUBGROUP]);
     }
 
     #[test]
+    fn rounding_activations_is_added_to_the_kernels_that_want_it() {
+        const DOT4: Variant = Variant::Linear(LinearPath::MatvecDot4 { subgroups: false });
+        let mut workload = Workload::typical();
+        assert_eq!(quantize_parts(&workload, Role::LinearDecode, &[MATVEC, SUBGROUP]).len(), 0);
+        let parts = quantize_parts(&workload, Role::LinearDecode, &[MATVEC, DOT4]);
+        assert_eq!(parts.len(), 2, "rows of two lengths");
+        assert_eq!(parts.iter().map(|part| part.weight).sum::<f64>(), 30.0 * 4.0 + 1.0);
+        let record = KernelRecord { device_min_ns: Some(1e3), ..KernelRecord::default() };
+        let mut contest = contest(&[(MATVEC, 5e6), (DOT4, 4e6)]);
+        for Part { group, variants, weight } in parts {
+            assert_eq!((group.variants.len(), &variants[..]), (1, &[DOT4][..]));
+            contest.add(&variants, std::slice::from_ref(&record), weight);
+        }
+        assert_eq!(contest.running, [(MATVEC, 5e6), (DOT4, 4e6 + 121e3)]);
+
+        // Float weights are left to the default, in that kernel's time as in a run.
+        workload.layers[0].dtype = DType::F16;
+        let parts = linear_parts(&BASELINE, &workload, Role::LinearDecode, &[MATVEC, DOT4], u64::MAX, u64::MAX);
+        let kernels = |part: &Part| part.group.variants.iter().map(|case| case.program.kernel).collect::<Vec<_>>();
+        assert_eq!(kernels(&parts[0]), ["matvec", "matvec"]);
+        assert_eq!(kernels(&parts[1]), ["matvec", "matvec_dot4"]);
+    }
+
+    #[test]
     fn large_layers_are_measured_in_part_and_their_time_scaled() {
         let variants = [MATVEC, SUBGROUP];
-        let parts = |flops, largest| linear_parts(&Workload::typical(), Role::LinearDecode, &variants, flops, largest);
+        let parts = |flops, largest| {
+            linear_parts(&BASELINE, &Workload::typical(), Role::LinearDecode, &variants, flops, largest)
+        };
         let whole = parts(u64::MAX, u64::MAX);
         assert_eq!(whole.len(), 5);
         assert_eq!(whole.iter().map(|part| part.weight).sum::<f64>(), 30.0 * 4.0 + 1.0);
@@ -337,6 +412,9 @@ mod tests {
                 (part.weight * part.group.work.flops as f64, whole.weight * whole.group.work.flops as f64);
             assert!((scaled / real - 1.0).abs() < 1e-9, "{}", part.group.name);
         }
-        assert!(linear_parts(&Workload::typical(), Role::LinearPrefill, &[], u64::MAX, u64::MAX).len() == 4, "no head");
+        assert!(
+            linear_parts(&BASELINE, &Workload::typical(), Role::LinearPrefill, &[], u64::MAX, u64::MAX).len() == 4,
+            "no head"
+        );
     }
 }

@@ -2,8 +2,11 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::quantize_q8::Quantized;
 use super::weight_layout::{WeightSlices, row_bytes};
-use super::{LinearPath, Selection, Work, matmul, matmul_coop, matmul_f16, matmul_lanes, matvec, matvec_lanes};
+use super::{
+    LinearPath, Work, matmul, matmul_coop, matmul_dot4, matmul_f16, matmul_lanes, matvec, matvec_dot4, matvec_lanes,
+};
 use crate::formats::DType;
 use crate::recording::{Dispatch, Program, Slice};
 
@@ -26,20 +29,23 @@ pub struct Params {
 /// The slices beside the weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Slices {
-    /// `[m][k]`.
-    pub x: Slice,
+    pub x: Input,
     /// `[m][y_stride]`.
     pub y: Slice,
     /// `[y_stride]`.
     pub bias: Option<Slice>,
 }
 
-/// One shard of a linear layer over `m` rows, with the kernel that the selection names for so many.
-pub fn dispatch(selection: &Selection, weight: &WeightSlices, slices: Slices, m: u32, y_stride: u32) -> Dispatch {
-    with_path(selection.linear(m), weight, slices, m, y_stride)
+/// What is multiplied with the weights, `[m][k]`.
+#[derive(Clone, Copy, Debug)]
+pub enum Input {
+    F32(Slice),
+    /// For the kernels that [multiply packed bytes](LinearPath::rounds_activations).
+    Q8(Quantized),
 }
 
-/// The same with a chosen kernel.
+/// One shard of a linear layer over `m` rows, with the kernel that [`Selection::linear`](super::Selection::linear) names for
+/// so many.
 pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32, y_stride: u32) -> Dispatch {
     let params = Params { m, n: weight.rows, k: weight.k, y_stride, y_column: weight.row0 };
     let (program, grid) = match path {
@@ -48,6 +54,8 @@ pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32
         LinearPath::MatmulF16 { rows } => matmul_f16::program(rows, &params),
         LinearPath::MatmulLanes { rows } => matmul_lanes::program(rows, &params),
         LinearPath::Matvec { subgroups, blocks } => matvec::program(subgroups, blocks, &params),
+        LinearPath::MatvecDot4 { subgroups } => matvec_dot4::program(subgroups, &params),
+        LinearPath::MatmulDot4 { side } => matmul_dot4::program(side, weight.dtype, &params),
         LinearPath::MatvecLanes => matvec_lanes::program(&params),
     };
     finish(program.requires(path.requirement()), grid, weight, slices, &params)
@@ -58,7 +66,11 @@ fn finish(program: Program, grid: [u32; 3], weight: &WeightSlices, slices: Slice
     let program = program.weights(name).flag("bias", slices.bias.is_some());
     let cost = [params.m, params.n, params.k].map(u64::from).iter().product();
     let dispatch = Dispatch::new(program, params, grid).costing(cost);
-    let dispatch = weight.bind(dispatch).read(3, slices.x).read_write(4, slices.y);
+    let dispatch = weight.bind(dispatch).read_write(4, slices.y);
+    let dispatch = match slices.x {
+        Input::F32(x) => dispatch.read(3, x),
+        Input::Q8(x) => dispatch.read(3, x.codes).read(6, x.scales),
+    };
     match slices.bias {
         Some(bias) => dispatch.read(5, bias),
         None => dispatch,

@@ -25,8 +25,12 @@ pub(super) fn grid(params: &Params, rows: u32, columns: u32) -> [u32; 3] {
 }
 
 pub(super) fn program(subgroups: bool, blocks: bool, params: &Params) -> (Program, [u32; 3]) {
-    let rows = rows_of_x(blocks, params.m);
-    let program = Program::new("matvec", if subgroups { "subgroup" } else { "workgroup" })
+    program_of("matvec", subgroups, rows_of_x(blocks, params.m), params)
+}
+
+/// A program whose workgroups make `rows` rows by [`ROWS`] columns of y.
+pub(super) fn program_of(kernel: &'static str, subgroups: bool, rows: u32, params: &Params) -> (Program, [u32; 3]) {
+    let program = Program::new(kernel, if subgroups { "subgroup" } else { "workgroup" })
         .constant("WG", WG)
         .constant("ROWS", ROWS)
         .constant("M", rows)

@@ -28,10 +28,13 @@ pub const KERNELS: &[(&str, &str)] = sources!(
     "head_norm",
     "matmul",
     "matmul_coop",
+    "matmul_dot4",
     "matmul_f16",
     "matmul_lanes",
     "matvec",
+    "matvec_dot4",
     "matvec_lanes",
+    "quantize_q8",
     "residual_norm",
     "rms_norm",
     "rope_append",
@@ -54,8 +57,11 @@ const SHARED: &[(&str, &str)] = sources!(
     "kv_cache",
     "linear_io",
     "logits",
+    "matvec_sums",
+    "q8_block",
     "reduce",
     "rope",
+    "sixteen",
     "weights8",
     "words8",
 );
@@ -68,6 +74,9 @@ const WEIGHTS: &[(&str, &str)] =
 const BLOCKS: &[(&str, &str)] =
     sources!("blocks/", "bf16", "f16", "f32", "q4_0", "q4_1", "q4_k", "q5_0", "q5_1", "q5_k", "q6_k", "q8_0");
 
+/// How half a group of them is read as signed bytes, for products of packed bytes: `package::codes`.
+const CODES: &[(&str, &str)] = sources!("codes/", "q4_0", "q4_1", "q4_k", "q5_0", "q5_1", "q5_k", "q6_k", "q8_0");
+
 fn find(table: &'static [(&str, &str)], name: &str) -> Option<&'static str> {
     table.iter().find(|entry| entry.0 == name).map(|entry| entry.1)
 }
@@ -79,6 +88,7 @@ fn embedded(module: &str) -> Option<&'static str> {
         Some(("shared", name)) => find(SHARED, name),
         Some(("weights", name)) => find(WEIGHTS, name),
         Some(("blocks", name)) => find(BLOCKS, name),
+        Some(("codes", name)) => find(CODES, name),
         Some(("bench", name)) => find(PROBES, name),
         Some(_) => None,
     }
@@ -101,7 +111,8 @@ pub struct UnknownModule(String);
 impl Library {
     /// The names of all modules.
     pub fn modules() -> impl Iterator<Item = String> {
-        let folders = [("", KERNELS), ("shared/", SHARED), ("weights/", WEIGHTS), ("blocks/", BLOCKS)];
+        let folders =
+            [("", KERNELS), ("shared/", SHARED), ("weights/", WEIGHTS), ("blocks/", BLOCKS), ("codes/", CODES)];
         folders.into_iter().flat_map(|(folder, table)| table.iter().map(move |(name, _)| format!("{folder}{name}")))
     }
 
@@ -169,6 +180,7 @@ impl Modules<'_> {
             ["kernel"] => self.program.kernel.to_owned(),
             ["weights"] => format!("weights/{}", self.program.weights),
             ["blocks"] => format!("blocks/{}", self.program.weights),
+            ["codes"] => format!("codes/{}", self.program.weights),
             ["shared", name] => format!("shared/{name}"),
             ["constants"] => {
                 let lines = self.program.constants().map(|(name, value)| format!("const {name}: u32 = {value}u;\n"));

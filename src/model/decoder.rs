@@ -109,6 +109,7 @@ impl Model {
                 config.heads_per_kv_head() as u32,
                 options.sequences,
             ),
+            rounds_activations: options.selection.rounds_activations(),
         };
         let sizes = ScratchSizes::new(&config, limits, memory_limits)?;
         let memory = Memory {

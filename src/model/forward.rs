@@ -6,8 +6,8 @@ use super::step_inputs::Sections;
 use super::weights::{LayerWeights, Linear};
 use crate::kernels::kv_cache::PAGE_SIZE;
 use crate::kernels::{
-    argmax, attention, attention_merge, embed, gated_activation, gather_rows, head_norm, linear, residual_norm,
-    rms_norm, rope_append, run_peaks, sample,
+    argmax, attention, attention_merge, embed, gated_activation, gather_rows, head_norm, linear, quantize_q8,
+    residual_norm, rms_norm, rope_append, run_peaks, sample,
 };
 use crate::recording::{Label, Recording, Slice};
 
@@ -208,10 +208,20 @@ impl Model {
 
     /// `y [m][width] = x W^T (+ bias)`.
     fn linear(&self, recording: &mut Recording, layer: Option<u32>, weights: &Linear, x: Slice, y: Slice, m: u32) {
+        let mut rounded = None;
         for shard in &weights.shards {
-            let slices = linear::Slices { x, y, bias: weights.bias };
-            let dispatch = linear::dispatch(&self.options.selection, &shard.weights, slices, m, weights.width);
-            recording.push(at(layer, shard.what), dispatch);
+            let (label, shard) = (at(layer, shard.what), &shard.weights);
+            let path = self.options.selection.linear(m, shard.dtype);
+            let input = match path.rounds_activations() {
+                true => linear::Input::Q8(*rounded.get_or_insert_with(|| {
+                    let to = self.scratch.quantized;
+                    recording.push(label, quantize_q8::dispatch(x, to, m * shard.k));
+                    to
+                })),
+                false => linear::Input::F32(x),
+            };
+            let slices = linear::Slices { x: input, y, bias: weights.bias };
+            recording.push(label, linear::with_path(path, shard, slices, m, weights.width));
         }
     }
 }

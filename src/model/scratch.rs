@@ -3,6 +3,7 @@
 use super::ModelError;
 use super::config::Config;
 use super::step_inputs::StepLimits;
+use crate::kernels::quantize_q8::{BLOCK, Quantized};
 use crate::kernels::run_peaks;
 use crate::recording::{BufferId, Executor, MemoryLimits, Slice};
 
@@ -33,10 +34,12 @@ pub(super) struct Scratch {
     pub peaks: Slice,
     /// What was chosen last from each row of logits, `[logits_rows]`: the next step may embed it.
     pub tokens: Slice,
+    /// A product's activations, where its kernel takes them rounded.
+    pub quantized: Quantized,
 }
 
 /// Bytes of each activation, in the order of [`Scratch`].
-pub(super) struct ScratchSizes([u64; 13]);
+pub(super) struct ScratchSizes([u64; 15]);
 
 impl ScratchSizes {
     pub fn new(config: &Config, limits: StepLimits, memory: MemoryLimits) -> Result<ScratchSizes, ModelError> {
@@ -57,7 +60,11 @@ impl ScratchSizes {
             logits_rows * run_peaks::runs(config.vocabulary as u32) as usize,
             logits_rows,
         ];
-        let sizes = elements.map(|n| 4 * n as u64);
+        let mut sizes = [0; 15];
+        sizes.iter_mut().zip(elements).for_each(|(size, n)| *size = 4 * n as u64);
+        let rounded = tokens.max(logits_rows) * config.dim.max(q_dim).max(config.ffn_dim);
+        // A binding of nothing is none.
+        [sizes[13], sizes[14]] = Quantized::bytes(if limits.rounds_activations { rounded } else { BLOCK });
         let limit = memory.max_binding;
         let logits = 4 * (logits_rows * config.vocabulary) as u64;
         if logits > limit {
@@ -78,11 +85,28 @@ impl ScratchSizes {
     }
 
     pub fn allocate(&self, executor: &mut dyn Executor) -> Result<Scratch, ModelError> {
-        let mut slices = [Slice { buffer: BufferId(0), offset: 0, size: 0 }; 13];
+        let mut slices = [Slice { buffer: BufferId(0), offset: 0, size: 0 }; 15];
         for (slice, size) in slices.iter_mut().zip(self.0) {
             *slice = Slice { buffer: executor.allocate("the activations", size)?, offset: 0, size };
         }
-        let [x, wanted, h, delta, qkv, q, attention, partials, gate_up, hidden, logits, peaks, tokens] = slices;
-        Ok(Scratch { x, wanted, h, delta, qkv, q, attention, partials, gate_up, hidden, logits, peaks, tokens })
+        let [x, wanted, h, delta, qkv, q, attention, partials, gate_up, hidden, logits, peaks, tokens, codes, scales] =
+            slices;
+        let quantized = Quantized { codes, scales };
+        Ok(Scratch {
+            x,
+            wanted,
+            h,
+            delta,
+            qkv,
+            q,
+            attention,
+            partials,
+            gate_up,
+            hidden,
+            logits,
+            peaks,
+            tokens,
+            quantized,
+        })
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct StepLimits {
     pub page_stride: usize,
     /// How queries and keys are cut.
     pub tiling: Tiling,
+    /// Some kernels take activations rounded.
+    pub rounds_activations: bool,
 }
 
 /// How a step's tokens are chosen on the device.
@@ -96,7 +98,7 @@ const ALIGNMENT: u64 = 256;
 impl Sections {
     /// Lays the sections out from the buffer's start, and says where the last one ends.
     fn layout(buffer: BufferId, config: &Config, limits: StepLimits) -> (Sections, u64) {
-        let StepLimits { tokens, sequences, logits_rows, context, page_stride, tiling } = limits;
+        let StepLimits { tokens, sequences, logits_rows, context, page_stride, tiling, .. } = limits;
         let tiles = tiling.most_whole(sequences, tokens);
         let (parts, merges) = (tiling.most_parts(sequences, context), tiling.most_merges(sequences));
         let turns = tokens * (config.head_dim / 2) * size_of::<[f32; 2]>();

@@ -4,21 +4,51 @@ use rayon::prelude::*;
 
 use super::bindings::{Bindings, TwinError, params};
 use super::dot::dot;
+use super::quantize_q8::dequantize;
 use super::weights::Weights;
 use crate::kernels::linear::Params;
+use crate::kernels::quantize_q8::BLOCK;
 use crate::recording::Dispatch;
 
 /// Rows of W that a thread takes at a time.
 const CHUNK: usize = 16;
 
 pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
+    let shape = shape(dispatch)?;
+    let x = bindings.read::<f32>(3, shape.m * shape.k)?;
+    product(dispatch, bindings, &shape, x)
+}
+
+/// With activations in blocks of q8_0.
+pub(super) fn run_q8(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
+    let shape = shape(dispatch)?;
+    let elements = shape.m * shape.k;
+    let codes = bindings.read::<i8>(3, elements)?;
+    let scales = bindings.read::<f32>(6, elements / BLOCK)?;
+    product(dispatch, bindings, &shape, &dequantize(codes, scales))
+}
+
+/// Of the product, in elements.
+struct Shape {
+    m: usize,
+    n: usize,
+    k: usize,
+    stride: usize,
+    column: usize,
+}
+
+fn shape(dispatch: &Dispatch) -> Result<Shape, TwinError> {
     let p: Params = params(dispatch)?;
     let [m, n, k, stride, column] = [p.m, p.n, p.k, p.y_stride, p.y_column].map(|v| v as usize);
     if m == 0 || n == 0 || k == 0 || column + n > stride {
         return Err(TwinError::Shape("a linear layer needs rows, columns, and a row of y that holds its columns"));
     }
+    Ok(Shape { m, n, k, stride, column })
+}
+
+fn product(dispatch: &Dispatch, mut bindings: Bindings<'_>, shape: &Shape, x: &[f32]) -> Result<(), TwinError> {
+    let &Shape { m, n, k, stride, column } = shape;
     let weights = Weights::new(dispatch, &mut bindings, n, k)?;
-    let x = bindings.read::<f32>(3, m * k)?;
     let y = bindings.write::<f32>(4, (m - 1) * stride + column + n)?;
     let bias = match dispatch.program.has_flag("bias") {
         true => Some(&bindings.read::<f32>(5, column + n)?[column..]),

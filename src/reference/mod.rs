@@ -20,10 +20,13 @@ mod head_norm;
 mod linear;
 mod matmul;
 mod matmul_coop;
+mod matmul_dot4;
 mod matmul_f16;
 mod matmul_lanes;
 mod matvec;
+mod matvec_dot4;
 mod matvec_lanes;
+pub(crate) mod quantize_q8;
 mod residual_norm;
 mod rms_norm;
 mod rope_append;
@@ -54,10 +57,13 @@ pub const TWINS: &[(&str, Twin)] = &[
     ("head_norm", head_norm::run),
     ("matmul", matmul::run),
     ("matmul_coop", matmul_coop::run),
+    ("matmul_dot4", matmul_dot4::run),
     ("matmul_f16", matmul_f16::run),
     ("matmul_lanes", matmul_lanes::run),
     ("matvec", matvec::run),
+    ("matvec_dot4", matvec_dot4::run),
     ("matvec_lanes", matvec_lanes::run),
+    ("quantize_q8", quantize_q8::run),
     ("residual_norm", residual_norm::run),
     ("rms_norm", rms_norm::run),
     ("rope_append", rope_append::run),

@@ -51,6 +51,7 @@ fn takes_seconds(case: &Case) -> bool {
     let program = &case.program;
     match program.kernel {
         "matmul" | "matmul_coop" | "matmul_f16" => !(program.weights == "f32" || program.has_flag("bias")),
+        "matmul_dot4" => !(["q4_1", "q6_k"].contains(&program.weights) || program.has_flag("bias")),
         "attention" => match program.constant_value("D") {
             16 | 256 => program.has_flag("kv_f16") || program.has_flag("kv_q8_0"),
             64 => false,

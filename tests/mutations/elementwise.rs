@@ -321,6 +321,38 @@ pub const RESIDUAL_NORM: &[Mutation] = &[
     ),
 ];
 
+pub const Q8_BLOCK: &[Mutation] = &[
+    plant(
+        Tail,
+        "the last vector's largest is not seen",
+        "i < BLOCK4; i++) {\n        bits",
+        "i < BLOCK4 - 1u; i++) {\n        bits",
+    ),
+    plant(Scale, "the largest code is 128", "/ 127.0", "/ 128.0"),
+    plant(Codes, "codes are cut off, not rounded", "floor(abs(x) + 0.5)", "floor(abs(x))"),
+    plant(
+        Codes,
+        "two words of codes change places",
+        "four_codes(values[2], inverse)",
+        "four_codes(values[3], inverse)",
+    ),
+    plant(Special, "the sign decides what is largest", "& vec4<u32>(0x7fffffffu)", ""),
+    plant(Special, "small numbers are taken for nothing", "scale > 1e-37", "scale > 1e-30"),
+];
+
+pub const QUANTIZE_Q8: &[Mutation] = &[
+    plant(Tail, "the last block is left out", "index >= params.blocks", "index + 1u >= params.blocks"),
+    plant(Bounds, "a block behind the last is written", "index >= params.blocks", "index > params.blocks"),
+    plant(
+        Address,
+        "halves of a block change places",
+        "codes[2u * index] = block.first",
+        "codes[2u * index] = block.second",
+    ),
+    plant(Address, "blocks overlap by a vector", "x[index * BLOCK4 + i]", "x[index * (BLOCK4 - 1u) + i]"),
+    plant(Scale, "every scale is written to the first", "scales[index] =", "scales[0u * index] ="),
+];
+
 pub const RMS_NORM: &[Mutation] = &[
     plant(
         Tail,
@@ -506,9 +538,7 @@ pub const ROPE_APPEND_Q8_0: &[Mutation] = &[
         "kv_scales[to / BLOCK4]",
         "kv_scales[to / BLOCK4 + 1u]",
     ),
-    plant(Codes, "codes are cut off, not rounded", "floor(abs(x) + 0.5)", "floor(abs(x))"),
     plant(Codes, "the scales change places", "pack2x16float(scale)", "pack2x16float(scale.yx)"),
-    plant(Special, "the sign decides what is largest", "& vec4<u32>(0x7fffffffu)", ""),
 ];
 
 pub const REDUCE: &[Mutation] = &[

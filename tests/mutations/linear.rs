@@ -183,8 +183,6 @@ pub const MATVEC: &[Mutation] = &[
     plant(Tail, "the last part is left out", "part >= groups * 4u", "part + 1u >= groups * 4u"),
     plant(Bounds, "a part too many is summed", "part >= groups * 4u", "part > groups * 4u"),
     plant(Loop, "only the first turn is taken", "part0 += WG", "part0 += groups * 4u"),
-    plant(Tail, "the last partial sum is left out", "p < count", "p + 1u < count"),
-    plant(Tail, "the last outputs are left out", "i < OUTPUTS; i += WG", "i < OUTPUTS - 1u; i += WG"),
     plant(Grid, "the grid's third axis is ignored", "(wg.z * grid.y + wg.y)", "wg.y"),
     plant(Address, "every row of x is the first", "min(m0 + m, params.m - 1u) * (params.k / 4u)", "0u"),
     plant(
@@ -193,6 +191,12 @@ pub const MATVEC: &[Mutation] = &[
         "dot(w.lo, lo[m]) + dot(w.hi, hi[m])",
         "dot(w.lo, hi[m]) + dot(w.hi, lo[m])",
     ),
+    plant(Address, "every block reads the first rows of x", "min(m0 + m,", "min(m,"),
+];
+
+pub const MATVEC_SUMS: &[Mutation] = &[
+    plant(Tail, "the last partial sum is left out", "p < count", "p + 1u < count"),
+    plant(Tail, "the last outputs are left out", "i < OUTPUTS; i += WG", "i < OUTPUTS - 1u; i += WG"),
     plant(Address, "partial sums are read with another stride", "partials[p * OUTPUTS + i]", "partials[p * ROWS + i]"),
     plant(
         Address,
@@ -201,7 +205,6 @@ pub const MATVEC: &[Mutation] = &[
         "store(i / M, row0 + i % M, sum)",
     ),
     plant(Scale, "a subgroup's sum is its first lane's", "subgroupAdd(sums[i])", "sums[i]"),
-    plant(Address, "every block reads the first rows of x", "min(m0 + m,", "min(m,"),
     plant(Address, "every block writes the first rows of y", "store(m0 + i % M,", "store(i % M,"),
     plant(Barrier, "the partial sums are not waited for", "workgroupBarrier();", ""),
     plant(

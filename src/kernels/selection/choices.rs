@@ -1,7 +1,7 @@
 //! The choice of each role with its reason.
 
 use super::defaults::{AdapterClass, default_of};
-use super::{AdapterFacts, Forced, ForcedError, Role, Selection, Tuning, Variant};
+use super::{AdapterFacts, Forced, ForcedError, LinearPath, Role, Selection, Tuning, Variant};
 
 /// Why a kernel was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,9 @@ impl Choices {
                 Reason::Tuned(why) => why.clone(),
                 Reason::Forced => "forced by --variant".to_owned(),
             };
-            format!("{role} ({}): {variant} - {why}", role.steps())
+            let rounds = variant.linear().is_some_and(LinearPath::rounds_activations);
+            let note = if rounds { " (rounds activations to 8 bits)" } else { "" };
+            format!("{role} ({}): {variant}{note} - {why}", role.steps())
         };
         let mut lines: Vec<String> = Role::ALL.into_iter().map(line).collect();
         let in_one_order = self.selection().deterministic().variant(Role::LinearDecode);
@@ -98,7 +100,8 @@ pub(super) fn names(variants: impl IntoIterator<Item = Variant>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{LinearPath, Measurement, Tuned};
+    use crate::formats::DType;
+    use crate::kernels::{Measurement, Tuned};
     use crate::recording::Requirement;
 
     const GPU: AdapterFacts =
@@ -117,7 +120,7 @@ mod tests {
 
     fn decode(choices: &Choices) -> &'static str {
         let selection = choices.selection();
-        assert_eq!(Variant::Linear(selection.linear(1)), selection.variant(Role::LinearDecode));
+        assert_eq!(Variant::Linear(selection.linear(1, DType::Q8_0)), selection.variant(Role::LinearDecode));
         selection.variant(Role::LinearDecode).name()
     }
 
@@ -132,7 +135,11 @@ mod tests {
         choices.force(&"linear.decode=matmul32".parse().expect("a variant")).expect("runs anywhere");
         assert_eq!(decode(&choices), "matmul32");
         assert_eq!(choices.of(Role::LinearDecode).1, Reason::Forced);
-        assert_eq!(choices.selection().linear(2), Selection::for_adapter(&GPU).linear(2), "another role");
+        assert_eq!(
+            choices.selection().linear(2, DType::F32),
+            Selection::for_adapter(&GPU).linear(2, DType::F32),
+            "another role"
+        );
     }
 
     #[test]
@@ -167,12 +174,30 @@ mod tests {
     }
 
     #[test]
+    fn products_of_packed_bytes_leave_float_weights_to_the_default_and_are_none_themselves() {
+        let mut choices = Choices::for_adapter(&GPU);
+        assert!(!choices.selection().rounds_activations(), "the default");
+        let default = choices.selection().linear(1, DType::F16);
+        choices.force(&"linear.decode=matvec_dot4_subgroup".parse().expect("a variant")).expect("subgroups");
+        let selection = choices.selection();
+        assert!(selection.rounds_activations());
+        for dtype in DType::ALL {
+            let expected = if dtype.block_len() > 1 { LinearPath::MatvecDot4 { subgroups: true } } else { default };
+            assert_eq!(selection.linear(1, dtype), expected, "{dtype:?}");
+        }
+        assert!(choices.describe()[0].contains("matvec_dot4_subgroup (rounds activations to 8 bits) - forced"));
+    }
+
+    #[test]
     fn what_was_measured_or_forced_changes_no_deterministic_sum() {
         let mut choices = Choices::for_adapter(&GPU);
         let before = choices.selection().deterministic();
-        choices.tune(&tuning("matmul32"));
-        assert_eq!(choices.selection().deterministic(), before);
-        assert_eq!(before.linear(1), LinearPath::Matvec { subgroups: false, blocks: true });
-        assert_eq!(before.linear(1), before.linear(500));
+        for chosen in ["matmul32", "matvec_dot4"] {
+            choices.tune(&tuning(chosen));
+            assert_eq!(choices.selection().deterministic(), before);
+        }
+        assert!(choices.selection().rounds_activations() && !before.rounds_activations());
+        assert_eq!(before.linear(1, DType::F32), LinearPath::Matvec { subgroups: false, blocks: true });
+        assert_eq!(before.linear(1, DType::F32), before.linear(500, DType::Q4_0));
     }
 }

@@ -1,5 +1,6 @@
 //! The kernels that compute `y = x W^T`.
 
+use crate::formats::DType;
 use crate::kernels::matvec;
 use crate::recording::{MatrixSize, Requirement};
 
@@ -32,10 +33,18 @@ pub enum LinearPath {
     },
     /// For any number of rows, each on its own.
     MatvecLanes,
+    /// Of packed bytes, for up to [`matvec::MAX_M`] rows.
+    MatvecDot4 {
+        subgroups: bool,
+    },
+    /// Of packed bytes, in `side` x `side` outputs a thread.
+    MatmulDot4 {
+        side: u32,
+    },
 }
 
 impl LinearPath {
-    pub(super) const ALL: [LinearPath; 16] = [
+    pub(super) const ALL: [LinearPath; 20] = [
         LinearPath::Matmul { tm: 4, tn: 4 },
         LinearPath::Matmul { tm: 2, tn: 2 },
         LinearPath::MatmulF16 { rows: 64 },
@@ -52,6 +61,10 @@ impl LinearPath {
         LinearPath::MatmulLanes { rows: 8 },
         LinearPath::MatmulLanes { rows: 16 },
         LinearPath::MatvecLanes,
+        LinearPath::MatmulDot4 { side: 2 },
+        LinearPath::MatmulDot4 { side: 4 },
+        LinearPath::MatvecDot4 { subgroups: false },
+        LinearPath::MatvecDot4 { subgroups: true },
     ];
 
     /// As `--variant` takes it and `devices -v` prints it.
@@ -73,13 +86,20 @@ impl LinearPath {
             LinearPath::Matvec { blocks: true, .. } => "matvec_blocks",
             LinearPath::Matvec { .. } => "matvec",
             LinearPath::MatvecLanes => "matvec_lanes",
+            LinearPath::MatmulDot4 { side: 2 } => "matmul_dot4_32",
+            LinearPath::MatmulDot4 { .. } => "matmul_dot4_64",
+            LinearPath::MatvecDot4 { subgroups: true } => "matvec_dot4_subgroup",
+            LinearPath::MatvecDot4 { .. } => "matvec_dot4",
         }
     }
 
     pub fn requirement(self) -> Requirement {
         match self {
             LinearPath::Matmul { .. } | LinearPath::Matvec { subgroups: false, .. } => Requirement::Nothing,
-            LinearPath::Matvec { subgroups: true, .. } => Requirement::Subgroups,
+            LinearPath::MatmulDot4 { .. } | LinearPath::MatvecDot4 { subgroups: false } => Requirement::Nothing,
+            LinearPath::Matvec { subgroups: true, .. } | LinearPath::MatvecDot4 { subgroups: true } => {
+                Requirement::Subgroups
+            }
             LinearPath::MatmulF16 { .. } => Requirement::Half,
             LinearPath::MatmulCoop { size, lanes, .. } => Requirement::CooperativeMatrix { size, lanes },
             LinearPath::MatmulLanes { .. } | LinearPath::MatvecLanes => Requirement::EightLanes,
@@ -91,10 +111,24 @@ impl LinearPath {
         matches!(self, LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. })
     }
 
+    /// Whether it multiplies packed bytes, which no adapter's default does: results move by a thousandth or so, and where there
+    /// is no instruction for it, it is slow. So it takes a measurement or the user's word.
+    ///
+    /// Activations are rounded to [blocks of q8_0](crate::kernels::quantize_q8) first,
+    /// 8 bits with a scale for 32. Every other kernel takes them as they are.
+    pub fn rounds_activations(self) -> bool {
+        matches!(self, LinearPath::MatvecDot4 { .. } | LinearPath::MatmulDot4 { .. })
+    }
+
+    /// Whether it reads weights of this type: products of packed bytes need codes, which float types have none of.
+    pub fn takes(self, dtype: DType) -> bool {
+        !self.rounds_activations() || dtype.block_len() > 1
+    }
+
     /// The most rows that the kernel takes at once.
     pub(super) fn max_m(self) -> u32 {
         match self {
-            LinearPath::Matvec { blocks: false, .. } => matvec::MAX_M,
+            LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecDot4 { .. } => matvec::MAX_M,
             _ => u32::MAX,
         }
     }

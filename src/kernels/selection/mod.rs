@@ -15,6 +15,7 @@ pub use role::{MAX_SHORT, Role, Variant};
 pub use tuning::{Measurement, Tuned, Tuning};
 
 use super::attention_tiles::{AttentionPath, SplitPath};
+use crate::formats::DType;
 use crate::recording::Requirement;
 
 /// What emulates or is the GPU.
@@ -131,12 +132,24 @@ impl Selection {
         Selection { deterministic: true, ..Selection::for_adapter(&self.facts) }
     }
 
-    /// The kernel for `m` rows.
-    pub fn linear(&self, m: u32) -> LinearPath {
+    /// The kernel for `m` rows of x and weights of this type: the role's, or where that takes no such weights, its default.
+    pub fn linear(&self, m: u32, dtype: DType) -> LinearPath {
+        let role = Role::of_rows(m);
         match self.deterministic {
             true => self.linear_in_one_order(),
-            false => self.linear[Role::of_rows(m) as usize],
+            false => self.or_default(self.linear[role as usize], role, dtype),
         }
+    }
+
+    /// The kernel, or where it takes no such weights, the role's default, which takes all.
+    pub fn or_default(&self, path: LinearPath, role: Role, dtype: DType) -> LinearPath {
+        let default = || defaults::default_of(&self.facts, role).0.linear();
+        if path.takes(dtype) { path } else { default().unwrap_or(path) }
+    }
+
+    /// Whether a kernel for linear layers [rounds activations](LinearPath::rounds_activations).
+    pub fn rounds_activations(&self) -> bool {
+        !self.deterministic && self.linear.into_iter().any(LinearPath::rounds_activations)
     }
 
     /// The fastest kernel for few rows, in blocks. Measured on software adapters, matrix kernels lose more in decode than this

@@ -14,6 +14,7 @@ pub(crate) mod gated_activation;
 pub(crate) mod gather_rows;
 pub(crate) mod head_norm;
 pub(crate) mod linear;
+pub(crate) mod quantize_q8;
 pub(crate) mod residual_norm;
 pub(crate) mod rms_norm;
 pub(crate) mod rope_append;
@@ -41,6 +42,7 @@ pub fn cases(selection: &Selection) -> Vec<Case> {
     gather_rows::push(&mut cases);
     head_norm::push(&mut cases);
     linear::push(selection, &mut cases);
+    quantize_q8::push(&mut cases);
     residual_norm::push(&mut cases);
     rms_norm::push(&mut cases);
     rope_append::push(&mut cases);

@@ -1,0 +1,54 @@
+// y[m] = W x[m] (+ bias) for the M rows of decode, M small, with x in blocks of q8_0: the codes of weights meet those of x
+// four at a time, and their sums are scaled once for sixteen. A workgroup makes ROWS outputs of each row; its threads
+// split k. Reads each weight once for all M rows; more rows take more workgroups along x. Mirrors kernels/matvec_dot4.rs.
+import package::codes::load_sixteen;
+import package::constants::{WG, ROWS, M};
+import package::shared::linear_io::params;
+import package::shared::matvec_sums::{OUTPUTS, store_sums};
+import package::shared::sixteen::{dot16, sum16};
+
+@group(0) @binding(3) var<storage, read> x: array<vec4<u32>>; // codes, a group two vectors
+@group(0) @binding(6) var<storage, read> x_scales: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) thread: u32,
+    @if(subgroups) @builtin(subgroup_id) subgroup: u32,
+    @if(subgroups) @builtin(num_subgroups) subgroups: u32,
+    @if(subgroups) @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let m0 = wg.x * M;
+    let row0 = (wg.z * grid.y + wg.y) * ROWS;
+    if row0 >= params.n {
+        return;
+    }
+    let groups = params.k / 32u;
+    var sums: array<f32, OUTPUTS>;
+    // All threads take the same number of turns, so that they are together again for the subgroup's sum.
+    for (var half0 = 0u; half0 < groups * 2u; half0 += WG) {
+        let half = half0 + thread;
+        if half >= groups * 2u {
+            continue;
+        }
+        var codes: array<vec4<u32>, M>;
+        var scales: array<f32, M>;
+        var totals: array<f32, M>;
+        for (var m = 0u; m < M; m++) {
+            let at = min(m0 + m, params.m - 1u) * groups * 2u + half;
+            codes[m] = x[at];
+            scales[m] = x_scales[at / 2u];
+            totals[m] = sum16(codes[m]);
+        }
+        for (var r = 0u; r < ROWS; r++) {
+            let w = load_sixteen(min(row0 + r, params.n - 1u), half, groups);
+            for (var m = 0u; m < M; m++) {
+                let sum = w.scale * f32(dot16(w.codes, codes[m])) + w.min * totals[m];
+                sums[r * M + m] += scales[m] * sum;
+            }
+        }
+    }
+    @if(!subgroups) store_sums(sums, thread, m0, row0);
+    @if(subgroups) store_sums(sums, thread, m0, row0, subgroup, subgroups, lane);
+}
