@@ -25,9 +25,10 @@ fn quantize_block(values: array<vec4<f32>, BLOCK4>) -> Q8Block {
     for (var i = 0u; i < BLOCK4; i++) {
         bits = max(bits, largest(values[i]));
     }
-    let scale = bitcast<f32>(bits) / 127.0;
-    // Of a block of next to nothing the inverse would overflow.
-    let inverse = select(0.0, 1.0 / scale, scale > 1e-37 && bits < 0x7f800000u);
+    // Of a block of next to nothing the inverse would overflow, and some adapters have no subnormal numbers.
+    let whole = bitcast<f32>(bits) / 127.0;
+    let scale = select(whole, 0.0, whole <= 1e-37);
+    let inverse = select(0.0, 1.0 / scale, scale > 0.0 && bits < 0x7f800000u);
     let first = vec4<u32>(
         four_codes(values[0], inverse),
         four_codes(values[1], inverse),

@@ -22,14 +22,14 @@ pub(crate) fn quantize(x: &[f32], codes: &mut [i8], scales: &mut [f32]) {
 }
 
 /// Writes the codes of a block and returns its scale: the largest magnitude has the code 127, and halves are rounded away from
-/// zero, as in ggml. Where the largest is not finite or next to nothing, the codes are zeros, and the scale says which.
+/// zero, as in ggml. Where the largest is not finite or next to nothing, the codes are zeros; so is the scale of the latter.
 pub(super) fn quantize_block(values: &[f32], codes: &mut [i8]) -> f32 {
     // NaN is larger than all.
     let largest = values.iter().map(|value| value.abs().to_bits()).max().map_or(0.0, f32::from_bits);
     let scale = largest / 127.0;
-    if !(scale.is_finite() && scale > 1e-37) {
+    if !scale.is_finite() || scale <= 1e-37 {
         codes.fill(0);
-        return scale;
+        return if scale.is_finite() { 0.0 } else { scale };
     }
     let inverse = 1.0 / scale;
     for (code, value) in codes.iter_mut().zip(values) {

@@ -337,7 +337,7 @@ pub const Q8_BLOCK: &[Mutation] = &[
         "four_codes(values[3], inverse)",
     ),
     plant(Special, "the sign decides what is largest", "& vec4<u32>(0x7fffffffu)", ""),
-    plant(Special, "small numbers are taken for nothing", "scale > 1e-37", "scale > 1e-30"),
+    plant(Special, "small numbers are taken for nothing", "whole <= 1e-37", "whole <= 1e-30"),
 ];
 
 pub const QUANTIZE_Q8: &[Mutation] = &[
