@@ -54,6 +54,11 @@ pub enum Requirement {
     EightLanes,
     /// Arithmetic in f16.
     Half,
+    /// Dot products of four packed bytes, which every backend's language has, but not every compiler takes; and subgroup
+    /// operations if `subgroups`.
+    PackedDot {
+        subgroups: bool,
+    },
     /// Matrix units that a subgroup works together, for square matrices of f16 with sums in f32, where the largest subgroup has
     /// so many lanes, 64, or at most as many, 32; and 32 KiB of workgroup memory.
     CooperativeMatrix {

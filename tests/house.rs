@@ -15,6 +15,7 @@ fn everything() -> Selection {
         subgroup_sizes: (8, 8),
         int64: true,
         f16: true,
+        packed_dot: true,
         matrices: [true; 2],
     })
 }

@@ -19,6 +19,7 @@ pub fn dispatches(matrix_units: bool) -> Vec<Dispatch> {
         subgroup_sizes: (32, 64),
         int64: true,
         f16: true,
+        packed_dot: true,
         matrices: [false, matrix_units],
     };
     let nowhere = Slice { buffer: BufferId(0), offset: 0, size: 0 };

@@ -35,6 +35,8 @@ impl Backend {
             // wgpu has none on GL; on DX12 it has them from shader model 6.0 on, with DXC and not with FXC.
             // On DX12 f16 is there from shader model 6.2 on.
             Requirement::Subgroups | Requirement::EightLanes | Requirement::Half => self != Backend::Gl,
+            // From shader model 6.4 on naga writes a call with a literal 0, for which DXC looks for 64-bit integers.
+            Requirement::PackedDot { subgroups } => self != Backend::Dx12 && !(subgroups && self == Backend::Gl),
             // naga writes them for these two; for HLSL it panics.
             Requirement::CooperativeMatrix { .. } => matches!(self, Backend::Vulkan | Backend::Metal),
         }
@@ -127,6 +129,7 @@ impl DeviceInfo {
             subgroup_sizes: self.subgroup_sizes,
             int64: self.features.iter().any(|f| f == "int64"),
             f16: self.features.iter().any(|f| f == "f16"),
+            packed_dot: self.backend != Backend::Dx12.name(),
             matrices: MatrixSize::ALL.map(|size| self.features.iter().any(|f| *f == matrices_of(size))),
         }
     }

@@ -37,6 +37,7 @@ pub fn shaders() -> &'static [Shader] {
             subgroup_sizes: (8, 8),
             int64: true,
             f16: true,
+            packed_dot: true,
             matrices: [true; 2],
         });
         let mut programs: Vec<Program> = cases(&everything).iter().map(|case| case.program).collect();
@@ -234,7 +235,7 @@ impl Shader {
 }
 
 fn needs_subgroups(requirement: Requirement) -> bool {
-    !matches!(requirement, Requirement::Nothing | Requirement::Half)
+    !matches!(requirement, Requirement::Nothing | Requirement::Half | Requirement::PackedDot { subgroups: false })
 }
 
 /// Whether programs with the requirement compute in f16.

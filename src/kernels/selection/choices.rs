@@ -104,8 +104,13 @@ mod tests {
     use crate::kernels::{Measurement, Tuned};
     use crate::recording::Requirement;
 
-    const GPU: AdapterFacts =
-        AdapterFacts { subgroups: true, subgroup_sizes: (32, 32), int64: true, ..AdapterFacts::LEAST };
+    const GPU: AdapterFacts = AdapterFacts {
+        subgroups: true,
+        subgroup_sizes: (32, 32),
+        int64: true,
+        packed_dot: true,
+        ..AdapterFacts::LEAST
+    };
 
     fn tuning(chosen: &str) -> Tuning {
         let measured = vec![Measurement { variant: chosen.to_owned(), milliseconds: 1.25 }];

@@ -31,6 +31,12 @@ fn needs(requirement: Requirement) -> &'static str {
         Requirement::Subgroups => "subgroups of at least 4 lanes",
         Requirement::EightLanes => "a software device with subgroups of 8 lanes and 64-bit integers",
         Requirement::Half => "f16 arithmetic",
+        Requirement::PackedDot { subgroups: false } => {
+            "dot products of packed bytes, which DXC does not take for DirectX 12"
+        }
+        Requirement::PackedDot { subgroups: true } => {
+            "subgroups of at least 4 lanes, and dot products of packed bytes, which DXC does not take for DirectX 12"
+        }
         Requirement::CooperativeMatrix { size: MatrixSize::Eight, .. } => {
             "cooperative matrices of 8 x 8 and subgroups of at most 32 lanes"
         }

@@ -96,10 +96,9 @@ impl LinearPath {
     pub fn requirement(self) -> Requirement {
         match self {
             LinearPath::Matmul { .. } | LinearPath::Matvec { subgroups: false, .. } => Requirement::Nothing,
-            LinearPath::MatmulDot4 { .. } | LinearPath::MatvecDot4 { subgroups: false } => Requirement::Nothing,
-            LinearPath::Matvec { subgroups: true, .. } | LinearPath::MatvecDot4 { subgroups: true } => {
-                Requirement::Subgroups
-            }
+            LinearPath::Matvec { subgroups: true, .. } => Requirement::Subgroups,
+            LinearPath::MatmulDot4 { .. } => Requirement::PackedDot { subgroups: false },
+            LinearPath::MatvecDot4 { subgroups } => Requirement::PackedDot { subgroups },
             LinearPath::MatmulF16 { .. } => Requirement::Half,
             LinearPath::MatmulCoop { size, lanes, .. } => Requirement::CooperativeMatrix { size, lanes },
             LinearPath::MatmulLanes { .. } | LinearPath::MatvecLanes => Requirement::EightLanes,
@@ -111,11 +110,9 @@ impl LinearPath {
         matches!(self, LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. })
     }
 
-    /// Whether it multiplies packed bytes, which no adapter's default does: results move by a thousandth or so, and where there
-    /// is no instruction for it, it is slow. So it takes a measurement or the user's word.
-    ///
-    /// Activations are rounded to [blocks of q8_0](crate::kernels::quantize_q8) first,
-    /// 8 bits with a scale for 32. Every other kernel takes them as they are.
+    /// Whether it multiplies packed bytes: activations are rounded to [blocks of q8_0](crate::kernels::quantize_q8) first, 8 bits
+    /// with a scale for 32. A product moves by some 0.4 % for that, logits by a hundredth of their size, and where there is no
+    /// instruction for it, it is slow: no adapter's default, it takes a measurement or the user's word.
     pub fn rounds_activations(self) -> bool {
         matches!(self, LinearPath::MatvecDot4 { .. } | LinearPath::MatmulDot4 { .. })
     }

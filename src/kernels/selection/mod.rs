@@ -41,6 +41,8 @@ pub struct AdapterFacts {
     pub int64: bool,
     /// Shaders may compute in f16.
     pub f16: bool,
+    /// Dot products of packed bytes compile.
+    pub packed_dot: bool,
     /// Matrix units may be used with matrices of 8 x 8 and of 16 x 16.
     pub matrices: [bool; 2],
 }
@@ -53,6 +55,7 @@ impl AdapterFacts {
         subgroup_sizes: (0, 0),
         int64: false,
         f16: false,
+        packed_dot: false,
         matrices: [false; 2],
     };
 
@@ -65,6 +68,9 @@ impl AdapterFacts {
                 self.kind == AdapterKind::Software && self.subgroups && self.subgroup_sizes == (8, 8) && self.int64
             }
             Requirement::Half => self.f16,
+            Requirement::PackedDot { subgroups } => {
+                self.packed_dot && (!subgroups || self.meet(Requirement::Subgroups))
+            }
             Requirement::CooperativeMatrix { size, lanes } => {
                 let largest = self.subgroup_sizes.1.max(32);
                 self.f16 && self.subgroups && self.matrices[size as usize] && largest == lanes
