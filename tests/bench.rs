@@ -9,7 +9,7 @@ use wgpt::formats::DType;
 use wgpt::kernels::attention::{self, Heads, Sequence};
 use wgpt::kernels::gated_activation::{self, Activation};
 use wgpt::kernels::kv_cache::KvType;
-use wgpt::kernels::{Work, add, argmax, embed, gather_rows, head_norm, linear, rms_norm, rope_append};
+use wgpt::kernels::{Work, argmax, embed, gather_rows, head_norm, linear, rms_norm, rope_append};
 
 use crate::support::command::{has_device, wgpt};
 
@@ -112,7 +112,6 @@ fn the_work_of_attention_is_that_of_a_hand_count() {
 
 #[test]
 fn the_work_of_the_small_kernels_is_that_of_a_hand_count() {
-    assert_eq!(add::work(8), work(8, 64, 32));
     assert_eq!(rms_norm::work(rms_norm::Params { rows: 3, dim4: 2, eps: 0.0, offset: 0.0 }), work(96, 128, 96));
     assert_eq!(gated_activation::work(Activation::Silu, 8), work(40, 64, 32));
     assert_eq!(gather_rows::work(2, 8), work(0, 4 * 16 + 8, 4 * 16));
@@ -254,7 +253,7 @@ fn what_cannot_be_measured_is_said_in_one_sentence() {
         (["--types", "q9_0"], "there is no storage type 'q9_0'"),
         (["--shapes", "gpt-5"], "there are no shapes of 'gpt-5'; use all, smollm2, "),
         (["-o", "xml"], "there is no output format 'xml'"),
-        (["--kernel", "sub"], "add, argmax, attention"),
+        (["--kernel", "sub"], "argmax, attention, attention_key_lanes"),
         (["--m", "0"], "0 is not in 1..=4096"),
     ] {
         bench_kernels(&arguments).assert().code(2).stdout("").stderr(contains(advice));

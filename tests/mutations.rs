@@ -79,7 +79,6 @@ const fn plant(kind: Kind, what: &'static str, find: &'static str, replacement: 
 
 /// Every module's faults.
 const MUTATIONS: &[(&str, &[Mutation])] = &[
-    ("add", elementwise::ADD),
     ("argmax", elementwise::ARGMAX),
     ("attention", attention::ATTENTION),
     ("attention_key_lanes", attention::ATTENTION_KEY_LANES),

@@ -7,7 +7,7 @@ use wgpt::engine::sampler::SamplingOptions;
 use wgpt::engine::{Engine, EngineOptions, GenerationRequest};
 use wgpt::gpu::{DeviceSelector, GpuExecutor, devices};
 use wgpt::kernels::shader::Library;
-use wgpt::kernels::{add, rms_norm};
+use wgpt::kernels::{gather_rows, rms_norm};
 use wgpt::recording::{BufferId, ExecutionError, Executor, Label, Recording, Slice};
 
 use crate::support::command::chat_model;
@@ -25,32 +25,32 @@ fn slice(gpu: &mut GpuExecutor, what: &str) -> Slice {
     Slice { buffer: gpu.allocate(what, size).expect("memory"), offset: 0, size }
 }
 
-/// `x += delta`, and a norm of it.
+/// A copy of a row, and the copy's norm.
 fn recording(gpu: &mut GpuExecutor) -> (Recording, [Slice; 4]) {
-    let [x, delta, weight, y] = ["x", "delta", "weight", "y"].map(|what| slice(gpu, what));
+    let [row, index, x, weight, y] = ["row", "index", "x", "weight", "y"].map(|what| slice(gpu, what));
     let mut recording = Recording::default();
-    recording.push(Label::default(), add::dispatch(x, delta, LENGTH));
+    recording.push(Label::default(), gather_rows::dispatch(row, index, x, 1, LENGTH));
     let params = rms_norm::Params { rows: 1, dim4: LENGTH / 4, eps: 0.0, offset: 0.0 };
     recording.push(Label::default(), rms_norm::dispatch(x, weight, y, params));
-    (recording, [x, delta, weight, y])
+    (recording, [row, x, weight, y])
 }
 
 #[test]
 fn what_was_compiled_ahead_computes_the_same() {
     let Some(mut gpu) = gpu() else { return };
-    let (recording, [x, delta, weight, y]) = recording(&mut gpu);
+    let (recording, [row, x, weight, y]) = recording(&mut gpu);
     // More than once, and with what is known already, is no harm.
     gpu.compile_ahead(&[recording.clone(), recording.clone()]);
     gpu.compile_ahead(std::slice::from_ref(&recording));
-    for (slice, value) in [(x, 1.0f32), (delta, 2.0), (weight, 0.5)] {
+    for (slice, value) in [(row, 3.0f32), (weight, 0.5)] {
         gpu.write(slice, bytemuck::cast_slice(&[value; LENGTH as usize])).expect("written");
     }
     gpu.run_once(&recording).expect("runs");
-    let mut sums = [0f32; LENGTH as usize];
-    gpu.read(x, bytemuck::cast_slice_mut(&mut sums)).expect("read");
-    assert_eq!(sums, [3.0; LENGTH as usize]);
-    gpu.read(y, bytemuck::cast_slice_mut(&mut sums)).expect("read");
-    assert!(sums.iter().all(|y| (y - 0.5).abs() < 1e-6), "{sums:?}");
+    let mut found = [0f32; LENGTH as usize];
+    gpu.read(x, bytemuck::cast_slice_mut(&mut found)).expect("read");
+    assert_eq!(found, [3.0; LENGTH as usize]);
+    gpu.read(y, bytemuck::cast_slice_mut(&mut found)).expect("read");
+    assert!(found.iter().all(|y| (y - 0.5).abs() < 1e-6), "{found:?}");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_shader_that_does_not_compile_is_an_error_of_what_needs_it_and_of_nothing_el
         library.replace("rms_norm", broken.to_owned()).expect("a module");
         gpu.use_shaders(library);
         gpu.compile_ahead(std::slice::from_ref(&recording));
-        gpu.prepare(&recording.part(0..1)).expect("the sum needs no norm");
+        gpu.prepare(&recording.part(0..1)).expect("the copy needs no norm");
         for _ in 0..2 {
             match gpu.prepare(&recording) {
                 Err(ExecutionError::Rejected { what, message }) => {

@@ -35,7 +35,7 @@ fn the_help_names_the_flags_the_kernels_and_the_exit_code() {
 
 #[test]
 fn an_unknown_kernel_is_wrong_usage_and_the_known_ones_are_listed() {
-    let listed = contains("'sub'").and(contains("add, argmax, attention"));
+    let listed = contains("'sub'").and(contains("argmax, attention, attention_key_lanes"));
     verify(&["--kernel", "sub"]).assert().code(2).stdout("").stderr(listed);
 }
 
@@ -44,7 +44,7 @@ fn a_kernel_passes_on_every_device_that_can_be_used() {
     if !has_device() {
         return;
     }
-    let object = json(&["--kernel", "add"]);
+    let object = json(&["--kernel", "gather_rows"]);
     assert_eq!(object["passed"], true);
     let devices = object["devices"].as_array().expect("a list");
     let ran: Vec<&Value> = devices.iter().filter(|device| device["skipped"].is_null()).collect();
@@ -52,7 +52,7 @@ fn a_kernel_passes_on_every_device_that_can_be_used() {
     for device in ran {
         assert_eq!((&device["passed"], &device["failed"]), (&Value::from(true), &Value::from(0)));
         let [variant] = &device["variants"].as_array().expect("a list")[..] else { panic!("one variant: {device}") };
-        assert_eq!((&variant["kernel"], &variant["variant"]), (&Value::from("add"), &Value::from("base")));
+        assert_eq!((&variant["kernel"], &variant["variant"]), (&Value::from("gather_rows"), &Value::from("base")));
         assert_eq!(variant["cases"], device["cases"]);
         assert_eq!((&variant["nmse"], &variant["tolerance"]["nmse"]), (&Value::from(0.0), &Value::from(0.0)));
         assert!(variant["seconds"].as_f64().expect("a number") > 0.0);
@@ -68,12 +68,12 @@ fn a_case_runs_alone_on_the_device_that_is_named() {
     let listing: Value = serde_json::from_slice(&listing.stdout).expect("JSON");
     let usable = listing.as_array().expect("a list").iter().find(|device| device["usable"] == true).expect("one");
     let index = usable["index"].to_string();
-    let object = json(&["--device", &index, "--case", "[252 elements]"]);
+    let object = json(&["--device", &index, "--case", "[3 of 40 rows of 576]"]);
     let [device] = &object["devices"].as_array().expect("a list")[..] else { panic!("one device: {object}") };
     assert_eq!((&device["device"]["index"], &device["cases"]), (&usable["index"], &Value::from(1)));
 
-    let table = contains("add/base").and(contains("\n1 of 1 case passed in "));
-    verify(&["--device", &index, "--case", "[252 elements]"]).assert().success().stderr("").stdout(table);
+    let table = contains("gather_rows/base").and(contains("\n1 of 1 case passed in "));
+    verify(&["--device", &index, "--case", "[3 of 40 rows of 576]"]).assert().success().stderr("").stdout(table);
 }
 
 #[test]

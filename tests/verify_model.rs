@@ -343,7 +343,8 @@ mod command {
 
     #[test]
     fn flags_of_the_other_kind_of_check_are_wrong_usage() {
-        for arguments in [&["-m", "x", "--kernel", "add"][..], &["-m", "x", "--all"], &["--against", "x"], &["-p", "x"]]
+        for arguments in
+            [&["-m", "x", "--kernel", "gather_rows"][..], &["-m", "x", "--all"], &["--against", "x"], &["-p", "x"]]
         {
             wgpt(&[&["verify"], arguments].concat()).assert().code(2).stdout("");
         }

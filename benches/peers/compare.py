@@ -143,7 +143,7 @@ def main():
     for model in arguments.models:
         peers = [llama_cpp(script, model, arguments.llama_device)]
         if arguments.wgml:
-            peers.append(wgml(model, arguments.device or peers[0].about["devices"][0].split(" (")[0]))
+            peers.append(wgml(model, peers[0].about["devices"][0]))
         print(f"\n{os.path.basename(model)}\n")
         columns = [f"{peer.name}, t/s | ratio" for peer in peers]
         print(f"| test | wgpt, t/s | {' | '.join(columns)} |\n|---|---|{'---|---|' * len(peers)}", flush=True)

@@ -10,8 +10,8 @@ use crate::kernels::rope_append::{self, Pairing};
 use crate::kernels::sample::{self, Draw};
 use crate::kernels::weight_layout::{row_words, shader_name};
 use crate::kernels::{
-    LinearPath, Selection, Work, add, argmax, attention_merge, embed, gather_rows, head_norm, linear, matvec,
-    quantize_q8, residual_norm, rms_norm, run_peaks,
+    LinearPath, Selection, Work, argmax, attention_merge, embed, gather_rows, head_norm, linear, matvec, quantize_q8,
+    residual_norm, rms_norm, run_peaks,
 };
 use crate::verify::cases::attention::{Batch, Path};
 use crate::verify::{Case, cases};
@@ -260,8 +260,6 @@ impl List<'_> {
             let (rows, width) = (m as usize, ffn as usize);
             let variants = one(&|cases| cases::gated_activation::push_case(cases, Activation::Silu, rows, width, 1.0));
             self.push(name("gated_activation"), work, bytes(2 * ffn), &[], variants);
-
-            self.push(name("add"), add::work(m * dim), bytes(dim), &[], vec![cases::add::case((m * dim) as usize)]);
 
             let case = cases::gather_rows::case(m as usize, dim as usize, m as usize);
             self.push(name("gather_rows"), gather_rows::work(m, dim), bytes(dim), &[], vec![case]);

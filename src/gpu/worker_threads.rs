@@ -7,9 +7,10 @@
 //! for each thread.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// A look at what has been done lately says nothing before a thread has worked for so long since the last one.
+/// A look at what has been done lately says nothing before a thread has worked for so long since the last one. Looks are no
+/// nearer to one another, so that they cost nothing to speak of.
 const LOOK: Duration = Duration::from_millis(20);
 /// When after so many looks there have never been as many workers as cores, there never will be.
 const MAX_LOOKS: u32 = 100;
@@ -23,6 +24,7 @@ pub(super) struct WorkerThreads {
     before: HashMap<Thread, Duration>,
     /// Those that were busy at the last look.
     busy: Vec<Thread>,
+    looked: Instant,
     looks: u32,
 }
 
@@ -30,12 +32,21 @@ impl WorkerThreads {
     /// From now on. `None` where there is nothing to gain, or the system does not tell.
     pub fn watch() -> Option<WorkerThreads> {
         let several = system::cores()?.len() > 1;
-        several.then(system::times)?.map(|before| WorkerThreads { before, busy: Vec::new(), looks: 0 })
+        several.then(system::times)?.map(|before| WorkerThreads {
+            before,
+            busy: Vec::new(),
+            looked: Instant::now(),
+            looks: 0,
+        })
     }
 
     /// To be called when computing has ended, not copying, which one thread does: gives each thread a core, once they are known. Whether this was the last look.
     pub fn spread(&mut self) -> bool {
+        if self.looked.elapsed() < LOOK {
+            return false;
+        }
         let (Some(now), Some(cores)) = (system::times(), system::cores()) else { return true };
+        self.looked = Instant::now();
         let since = |(thread, time): (&Thread, &Duration)| {
             let before = self.before.get(thread).copied().unwrap_or_default();
             (*thread, time.saturating_sub(before))

@@ -3,7 +3,6 @@
 //!
 //! Nothing here knows a backend: a kernel turns slices and parameters into a [`Dispatch`](crate::recording::Dispatch).
 
-pub mod add;
 pub mod argmax;
 pub mod attention;
 mod attention_key_lanes;

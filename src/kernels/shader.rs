@@ -16,7 +16,6 @@ macro_rules! sources {
 /// Every kernel's shader, by stem.
 pub const KERNELS: &[(&str, &str)] = sources!(
     "",
-    "add",
     "argmax",
     "attention",
     "attention_key_lanes",

@@ -62,7 +62,7 @@ impl ScratchSizes {
         ];
         let mut sizes = [0; 15];
         sizes.iter_mut().zip(elements).for_each(|(size, n)| *size = 4 * n as u64);
-        let rounded = tokens.max(logits_rows) * config.dim.max(q_dim).max(config.ffn_dim);
+        let rounded = tokens * config.dim.max(q_dim).max(config.ffn_dim);
         // A binding of nothing is none.
         [sizes[13], sizes[14]] = Quantized::bytes(if limits.rounds_activations { rounded } else { BLOCK });
         let limit = memory.max_binding;

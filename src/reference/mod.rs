@@ -4,7 +4,6 @@
 //! The twins are the more accurate side: sums and functions are taken in f64 and rounded once to f32. They are also the
 //! stricter side: what a GPU would clamp or drop (a short slice, an index outside of a table) is an error here.
 
-mod add;
 mod argmax;
 mod attention;
 mod attention_key_lanes;
@@ -45,7 +44,6 @@ pub type Twin = fn(&Dispatch, Bindings<'_>) -> Result<(), TwinError>;
 
 /// The twin of every kernel, by stem.
 pub const TWINS: &[(&str, Twin)] = &[
-    ("add", add::run),
     ("argmax", argmax::run),
     ("attention", attention::run),
     ("attention_key_lanes", attention_key_lanes::run),

@@ -26,7 +26,6 @@ const fn exact(reason: &'static str) -> Tolerance {
 }
 
 static MOVED: Tolerance = exact("elements are moved, not computed");
-static ONE_ADDITION: Tolerance = exact("WGSL rounds one f32 addition correctly");
 static COMPARED: Tolerance = exact("comparisons have one result; ties go to the lowest index on both sides");
 static DRAWN: Tolerance =
     exact("a token is drawn or it is not; no case's random number lies as close to a border as f32 sums are off");
@@ -188,7 +187,7 @@ pub fn in_model(program: &Program, output: Elements) -> &'static Tolerance {
         exact if exact.is_exact() => exact,
         _ if program.kernel == "quantize_q8" => &OUTLIERS_CODED,
         _ if is_append(program) && output != Elements::F32 => &OUTLIERS_HALF_ROUNDED,
-        halves if std::ptr::eq(halves, &HALVES) || std::ptr::eq(halves, &HALF_SUMS) => &OUTLIERS_OF_HALVES,
+        _ if matches!(program.kernel, "matmul_coop" | "matmul_f16") => &OUTLIERS_OF_HALVES,
         _ => &OUTLIERS,
     }
 }
@@ -205,7 +204,6 @@ fn is_append(program: &Program) -> bool {
 /// The bound of a program's outputs.
 pub fn of(program: &Program) -> &'static Tolerance {
     match program.kernel {
-        "add" => &ONE_ADDITION,
         "argmax" | "run_peaks" => &COMPARED,
         "sample" => &DRAWN,
         "gather_rows" => &MOVED,

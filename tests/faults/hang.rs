@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use wgpt::engine::EngineOptions;
 use wgpt::gpu::GpuExecutor;
-use wgpt::kernels::add;
+use wgpt::kernels::gather_rows;
 use wgpt::recording::{Executor, Label, Prepared, Recording, Slice};
 
 use super::runs::{Fault, Kind, Watch, assert_is, generate, load_on_gpu, lock, nth, options};
 use crate::support::command::has_device;
 use crate::support::own_process::alone;
 
-/// Four thousand million workgroups, a hundred times over, all of them without an element to add.
+/// Four thousand million workgroups, a hundred times over, all of them without a row to copy.
 fn endless(executor: &mut dyn Executor) -> Prepared {
     let mut slice = || Slice { buffer: executor.allocate("operands", 256).expect("memory"), offset: 0, size: 256 };
-    let mut idle = add::dispatch(slice(), slice(), 0);
+    let mut idle = gather_rows::dispatch(slice(), slice(), slice(), 0, 4);
     idle.grid = [65_535, 65_535, 1];
     let mut recording = Recording::default();
     for _ in 0..100 {

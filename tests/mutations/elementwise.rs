@@ -2,19 +2,6 @@
 
 use super::{Kind::*, Mutation, plant};
 
-pub const ADD: &[Mutation] = &[
-    plant(Tail, "the last vector is left out", "index >= params.count4", "index + 1u >= params.count4"),
-    plant(Bounds, "a vector behind the last is written", "index >= params.count4", "index > params.count4"),
-    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
-    plant(Address, "every workgroup adds the first one's y", "+= y[index]", "+= y[thread]"),
-    plant(
-        Precision,
-        "y keeps the ten bits of f16",
-        "+= y[index]",
-        "+= bitcast<vec4<f32>>(bitcast<vec4<u32>>(y[index]) & vec4<u32>(0xffffe000u))",
-    ),
-];
-
 pub const ARGMAX: &[Mutation] = &[
     plant(Tail, "the last logit is left out", "i < params.width;", "i < params.width - 1u;"),
     plant(Bounds, "a logit behind the last is read", "i < params.width;", "i <= params.width;"),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernels::add;
+use crate::kernels::gather_rows;
 use crate::recording::Label;
 
 fn slice(buffer: BufferId, offset: u64, size: u64) -> Slice {
@@ -12,19 +12,25 @@ fn read(executor: &mut ReferenceExecutor, slice: Slice) -> Vec<f32> {
     out
 }
 
+/// A copy of one row of `dim` elements: the first, where nothing was written to `rows`.
+fn copy(x: Slice, rows: Slice, y: Slice, dim: u32) -> Dispatch {
+    gather_rows::dispatch(x, rows, y, 1, dim)
+}
+
 #[test]
 fn recordings_run_in_order_and_again() {
     let mut executor = ReferenceExecutor::new();
-    let [x, y] = [(); 2].map(|()| slice(executor.allocate("test", 16).unwrap(), 0, 16));
-    executor.write(y, bytemuck::cast_slice(&[1f32, 2.0, 3.0, 4.0])).unwrap();
+    let [x, y, z, rows] = [(); 4].map(|()| slice(executor.allocate("test", 16).unwrap(), 0, 16));
+    executor.write(x, bytemuck::cast_slice(&[1f32, 2.0, 3.0, 4.0])).unwrap();
     let mut recording = Recording::default();
-    recording.push(Label::default(), add::dispatch(x, y, 4));
-    recording.push(Label::default(), add::dispatch(y, x, 4));
+    recording.push(Label::default(), copy(x, rows, y, 4));
+    recording.push(Label::default(), copy(y, rows, z, 4));
     let prepared = executor.prepare(&recording).unwrap();
     executor.run(prepared).unwrap();
-    assert_eq!(read(&mut executor, y), [2.0, 4.0, 6.0, 8.0], "y += x sees the x that x += y made");
+    assert_eq!(read(&mut executor, z), [1.0, 2.0, 3.0, 4.0], "the second copies what the first has made");
+    executor.write(x, bytemuck::cast_slice(&[5f32; 4])).unwrap();
     executor.run(prepared).unwrap();
-    assert_eq!(read(&mut executor, x), [3.0, 6.0, 9.0, 12.0]);
+    assert_eq!(read(&mut executor, z), [5.0; 4]);
     executor.discard(prepared);
     assert!(matches!(executor.run(prepared), Err(ExecutionError::Rejected { .. })));
 }
@@ -33,6 +39,7 @@ fn recordings_run_in_order_and_again() {
 fn slices_outside_of_their_buffer_are_refused() {
     let mut executor = ReferenceExecutor::new();
     let id = executor.allocate("test", 6).unwrap();
+    let other = slice(executor.allocate("test", 16).unwrap(), 0, 16);
     assert_eq!(read(&mut executor, slice(id, 4, 4)), [0.0], "sizes are rounded up, and zeroed");
     for bad in [
         slice(id, 0, 12),
@@ -46,7 +53,7 @@ fn slices_outside_of_their_buffer_are_refused() {
         assert!(matches!(executor.read(bad, &mut out), Err(ExecutionError::BadSlice(_))), "read {bad:?}");
         assert!(matches!(executor.write(bad, &out), Err(ExecutionError::BadSlice(_))), "write {bad:?}");
         let mut recording = Recording::default();
-        recording.push(Label::default(), add::dispatch(slice(id, 0, 8), bad, 4));
+        recording.push(Label::default(), copy(other, other, bad, 4));
         assert!(matches!(executor.prepare(&recording), Err(ExecutionError::BadSlice(_))), "prepare {bad:?}");
     }
     assert!(executor.write(slice(id, 0, 8), &[0; 12]).is_err(), "more bytes than the slice");
@@ -58,12 +65,12 @@ fn slices_outside_of_their_buffer_are_refused() {
 #[test]
 fn dispatches_that_no_gpu_would_run_are_refused() {
     let mut executor = ReferenceExecutor::new();
-    let [a, b] = [(); 2].map(|()| executor.allocate("test", 1024).unwrap());
-    let whole = |id| slice(id, 0, 512);
+    let [a, b, c] = [(); 3].map(|()| executor.allocate("test", 1024).unwrap());
+    let (whole, rows) = (|id| slice(id, 0, 512), slice(c, 0, 4));
     for (what, dispatch) in [
-        ("one buffer bound for reading and writing", add::dispatch(whole(a), slice(a, 512, 512), 4)),
-        ("an offset that bindings cannot have", add::dispatch(whole(a), slice(b, 128, 512), 4)),
-        ("more elements than bound", add::dispatch(whole(a), whole(b), 132)),
+        ("one buffer bound for reading and writing", copy(whole(a), rows, slice(a, 512, 512), 4)),
+        ("an offset that bindings cannot have", copy(whole(a), rows, slice(b, 128, 512), 4)),
+        ("more elements than bound", copy(whole(a), rows, whole(b), 132)),
         ("a kernel without a twin", Dispatch::new(crate::recording::Program::new("unheard of", "base"), &0u32, [1; 3])),
     ] {
         assert!(matches!(executor.dispatch(&dispatch), Err(ExecutionError::Rejected { .. })), "{what}");
@@ -74,8 +81,9 @@ fn dispatches_that_no_gpu_would_run_are_refused() {
 fn limits_are_those_of_the_gpu_that_it_stands_for() {
     let mut executor = ReferenceExecutor::with_limits(MemoryLimits { max_buffer: 1024, max_binding: 256 });
     assert!(matches!(executor.allocate("test", 1028), Err(ExecutionError::BufferTooLarge { limit: 1024, .. })));
-    let [a, b] = [(); 2].map(|()| executor.allocate("test", 1024).unwrap());
-    executor.dispatch(&add::dispatch(slice(a, 0, 256), slice(b, 0, 256), 64)).unwrap();
-    let refused = executor.dispatch(&add::dispatch(slice(a, 0, 260), slice(b, 0, 256), 64));
+    let [a, b, c] = [(); 3].map(|()| executor.allocate("test", 1024).unwrap());
+    let rows = slice(c, 0, 4);
+    executor.dispatch(&copy(slice(a, 0, 256), rows, slice(b, 0, 256), 64)).unwrap();
+    let refused = executor.dispatch(&copy(slice(a, 0, 260), rows, slice(b, 0, 256), 64));
     assert!(matches!(refused, Err(ExecutionError::BufferTooLarge { size: 260, limit: 256, .. })));
 }

@@ -5,7 +5,6 @@
 //! more than 65,535 turns in one invocation, alone, nested and one after the other, which Mesa's software drivers before 23
 //! cut short without a word.
 
-pub(crate) mod add;
 pub(crate) mod argmax;
 pub(crate) mod attention;
 pub(crate) mod attention_merge;
@@ -33,7 +32,6 @@ const ELEMENT_THREADS: usize = 64;
 /// Every kernel, in every variant that an adapter with this selection can run, with every storage type.
 pub fn cases(selection: &Selection) -> Vec<Case> {
     let mut cases = Vec::new();
-    add::push(&mut cases);
     argmax::push(&mut cases);
     attention::push(selection, &mut cases);
     attention_merge::push(selection, &mut cases);

@@ -43,7 +43,7 @@ impl Probe<ReferenceExecutor> for Planted {
         match self.accident {
             Accident::Lost if self.runs == Self::AT => Err(ExecutionError::DeviceLost("it fell off the bus".into())),
             Accident::Rejected if self.runs == Self::AT => {
-                Err(ExecutionError::Rejected { what: "add/base".into(), message: "too\n  clever".into() })
+                Err(ExecutionError::Rejected { what: "gather_rows/base".into(), message: "too\n  clever".into() })
             }
             _ => Ok(()),
         }
@@ -84,11 +84,11 @@ fn device() -> DeviceInfo {
     }
 }
 
-/// The small cases of `add`.
+/// The small cases of `gather_rows`.
 fn plan() -> Plan {
-    let filter = Filter { kernel: Some("add".into()), case: None, all: false };
+    let filter = Filter { kernel: Some("gather_rows".into()), case: None, all: false };
     let mut plan = Plan::new(&Selection::BASELINE, false, &filter);
-    plan.cases.truncate(5);
+    plan.cases.truncate(4);
     plan
 }
 
@@ -119,11 +119,11 @@ fn a_wrong_element_is_reported_with_its_case_and_a_command_that_runs_it_alone() 
     let [line] = failures[..] else { panic!("{text}") };
     let broken = &plan().cases[1];
     assert!(line.starts_with(&format!("FAILED {broken}: element ")), "{line}");
-    let command = format!("wgpt verify --device 3 --kernel add --case {:#x}", broken.seed);
+    let command = format!("wgpt verify --device 3 --kernel gather_rows --case {:#x}", broken.seed);
     assert!(line.ends_with(&format!("; alone: {command}")), "{line}");
-    assert!(text.contains("\n4 of 5 cases passed in "), "{text}");
+    assert!(text.contains("\n3 of 4 cases passed in "), "{text}");
 
-    let alone = Filter { kernel: Some("add".into()), case: Some(format!("{:#x}", broken.seed)), all: false };
+    let alone = Filter { kernel: Some("gather_rows".into()), case: Some(format!("{:#x}", broken.seed)), all: false };
     let alone: Vec<String> = Plan::new(&Selection::BASELINE, true, &alone).cases.iter().map(|c| c.name()).collect();
     assert_eq!(alone, [broken.name()]);
 
@@ -135,7 +135,7 @@ fn a_wrong_element_is_reported_with_its_case_and_a_command_that_runs_it_alone() 
     assert_eq!(failure["command"], command);
     assert_eq!(
         sentence(&[sound(), checked], false),
-        "1 of 10 cases failed, on 1 of 2 devices; do not trust text made there"
+        "1 of 8 cases failed, on 1 of 2 devices; do not trust text made there"
     );
 }
 
@@ -143,11 +143,11 @@ fn a_wrong_element_is_reported_with_its_case_and_a_command_that_runs_it_alone() 
 fn a_rejected_shader_fails_its_case_alone() {
     let checked = planted(Accident::Rejected);
     assert!(
-        checked.to_string().contains(": the device rejected add/base: too clever; alone: wgpt verify "),
+        checked.to_string().contains(": the device rejected gather_rows/base: too clever; alone: wgpt verify "),
         "{checked}"
     );
     let json = checked.to_json();
-    assert_eq!((json["cases"].as_u64(), json["failed"].as_u64()), (Some(5), Some(1)));
+    assert_eq!((json["cases"].as_u64(), json["failed"].as_u64()), (Some(4), Some(1)));
     assert!(json["aborted"].is_null());
 }
 
@@ -156,9 +156,9 @@ fn a_lost_device_skips_the_cases_that_are_left() {
     let checked = planted(Accident::Lost);
     let json = checked.to_json();
     assert_eq!((json["cases"].as_u64(), json["failed"].as_u64()), (Some(2), Some(1)));
-    assert_eq!(json["variants"][0]["skipped"][0]["cases"], 3);
+    assert_eq!(json["variants"][0]["skipped"][0]["cases"], 2);
     let text = checked.to_string();
-    assert!(text.contains("left out 3 of add/base: the device had failed before\n"), "{text}");
+    assert!(text.contains("left out 2 of gather_rows/base: the device had failed before\n"), "{text}");
     assert!(text.contains("\nended early: the device was lost (it fell off the bus)"), "{text}");
     assert!(sentence(&[checked], false).starts_with("1 of 2 cases failed, on 1 of 1 device;"));
 }
@@ -196,7 +196,7 @@ fn a_device_without_a_case_to_run_passes_only_beside_another() {
     left_out.left_out.append(&mut left_out.cases);
     let report = check(&mut ReferenceExecutor::new(), &left_out, &mut |_| {});
     let left_out = Checked { device: device(), outcome: Outcome::Ran(report) };
-    assert!(left_out.to_string().contains("\nleft out 5 of add/base: "), "{left_out}");
+    assert!(left_out.to_string().contains("\nleft out 4 of gather_rows/base: "), "{left_out}");
     assert_eq!(left_out.to_json()["passed"], false);
     assert!(sentence(&[left_out], false).ends_with(": all of its cases were left out"));
 }
