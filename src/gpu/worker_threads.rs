@@ -40,7 +40,8 @@ impl WorkerThreads {
         })
     }
 
-    /// To be called when computing has ended, not copying, which one thread does: gives each thread a core, once they are known. Whether this was the last look.
+    /// To be called when computing has ended, not copying, which one thread does: gives each thread a core, once they are
+    /// known. Whether this was the last look.
     pub fn spread(&mut self) -> bool {
         if self.looked.elapsed() < LOOK {
             return false;
