@@ -1,6 +1,7 @@
 // y = act(gate) * up, where a row of x has the gate's elements and then up's: SwiGLU, or GeGLU with the tanh form of GELU
 // (Shazeer 2020). Mirrors kernels/gated_activation.rs.
 import package::constants::WG;
+import package::shared::activation::activate;
 
 struct Params {
     rows: u32,
@@ -10,19 +11,6 @@ var<immediate> params: Params;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
-
-@if(gelu)
-fn activate(v: vec4<f32>) -> vec4<f32> {
-    // tanh(u) as 1 - 2 / (exp(2u) + 1), which cannot overflow into NaN as some drivers' tanh does.
-    let u = 0.7978845608028654 * (v + 0.044715 * v * v * v);
-    let t = 1.0 - 2.0 / (exp(min(2.0 * u, vec4<f32>(80.0))) + 1.0);
-    return 0.5 * v * (1.0 + t);
-}
-
-@if(!gelu)
-fn activate(v: vec4<f32>) -> vec4<f32> {
-    return v / (1.0 + exp(min(-v, vec4<f32>(80.0))));
-}
 
 @compute @workgroup_size(WG)
 fn main(

@@ -1,8 +1,8 @@
-// y[m] = W x[m] (+ bias) for the M rows of decode, M small. A workgroup makes ROWS outputs of each; its threads split k.
+// y[m] = W x[m] (+ bias) for the M rows of decode, M small. A workgroup multiplies ROWS rows of W; its threads split k.
 // Reads each weight once for all M rows; more rows take more workgroups along x. Mirrors kernels/matvec.rs.
 import package::weights::{load_group, dequantize};
-import package::shared::linear_io::params;
-import package::shared::matvec_sums::{OUTPUTS, store_sums};
+import package::shared::linear_io::{params, columns};
+import package::shared::matvec_sums::{OUTPUTS, COLUMNS, weight_row, store_sums};
 import package::constants::{WG, ROWS, M};
 
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
@@ -17,8 +17,8 @@ fn main(
     @if(subgroups) @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let m0 = wg.x * M;
-    let row0 = (wg.z * grid.y + wg.y) * ROWS;
-    if row0 >= params.n {
+    let column0 = (wg.z * grid.y + wg.y) * COLUMNS;
+    if column0 >= columns() {
         return;
     }
     let groups = params.k / 32u;
@@ -37,13 +37,13 @@ fn main(
             hi[m] = x[at + 1u];
         }
         for (var r = 0u; r < ROWS; r++) {
-            let row = min(row0 + r, params.n - 1u);
+            let row = weight_row(column0, r);
             let w = dequantize(load_group(row, part / 4u, groups), part % 4u);
             for (var m = 0u; m < M; m++) {
                 sums[r * M + m] += dot(w.lo, lo[m]) + dot(w.hi, hi[m]);
             }
         }
     }
-    @if(!subgroups) store_sums(sums, thread, m0, row0);
-    @if(subgroups) store_sums(sums, thread, m0, row0, subgroup, subgroups, lane);
+    @if(!subgroups) store_sums(sums, thread, m0, column0);
+    @if(subgroups) store_sums(sums, thread, m0, column0, subgroup, subgroups, lane);
 }

@@ -1,10 +1,10 @@
 // y[m] = W x[m] (+ bias) for the M rows of decode, M small, with x in blocks of q8_0: the codes of weights meet those of x
-// four at a time, and their sums are scaled once for sixteen. A workgroup makes ROWS outputs of each row; its threads
+// four at a time, and their sums are scaled once for sixteen. A workgroup multiplies ROWS rows of W; its threads
 // split k. Reads each weight once for all M rows; more rows take more workgroups along x. Mirrors kernels/matvec_dot4.rs.
 import package::codes::load_sixteen;
 import package::constants::{WG, ROWS, M};
-import package::shared::linear_io::params;
-import package::shared::matvec_sums::{OUTPUTS, store_sums};
+import package::shared::linear_io::{params, columns};
+import package::shared::matvec_sums::{OUTPUTS, COLUMNS, weight_row, store_sums};
 import package::shared::sixteen::{dot16, sum16};
 
 @group(0) @binding(3) var<storage, read> x: array<vec4<u32>>; // codes, a group two vectors
@@ -20,8 +20,8 @@ fn main(
     @if(subgroups) @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let m0 = wg.x * M;
-    let row0 = (wg.z * grid.y + wg.y) * ROWS;
-    if row0 >= params.n {
+    let column0 = (wg.z * grid.y + wg.y) * COLUMNS;
+    if column0 >= columns() {
         return;
     }
     let groups = params.k / 32u;
@@ -42,13 +42,13 @@ fn main(
             totals[m] = sum16(codes[m]);
         }
         for (var r = 0u; r < ROWS; r++) {
-            let w = load_sixteen(min(row0 + r, params.n - 1u), half, groups);
+            let w = load_sixteen(weight_row(column0, r), half, groups);
             for (var m = 0u; m < M; m++) {
                 let sum = w.scale * f32(dot16(w.codes, codes[m])) + w.min * totals[m];
                 sums[r * M + m] += scales[m] * sum;
             }
         }
     }
-    @if(!subgroups) store_sums(sums, thread, m0, row0);
-    @if(subgroups) store_sums(sums, thread, m0, row0, subgroup, subgroups, lane);
+    @if(!subgroups) store_sums(sums, thread, m0, column0);
+    @if(subgroups) store_sums(sums, thread, m0, column0, subgroup, subgroups, lane);
 }

@@ -2,12 +2,15 @@
 // eight lanes of a subgroup owns two rows of W and takes 64 weights of each at once, loads eight elements of x, and shares
 // them with the others. A workgroup is one subgroup and takes one row of x. Mirrors kernels/matvec_lanes.rs.
 import package::blocks::{Block, load_block, eight_codes, scale_and_min, PLACES};
-import package::shared::linear_io::{params, store};
+import package::shared::linear_io::{params, columns, store, store_gated};
 import package::shared::words8::words8;
 
 @group(0) @binding(3) var<storage, read> x: array<vec4<u64>>;
 
 const LANES: u32 = 8u;
+// Columns of y that a lane makes.
+@if(gated) const COLUMNS: u32 = 1u;
+@if(!gated) const COLUMNS: u32 = 2u;
 
 // Sixteen elements of x, in the places of the codes that they meet, and their sum.
 struct Sixteen {
@@ -44,15 +47,19 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let m = wg.x;
-    let row = (wg.z * grid.y + wg.y) * LANES * 2u + lane;
-    let last = params.n - 1u;
+    // The second row of W that the lane owns is that of the lane's next column, or what goes through the first one's gate.
+    let column = (wg.z * grid.y + wg.y) * COLUMNS * LANES + lane;
+    let last = columns() - 1u;
+    let row0 = min(column, last);
+    @if(!gated) let row1 = min(column + LANES, last);
+    @if(gated) let row1 = row0 + columns();
     let blocks = (params.k + 63u) / 64u;
     let parts = params.k / 8u;
     var sum0 = 0.0;
     var sum1 = 0.0;
     for (var block = 0u; block < blocks; block++) {
-        let w0 = load_block(min(row, last), block, blocks);
-        let w1 = load_block(min(row + LANES, last), block, blocks);
+        let w0 = load_block(row0, block, blocks);
+        let w1 = load_block(row1, block, blocks);
         // Half of the last block may lie beyond the row, where the weights are zeros.
         let words = words8(x[m * parts + min(block * 8u + lane, parts - 1u)]);
         let lo = bitcast<vec4<f32>>(words.lo);
@@ -65,6 +72,7 @@ fn main(
         sum0 += multiply(w0, 0u, x0) + multiply(w0, 1u, x1) + multiply(w0, 2u, x2) + multiply(w0, 3u, x3);
         sum1 += multiply(w1, 0u, x0) + multiply(w1, 1u, x1) + multiply(w1, 2u, x2) + multiply(w1, 3u, x3);
     }
-    store(m, row, sum0);
-    store(m, row + LANES, sum1);
+    @if(!gated) store(m, column, sum0);
+    @if(!gated) store(m, column + LANES, sum1);
+    @if(gated) store_gated(m, column, sum0, sum1);
 }

@@ -122,6 +122,7 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
     ("rope_append_q8_0", elementwise::ROPE_APPEND_Q8_0),
     ("run_peaks", elementwise::RUN_PEAKS),
     ("sample", elementwise::SAMPLE),
+    ("shared/activation", elementwise::ACTIVATION),
     ("shared/attention_io", attention::ATTENTION_IO),
     ("shared/attention_params", attention::ATTENTION_PARAMS),
     ("shared/half_range", linear::HALF_RANGE),

@@ -1,4 +1,7 @@
-// What the matrix kernels take and give, beside the weights. Mirrors kernels/linear.rs.
+// What the matrix kernels take and give, beside the weights. With `gated` the first half of W's rows makes a gate and the second
+// what goes through it, and a row of y has half as many elements. Mirrors kernels/linear.rs.
+import package::shared::activation::activate;
+
 struct Params {
     m: u32,
     n: u32,
@@ -11,13 +14,36 @@ var<immediate> params: Params;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @if(bias) @group(0) @binding(5) var<storage, read> bias: array<f32>;
 
-// y[row][column], and the bias, unless the tile reaches beyond either edge.
+// The elements of a row of y that W makes.
+fn columns() -> u32 {
+    @if(gated) return params.n / 2u;
+    @if(!gated) return params.n;
+}
+
+// Whether a tile that reaches beyond the edges of y has the element there.
+fn is_within(row: u32, column: u32) -> bool {
+    return row < params.m && column < columns();
+}
+
+fn y_index(row: u32, column: u32) -> u32 {
+    return row * params.y_stride + params.y_column + column;
+}
+
+// y[row][column] = value (+ bias)
 fn store(row: u32, column: u32, value: f32) {
-    if row < params.m && column < params.n {
+    if is_within(row, column) {
         var sum = value;
         @if(bias) {
             sum += bias[params.y_column + column];
         }
-        y[row * params.y_stride + params.y_column + column] = sum;
+        y[y_index(row, column)] = sum;
+    }
+}
+
+// y[row][column] = act(gate) * up
+@if(gated)
+fn store_gated(row: u32, column: u32, gate: f32, up: f32) {
+    if is_within(row, column) {
+        y[y_index(row, column)] = activate(vec4<f32>(gate)).x * up;
     }
 }

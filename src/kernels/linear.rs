@@ -1,7 +1,9 @@
-//! `y = x W^T (+ bias)`: what all matmul kernels compute, and which of them does it.
+//! `y = x W^T (+ bias)`: what all matmul kernels compute, and which of them does it. Some compute `y = act(x G^T) * (x U^T)`
+//! at once, the gate of a feed-forward network, where the rows of G and U are one matrix.
 
 use bytemuck::{Pod, Zeroable};
 
+use super::gated_activation::Activation;
 use super::quantize_q8::Quantized;
 use super::weight_layout::{WeightSlices, row_bytes};
 use super::{
@@ -48,17 +50,31 @@ pub enum Input {
 /// so many.
 pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32, y_stride: u32) -> Dispatch {
     let params = Params { m, n: weight.rows, k: weight.k, y_stride, y_column: weight.row0 };
-    let (program, grid) = match path {
-        LinearPath::Matmul { tm, tn } => matmul::program(tm, tn, &params),
-        LinearPath::MatmulCoop { size, lanes, block } => matmul_coop::program(size, lanes, block, &params),
-        LinearPath::MatmulF16 { rows } => matmul_f16::program(rows, &params),
-        LinearPath::MatmulLanes { rows } => matmul_lanes::program(rows, &params),
-        LinearPath::Matvec { subgroups, blocks } => matvec::program(subgroups, blocks, &params),
-        LinearPath::MatvecDot4 { subgroups } => matvec_dot4::program(subgroups, &params),
-        LinearPath::MatmulDot4 { side } => matmul_dot4::program(side, weight.dtype, &params),
-        LinearPath::MatvecLanes => matvec_lanes::program(&params),
-    };
+    let (program, grid) = program(path, weight, &params);
     finish(program.requires(path.requirement()), grid, weight, slices, &params)
+}
+
+/// `y [m][n / 2] = act(gate) * up` for all `n` rows of weights, of which the first half makes the gate, with a kernel that
+/// [can do so](LinearPath::gates).
+pub fn gated(path: LinearPath, weight: &WeightSlices, activation: Activation, x: Input, y: Slice, m: u32) -> Dispatch {
+    let params = Params { m, n: weight.rows, k: weight.k, y_stride: weight.rows / 2, y_column: 0 };
+    // As many workgroups as for the rows of weights: each pair of them makes one column of y.
+    let (program, grid) = program(path, weight, &params);
+    let program = program.flag("gated", true).flag("gelu", activation == Activation::GeluTanh);
+    finish(program.requires(path.requirement()), grid, weight, Slices { x, y, bias: None }, &params)
+}
+
+fn program(path: LinearPath, weight: &WeightSlices, params: &Params) -> (Program, [u32; 3]) {
+    match path {
+        LinearPath::Matmul { tm, tn } => matmul::program(tm, tn, params),
+        LinearPath::MatmulCoop { size, lanes, block } => matmul_coop::program(size, lanes, block, params),
+        LinearPath::MatmulF16 { rows } => matmul_f16::program(rows, params),
+        LinearPath::MatmulLanes { rows } => matmul_lanes::program(rows, params),
+        LinearPath::Matvec { subgroups, blocks } => matvec::program(subgroups, blocks, params),
+        LinearPath::MatvecDot4 { subgroups } => matvec_dot4::program(subgroups, params),
+        LinearPath::MatmulDot4 { side } => matmul_dot4::program(side, weight.dtype, params),
+        LinearPath::MatvecLanes => matvec_lanes::program(params),
+    }
 }
 
 fn finish(program: Program, grid: [u32; 3], weight: &WeightSlices, slices: Slices, params: &Params) -> Dispatch {

@@ -28,7 +28,7 @@ pub(super) fn program(subgroups: bool, blocks: bool, params: &Params) -> (Progra
     program_of("matvec", subgroups, rows_of_x(blocks, params.m), params)
 }
 
-/// A program whose workgroups make `rows` rows by [`ROWS`] columns of y.
+/// A program whose workgroups multiply [`ROWS`] rows of W by `rows` of x.
 pub(super) fn program_of(kernel: &'static str, subgroups: bool, rows: u32, params: &Params) -> (Program, [u32; 3]) {
     let program = Program::new(kernel, if subgroups { "subgroup" } else { "workgroup" })
         .constant("WG", WG)

@@ -49,6 +49,7 @@ const PROBES: &[(&str, &str)] = sources!("bench/", "copy", "count", "dot4_i8", "
 /// What kernels import.
 const SHARED: &[(&str, &str)] = sources!(
     "shared/",
+    "activation",
     "attention_io",
     "attention_params",
     "half_range",

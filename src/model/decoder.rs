@@ -17,7 +17,7 @@ use crate::kernels::kv_cache::{CacheSlices, KvType, PAGE_SIZE};
 use crate::kernels::sample::Draw;
 use crate::kernels::{Selection, attention};
 use crate::recording::{ExecutionError, Executor, Prepared, Recording, Slice};
-use crate::schedule::{Batch, SAMPLED};
+use crate::schedule::{Batch, SAMPLED, ValidationScratch};
 
 pub use super::step_inputs::{Choice, StepShape};
 
@@ -65,6 +65,7 @@ pub struct Model {
     pub(super) scratch: Scratch,
     ropes: Vec<RopeTable>,
     staging: Staging,
+    validation: ValidationScratch,
     /// Recordings by shape: every decode step has the same.
     prepared: HashMap<StepShape, Prepared>,
     /// Rows of logits of the last step that chose tokens on the device.
@@ -144,6 +145,7 @@ impl Model {
             scratch,
             ropes,
             staging: Staging::default(),
+            validation: ValidationScratch::default(),
             prepared: HashMap::new(),
             chosen_rows: 0,
             memory,
@@ -281,7 +283,7 @@ impl Model {
             return Err(ModelError::StepOverflow { tokens, sequences, logits_rows: rows });
         }
         // The shaders trust these numbers.
-        batch.validate(self.pages, PAGE_SIZE)?;
+        batch.validate_with(self.pages, PAGE_SIZE, &mut self.validation)?;
         let vocabulary = self.config.vocabulary;
         let limit = |token: u32| if token & SAMPLED == 0 { vocabulary } else { self.chosen_rows };
         if let Some(token) = batch.token_ids.iter().find(|token| (**token & !SAMPLED) as usize >= limit(**token)) {

@@ -6,8 +6,8 @@ use super::step_inputs::Sections;
 use super::weights::{LayerWeights, Linear};
 use crate::kernels::kv_cache::PAGE_SIZE;
 use crate::kernels::{
-    argmax, attention, attention_merge, embed, gated_activation, gather_rows, head_norm, linear, quantize_q8,
-    residual_norm, rms_norm, rope_append, run_peaks, sample,
+    LinearPath, argmax, attention, attention_merge, embed, gated_activation, gather_rows, head_norm, linear,
+    quantize_q8, residual_norm, rms_norm, rope_append, run_peaks, sample,
 };
 use crate::recording::{Label, Recording, Slice};
 
@@ -153,7 +153,7 @@ impl Model {
 
     /// From a layer's attention to the next one's normed input in `h`, or the head's.
     fn record_blocks(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, rows: Rows) {
-        let (config, scratch) = (&self.config, &self.scratch);
+        let scratch = &self.scratch;
         let layer = Some(index as u32);
         let Rows { count: m, x, attention } = rows;
         let residual_and_norm = |what, post_weight, weight| {
@@ -164,16 +164,32 @@ impl Model {
         self.linear(recording, layer, &weights.attention_output, attention, scratch.delta, m);
         let (label, residual) = residual_and_norm("residual + ffn_norm", weights.post_attention_norm, weights.ffn_norm);
         recording.push(label, residual);
-        self.linear(recording, layer, &weights.gate_up, scratch.h, scratch.gate_up, m);
-        let (activation, width) = (config.activation, config.ffn_dim as u32);
-        let hidden = gated_activation::dispatch(activation, scratch.gate_up, scratch.hidden, m, width);
-        recording.push(at(layer, "ffn_activation"), hidden);
+        self.record_gate(recording, layer, &weights.gate_up, m);
         self.linear(recording, layer, &weights.down, scratch.hidden, scratch.delta, m);
         let (label, residual) = match self.weights.layers.get(index + 1) {
             Some(next) => residual_and_norm("residual + next norm", weights.post_ffn_norm, next.attention_norm),
             None => residual_and_norm("residual + output_norm", weights.post_ffn_norm, self.weights.output_norm),
         };
         recording.push(label, residual);
+    }
+
+    /// From the normed input in `h` to `act(gate) * up` in `hidden`: at once where a kernel can and the two are one matrix.
+    fn record_gate(&self, recording: &mut Recording, layer: Option<u32>, weights: &Linear, m: u32) {
+        let (config, scratch) = (&self.config, &self.scratch);
+        if let [shard] = weights.shards[..] {
+            let path = self.options.selection.linear(m, shard.weights.dtype);
+            if path.gates() {
+                let label = at(layer, shard.what);
+                let x = self.input(recording, label, path, scratch.h, m * shard.weights.k);
+                let gated = linear::gated(path, &shard.weights, config.activation, x, scratch.hidden, m);
+                recording.push(label, gated);
+                return;
+            }
+        }
+        self.linear(recording, layer, weights, scratch.h, scratch.gate_up, m);
+        let (activation, width) = (config.activation, config.ffn_dim as u32);
+        let hidden = gated_activation::dispatch(activation, scratch.gate_up, scratch.hidden, m, width);
+        recording.push(at(layer, "ffn_activation"), hidden);
     }
 
     /// The choice of a token from each row of logits.
@@ -213,16 +229,22 @@ impl Model {
             let (label, shard) = (at(layer, shard.what), &shard.weights);
             let path = self.options.selection.linear(m, shard.dtype);
             let input = match path.rounds_activations() {
-                true => linear::Input::Q8(*rounded.get_or_insert_with(|| {
-                    let to = self.scratch.quantized;
-                    recording.push(label, quantize_q8::dispatch(x, to, m * shard.k));
-                    to
-                })),
+                true => *rounded.get_or_insert_with(|| self.input(recording, label, path, x, m * shard.k)),
                 false => linear::Input::F32(x),
             };
             let slices = linear::Slices { x: input, y, bias: weights.bias };
             recording.push(label, linear::with_path(path, shard, slices, m, weights.width));
         }
+    }
+
+    /// `count` activations as a kernel multiplies them, rounded first if need be.
+    fn input(&self, recording: &mut Recording, label: Label, path: LinearPath, x: Slice, count: u32) -> linear::Input {
+        if !path.rounds_activations() {
+            return linear::Input::F32(x);
+        }
+        let rounded = self.scratch.quantized;
+        recording.push(label, quantize_q8::dispatch(x, rounded, count));
+        linear::Input::Q8(rounded)
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(),
     }
     let x = bindings.read::<f32>(0, 2 * rows * dim)?;
     let y = bindings.write::<f32>(1, rows * dim)?;
-    let activate = if dispatch.program.has_flag("gelu") { gelu_tanh } else { silu };
+    let activate = activation(dispatch);
     y.par_chunks_exact_mut(dim).zip(x.par_chunks_exact(2 * dim)).for_each(|(y, x)| {
         let (gate, up) = x.split_at(dim);
         for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
@@ -22,6 +22,11 @@ pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(),
         }
     });
     Ok(())
+}
+
+/// The activation that a program is made for.
+pub(super) fn activation(dispatch: &Dispatch) -> fn(f64) -> f64 {
+    if dispatch.program.has_flag("gelu") { gelu_tanh } else { silu }
 }
 
 /// x * sigmoid(x).

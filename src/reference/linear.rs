@@ -1,9 +1,10 @@
-//! `y = x W^T (+ bias)`: what the twins of all matmul kernels share.
+//! `y = x W^T (+ bias)`, or a gate with what goes through it: what the twins of all matmul kernels share.
 
 use rayon::prelude::*;
 
 use super::bindings::{Bindings, TwinError, params};
 use super::dot::dot;
+use super::gated_activation::activation;
 use super::quantize_q8::dequantize;
 use super::weights::Weights;
 use crate::kernels::linear::Params;
@@ -35,21 +36,28 @@ struct Shape {
     k: usize,
     stride: usize,
     column: usize,
+    /// Those that are written.
+    columns: usize,
 }
 
 fn shape(dispatch: &Dispatch) -> Result<Shape, TwinError> {
     let p: Params = params(dispatch)?;
     let [m, n, k, stride, column] = [p.m, p.n, p.k, p.y_stride, p.y_column].map(|v| v as usize);
-    if m == 0 || n == 0 || k == 0 || column + n > stride {
+    let gated = dispatch.program.has_flag("gated");
+    let columns = if gated { n / 2 } else { n };
+    if m == 0 || columns == 0 || k == 0 || column + columns > stride {
         return Err(TwinError::Shape("a linear layer needs rows, columns, and a row of y that holds its columns"));
     }
-    Ok(Shape { m, n, k, stride, column })
+    if gated && n % 2 != 0 {
+        return Err(TwinError::Shape("a gate needs as many rows of weights as what goes through it"));
+    }
+    Ok(Shape { m, n, k, stride, column, columns })
 }
 
 fn product(dispatch: &Dispatch, mut bindings: Bindings<'_>, shape: &Shape, x: &[f32]) -> Result<(), TwinError> {
-    let &Shape { m, n, k, stride, column } = shape;
+    let &Shape { m, n, k, stride, column, columns } = shape;
     let weights = Weights::new(dispatch, &mut bindings, n, k)?;
-    let y = bindings.write::<f32>(4, (m - 1) * stride + column + n)?;
+    let y = bindings.write::<f32>(4, (m - 1) * stride + column + columns)?;
     let bias = match dispatch.program.has_flag("bias") {
         true => Some(&bindings.read::<f32>(5, column + n)?[column..]),
         false => None,
@@ -68,7 +76,14 @@ fn product(dispatch: &Dispatch, mut bindings: Bindings<'_>, shape: &Shape, x: &[
             }
         }
     });
-    for (row, outputs) in outputs.chunks_exact(m).enumerate() {
+    if columns < n {
+        let activate = activation(dispatch);
+        let (gates, ups) = outputs.split_at_mut(columns * m);
+        for (gate, up) in gates.iter_mut().zip(ups) {
+            *gate = (activate(f64::from(*gate)) * f64::from(*up)) as f32;
+        }
+    }
+    for (row, outputs) in outputs.chunks_exact(m).take(columns).enumerate() {
         for (i, out) in outputs.iter().enumerate() {
             y[i * stride + column + row] = *out;
         }

@@ -123,6 +123,14 @@ pub struct Batch {
     pub request_ids: Vec<RequestId>,
 }
 
+/// Lists that [`Batch::validate_with`] fills anew each time.
+#[derive(Debug, Default)]
+pub struct ValidationScratch {
+    ids: Vec<RequestId>,
+    /// Each page that a sequence has, with that sequence and whether the step writes to it.
+    owned: Vec<(u32, usize, bool)>,
+}
+
 impl Batch {
     /// An empty batch whose page table has `page_table_stride` entries a row.
     pub fn new(page_table_stride: u32) -> Self {
@@ -295,17 +303,31 @@ impl Batch {
     /// # Errors
     /// The first invariant that does not hold.
     pub fn validate(&self, num_pages: u32, page_size: u32) -> Result<(), BatchError> {
+        self.validate_with(num_pages, page_size, &mut ValidationScratch::default())
+    }
+
+    /// [`Batch::validate`] step after step, which allocates nothing once the lists are long enough.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn validate_with(
+        &self,
+        num_pages: u32,
+        page_size: u32,
+        scratch: &mut ValidationScratch,
+    ) -> Result<(), BatchError> {
         if page_size == 0 {
             return Err(BatchError::ZeroPageSize);
         }
         self.validate_lengths()?;
-        let mut ids = self.request_ids.clone();
+        let ValidationScratch { ids, owned } = scratch;
+        ids.clear();
+        ids.extend_from_slice(&self.request_ids);
         ids.sort_unstable();
         if let Some(pair) = ids.windows(2).find(|w| w[0] == w[1]) {
             return Err(BatchError::DuplicateRequest { id: pair[0] });
         }
-        // Each page that a sequence has, with that sequence and whether this step writes to it.
-        let mut owned = Vec::new();
+        owned.clear();
         for sequence in 0..self.num_sequences() {
             let pages = self.validate_sequence(sequence, num_pages, page_size)?;
             let first = self.positions[self.query_start[sequence] as usize] / page_size;

@@ -13,7 +13,7 @@ mod prefix;
 mod request;
 mod scheduler;
 
-pub use batch::{Batch, BatchError, LogitsWanted, SAMPLED, SequenceStep};
+pub use batch::{Batch, BatchError, LogitsWanted, SAMPLED, SequenceStep, ValidationScratch};
 pub use pages::{PageAllocator, PageError, PageList};
 pub use prefix::PrefixHash;
 pub use request::{FinishReason, Request, RequestId, RequestState};

@@ -192,6 +192,9 @@ pub const GATED_ACTIVATION: &[Mutation] = &[
     // Not the grid's second axis: x would be larger than the binding that every adapter allows.
     plant(Address, "the activation is multiplied by its input", "x[gate + params.dim4]", "x[gate]"),
     plant(Address, "rows of x are taken to be as long as those of y", "index + row * params.dim4", "index"),
+];
+
+pub const ACTIVATION: &[Mutation] = &[
     plant(Scale, "SiLU's exponent has the other sign", "min(-v, vec4<f32>(80.0))", "min(v, vec4<f32>(80.0))"),
     plant(Special, "SiLU is cut off at -8", "min(-v, vec4<f32>(80.0))", "min(-v, vec4<f32>(8.0))"),
     plant(

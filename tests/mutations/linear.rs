@@ -196,16 +196,21 @@ pub const MATVEC: &[Mutation] = &[
 
 pub const MATVEC_SUMS: &[Mutation] = &[
     plant(Tail, "the last partial sum is left out", "p < count", "p + 1u < count"),
-    plant(Tail, "the last outputs are left out", "i < OUTPUTS; i += WG", "i < OUTPUTS - 1u; i += WG"),
+    plant(Tail, "the last outputs are left out", "i < COLUMNS * M;", "i < COLUMNS * M - 1u;"),
     plant(Address, "partial sums are read with another stride", "partials[p * OUTPUTS + i]", "partials[p * ROWS + i]"),
     plant(
         Address,
         "rows and columns of y change places",
-        "store(m0 + i % M, row0 + i / M, sum)",
-        "store(i / M, row0 + i % M, sum)",
+        "store(m0 + m, column0 + column, total",
+        "store(column, column0 + m, total",
     ),
     plant(Scale, "a subgroup's sum is its first lane's", "subgroupAdd(sums[i])", "sums[i]"),
-    plant(Address, "every block writes the first rows of y", "store(m0 + i % M,", "store(i % M,"),
+    plant(Address, "every block writes the first rows of y", "store(m0 + m, column0", "store(m, column0"),
+    plant(Address, "every block writes the first rows behind a gate", "store_gated(m0 + m,", "store_gated(m,"),
+    plant(Address, "what goes through a gate is its neighbour", "(r % 2u) * columns()", "r % 2u"),
+    plant(Address, "two columns have one gate", "min(column0 + r / 2u,", "min(column0,"),
+    plant(Address, "a gate lets itself through", "(2u * column + 1u) * M + m", "2u * column * M + m"),
+    plant(Scale, "gate and what goes through it change places", "column, gate, up)", "column, up, gate)"),
     plant(Barrier, "the partial sums are not waited for", "workgroupBarrier();", ""),
     plant(
         Precision,
@@ -226,9 +231,12 @@ pub const MATVEC_LANES: &[Mutation] = &[
     plant(Bounds, "a block too many is summed", "block < blocks", "block <= blocks"),
     plant(Bounds, "x is read beyond its last row", "min(block * 8u + lane, parts - 1u)", "block * 8u + lane"),
     plant(Grid, "the grid's third axis is ignored", "(wg.z * grid.y + wg.y)", "wg.y"),
-    plant(Address, "a workgroup is one row's lanes narrower", "LANES * 2u + lane", "LANES + lane"),
+    plant(Address, "a workgroup is half as wide", "COLUMNS * LANES", "COLUMNS * LANES / 2u"),
+    plant(Address, "what goes through a gate is the next column's", "row0 + columns()", "min(row0 + 1u, last)"),
+    plant(Address, "every row behind a gate is the first", "store_gated(m, column", "store_gated(0u, column"),
+    plant(Scale, "gate and what goes through it change places", "sum0, sum1)", "sum1, sum0)"),
     plant(Address, "every row of x is the first", "x[m * parts +", "x[0u * parts +"),
-    plant(Address, "every row of y is the first", "store(m, row + LANES, sum1)", "store(0u, row + LANES, sum1)"),
+    plant(Address, "every row of y is the first", "store(m, column + LANES, sum1)", "store(0u, column + LANES, sum1)"),
     plant(Address, "one x is another lane's", "subgroupShuffle(hi, lane + 1u)", "subgroupShuffle(hi, lane)"),
     plant(
         Address,
@@ -237,7 +245,7 @@ pub const MATVEC_LANES: &[Mutation] = &[
         "dot(x.d, q.lo) + dot(x.c, q.hi)",
     ),
     plant(Address, "sixteen weights meet the x of others", "multiply(w1, 2u, x2)", "multiply(w1, 2u, x3)"),
-    plant(Address, "two rows of W are one", "min(row + LANES, last)", "min(row, last)"),
+    plant(Address, "two rows of W are one", "min(column + LANES, last)", "row0"),
     plant(Scale, "half of the sum for the minimum is left out", " + subgroupShuffle(sum, lane + 1u)", ""),
     plant(Scale, "the minimum is forgotten", " + scale.y * x.sum", ""),
     plant(
@@ -256,11 +264,11 @@ pub const MATVEC_LANES: &[Mutation] = &[
 
 pub const LINEAR_IO: &[Mutation] = &[
     plant(Bounds, "a row behind the last is written", "row < params.m &&", "row <= params.m &&"),
-    plant(Bounds, "a column behind the last is written", "column < params.n {", "column <= params.n {"),
+    plant(Bounds, "a column behind the last is written", "column < columns()", "column <= columns()"),
     plant(Tail, "the last row is not written", "row < params.m &&", "row + 1u < params.m &&"),
-    plant(Tail, "the last column is not written", "column < params.n {", "column + 1u < params.n {"),
+    plant(Tail, "the last column is not written", "column < columns()", "column + 1u < columns()"),
     plant(Address, "rows of y are as wide as the shard", "row * params.y_stride", "row * params.n"),
-    plant(Address, "the shard's first column is ignored", "params.y_column + column] = sum", "column] = sum"),
+    plant(Address, "the shard's first column is ignored", "params.y_column + column;", "column;"),
     plant(Scale, "the bias is that of another shard", "bias[params.y_column + column]", "bias[column]"),
     plant(
         Scale,

@@ -10,7 +10,7 @@ pub const MATVEC_DOT4: &[Mutation] = &[
     plant(Grid, "the grid's third axis is ignored", "(wg.z * grid.y + wg.y)", "wg.y"),
     plant(Address, "every row of x is the first", "min(m0 + m, params.m - 1u) * groups * 2u", "0u"),
     plant(Address, "groups take another's scale", "x_scales[at / 2u]", "x_scales[(at / 2u) ^ 1u]"),
-    plant(Address, "a row of W is another", "min(row0 + r,", "min(row0 + (r ^ 1u),"),
+    plant(Address, "a row of W is another", "weight_row(column0, r)", "weight_row(column0, r ^ 1u)"),
     plant(Scale, "the minimum is forgotten", " + w.min * totals[m]", ""),
     plant(Scale, "the minimum meets the sum of another row", "w.min * totals[m]", "w.min * totals[0]"),
     plant(Scale, "sums are scaled by the weights alone", "scales[m] * sum", "sum"),

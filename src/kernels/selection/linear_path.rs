@@ -122,6 +122,12 @@ impl LinearPath {
         !self.rounds_activations() || dtype.block_len() > 1
     }
 
+    /// Whether it can compute a [gate and what goes through it](crate::kernels::linear::gated) at once. Those for few rows,
+    /// where a dispatch less counts.
+    pub fn gates(self) -> bool {
+        matches!(self, LinearPath::Matvec { .. } | LinearPath::MatvecLanes | LinearPath::MatvecDot4 { .. })
+    }
+
     /// The most rows that the kernel takes at once.
     pub(super) fn max_m(self) -> u32 {
         match self {

@@ -1,9 +1,10 @@
-//! Cases of the kernels that compute `y = x W^T (+ bias)`.
+//! Cases of the kernels that compute `y = x W^T (+ bias)`, or a gate with what goes through it.
 
 use super::embed::planes;
 use super::{Case, FOLDED_WORKGROUPS};
 use crate::formats::DType;
-use crate::kernels::linear::{Input, Slices, with_path};
+use crate::kernels::gated_activation::Activation::{self, GeluTanh, Silu};
+use crate::kernels::linear::{Input, Slices, gated, with_path};
 use crate::kernels::quantize_q8::{BLOCK, Quantized};
 use crate::kernels::weight_layout::row_words;
 use crate::kernels::{LinearPath, Selection, WeightSlices};
@@ -26,6 +27,8 @@ struct Linear {
     /// Rows of the tensor.
     total: usize,
     bias: bool,
+    /// Half of the rows make a gate, of a whole tensor without a bias.
+    gate: Option<Activation>,
     /// What the values of x are below, and what weights of f32 are multiplied by.
     sizes: [f32; 2],
     /// The last element of x, and that of W if it is f32, is this much larger than the others may be.
@@ -121,6 +124,13 @@ fn push_vector(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
     push_case(cases, Linear { bias: true, ..odd });
     push_case(cases, Linear { row0: 32, total: 300, ..odd });
     push_case(cases, Linear { row0: 32, total: columns + 41, bias: true, ..odd });
+    // One column, a workgroup's or less, and more. As large as activations get, and as small.
+    let gate = |gate, m, n, x, of| Linear { gate: Some(gate), sizes: [x, 1.0], ..whole(path, of, m, n, k_for(of, n)) };
+    push_case(cases, gate(Silu, 1, 2, 1.0, DType::Q8_0));
+    push_case(cases, gate(GeluTanh, 1, columns, 1.0, DType::Q4_0));
+    push_case(cases, gate(Silu, 3, 2 * columns + 6, 0.01, plain(path, DType::F16)));
+    push_case(cases, gate(GeluTanh, 8, columns + 2, 10.0, DType::Q6_K));
+    push_case(cases, Linear { k: 32, ..gate(Silu, 1, 2 * columns * FOLDED_WORKGROUPS - 2, 1.0, DType::Q4_0) });
 }
 
 /// Nested loops of more than 65,535 turns in all: over k, and over what a thread makes of each part of it.
@@ -161,10 +171,11 @@ fn push_blocks(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
         cases,
         Linear { row0: 32, total: columns + 41, bias: true, ..whole(path, DType::Q8_0, 21, columns + 9, 96) },
     );
+    push_case(cases, Linear { gate: Some(Silu), ..whole(path, DType::Q8_0, 11, 2 * columns + 10, 96) });
 }
 
 fn whole(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Linear {
-    Linear { path, dtype, m, n, k, row0: 0, total: n, bias: false, sizes: [1.0; 2], outlier: 1.0 }
+    Linear { path, dtype, m, n, k, row0: 0, total: n, bias: false, gate: None, sizes: [1.0; 2], outlier: 1.0 }
 }
 
 /// `y = x W^T` for `m` rows of x and a whole `W [n][k]`.
@@ -179,6 +190,9 @@ fn push_case(cases: &mut Vec<Case>, linear: Linear) {
 fn case(linear: Linear) -> Case {
     let Linear { m, n, k, row0, total, .. } = linear;
     let mut shape = format!("m {m}, n {n}, k {k}, rows {row0}..{} of {total}", row0 + n);
+    if let Some(activation) = linear.gate {
+        shape += &format!(", {activation:?} of the first half");
+    }
     if linear.sizes != [1.0; 2] {
         let [x, w] = linear.sizes;
         shape += &format!(", x of {x:e}, W of {w:e}");
@@ -193,7 +207,8 @@ impl Linear {
     fn tensors(&self, random: &mut Random) -> Vec<Tensor> {
         let mut x = random.floats(self.m * self.k, self.sizes[0]);
         x[self.m * self.k - 1] *= self.outlier;
-        let mut tensors = vec![Tensor::output("y", self.m * self.total, Elements::F32)];
+        let width = if self.gate.is_some() { self.total / 2 } else { self.total };
+        let mut tensors = vec![Tensor::output("y", self.m * width, Elements::F32)];
         tensors.extend(self.input(x));
         if self.bias {
             tensors.push(Tensor::f32("bias", random.floats(self.total, 4.0)));
@@ -226,7 +241,6 @@ impl Linear {
             false => (Input::F32(rest[0]), &rest[1..]),
         };
         let (bias, rest) = if self.bias { (Some(rest[0]), &rest[1..]) } else { (None, rest) };
-        let slices = Slices { x, y, bias };
         let weight = WeightSlices {
             dtype: self.dtype,
             row0: self.row0 as u32,
@@ -234,7 +248,10 @@ impl Linear {
             k: self.k as u32,
             planes: planes(self.dtype, self.k, rest),
         };
-        with_path(self.path, &weight, slices, self.m as u32, self.total as u32)
+        match self.gate {
+            Some(activation) => gated(self.path, &weight, activation, x, y, self.m as u32),
+            None => with_path(self.path, &weight, Slices { x, y, bias }, self.m as u32, self.total as u32),
+        }
     }
 }
 
