@@ -1,48 +1,23 @@
 // Draws a token from each row of logits: top-k, top-p, min-p, temperature, then the inverse of the cumulative distribution, as
 // the sampler on the host. A workgroup a row.
 //
-// The k best tokens are taken out one by one. Each thread holds the best that is left of its runs, a thread of each group
-// the best of its group, and every thread compares the groups; of what was held, only the winner's changes. Without
-// top-k the draw is in the order of tokens, where no token has to be found but the one that is drawn. Mirrors kernels/sample.rs.
+// Few best tokens are taken out one by one. Each thread holds the best that is left of its runs, a thread of each group
+// the best of its group, and every thread compares the groups; of what was held, only the winner's changes. More than a list
+// holds are never sorted: only the last of them is looked for, and the draw among those before it is in the order of tokens.
+// Mirrors kernels/sample.rs.
 import package::constants::{WG, GROUP, RUN, MAX_TOP_K};
 import package::shared::logits::{INVALID, FAULT, RULED_OUT, rank_of, logit_of};
-
-struct Params {
-    rows: u32,
-    width: u32,
-}
-var<immediate> params: Params;
-
-struct Draw {
-    top_k: u32,
-    top_p: f32,
-    depth: f32,
-    temperature: f32,
-    unit: f32,
-}
-
-@group(0) @binding(0) var<storage, read> logits: array<f32>;
-@group(0) @binding(1) var<storage, read> peaks: array<u32>;
-@group(0) @binding(2) var<storage, read> draws: array<Draw>;
-@group(0) @binding(3) var<storage, read_write> tokens: array<u32>;
+import package::shared::sample_edge::{edge_of, weight_of_all};
+import package::shared::sample_io::{Best, Draw, comes_before, earlier, weight, params, logits, peaks, draws, tokens};
 
 const GROUPS: u32 = WG / GROUP;
-const LOWEST: f32 = -80.0; // exp of it is nothing beside exp(0), and still a normal number
-
-// A token that may be chosen. Of equal ranks the lower token comes first.
-struct Best {
-    rank: u32,
-    token: u32,
-}
+// How far below the largest logit nothing adds to a sum of weights: exp(-32) of a million tokens is less than a rounding.
+const REACH: f32 = 32.0;
 
 var<workgroup> of_threads: array<Best, WG>;
 var<workgroup> of_groups: array<Best, GROUPS>;
 var<workgroup> chosen: array<Best, MAX_TOP_K>;
 var<workgroup> sums: array<f32, WG>;
-
-fn comes_before(a: Best, b: Best) -> bool {
-    return a.rank > b.rank || (a.rank == b.rank && a.token < b.token);
-}
 
 // The best token behind `last` of the runs that a thread owns.
 fn best_of_thread(row: u32, thread: u32, last: Best) -> Best {
@@ -88,10 +63,6 @@ fn best_of_all() -> Best {
     return best;
 }
 
-fn weight(logit: f32, peak: f32, temperature: f32) -> f32 {
-    return exp(max((logit - peak) / temperature, LOWEST));
-}
-
 // The draw among the first `count` tokens of the list, which are sorted and not ruled out.
 fn draw_of_list(draw: Draw, count: u32) -> u32 {
     let peak = logit_of(chosen[0].rank);
@@ -130,35 +101,58 @@ fn draw_of_list(draw: Draw, count: u32) -> u32 {
 }
 
 // The first token of a thread's share of the row whose weights, with all before it, go beyond `place`; else the last that has
-// any weight. `total` is the weight of the share.
+// any weight. `total` is the weight of the share. Nothing behind `last` is drawn.
 struct Walk {
     token: u32,
     total: f32,
 }
 
-fn walk(row: u32, thread: u32, draw: Draw, peak: f32, place: f32) -> Walk {
+fn walk(row: u32, thread: u32, last: Best, peak: f32, temperature: f32, place: f32) -> Walk {
     let runs = (params.width + RUN - 1u) / RUN;
     let share = (runs + WG - 1u) / WG;
     let end_run = min((thread + 1u) * share, runs);
     var done = Walk(INVALID, 0.0);
     for (var run = thread * share; run < end_run; run++) {
-        let run_peak = peaks[row * runs + run];
-        if run_peak == RULED_OUT || peak - logit_of(run_peak) > draw.depth {
+        if peaks[row * runs + run] < last.rank {
             continue;
         }
         let end = min((run + 1u) * RUN, params.width);
         for (var token = run * RUN; token < end; token++) {
-            let rank = rank_of(logits[row * params.width + token]);
-            if rank == RULED_OUT || peak - logit_of(rank) > draw.depth {
+            let logit = logits[row * params.width + token];
+            if comes_before(last, Best(rank_of(logit), token)) {
                 continue;
             }
             if done.token == INVALID || done.total <= place {
                 done.token = token;
             }
-            done.total += weight(logit_of(rank), peak, draw.temperature);
+            done.total += weight(logit, peak, temperature);
         }
     }
     return done;
+}
+
+// The last token that has at most the distance `depth` to the largest logit, and is not ruled out.
+fn last_within(depth: f32, peak: f32) -> Best {
+    return Best(max(rank_of(peak - depth), RULED_OUT + 1u), INVALID);
+}
+
+// The last token that may be drawn.
+fn last_of(row: u32, thread: u32, draw: Draw, top: Best, peak: f32) -> Best {
+    let has_nucleus = draw.top_p < 1.0;
+    let likely = last_within(draw.depth, peak);
+    // The nucleus is judged before min-p, which otherwise may come first.
+    var last = likely;
+    if has_nucleus {
+        last = last_within(REACH, peak);
+    }
+    if draw.top_k > 0u && draw.top_k < params.width {
+        last = edge_of(row, thread, top, peak, last, f32(params.width), f32(draw.top_k), true);
+    }
+    if has_nucleus {
+        let all = weight_of_all(row, thread, last, peak);
+        last = edge_of(row, thread, top, peak, earlier(likely, last), all, draw.top_p * all, false);
+    }
+    return last;
 }
 
 @compute @workgroup_size(WG)
@@ -182,9 +176,9 @@ fn main(
     let top = last;
     let is_sound = top.rank != FAULT && top.rank != RULED_OUT;
 
-    if draw.top_k > 0u {
+    if draw.top_k > 0u && draw.top_k <= MAX_TOP_K {
         var count = 0u;
-        for (var round = 1u; round <= min(draw.top_k, MAX_TOP_K); round++) {
+        for (var round = 1u; round <= draw.top_k; round++) {
             // What is ruled out is not in the list: there may be less than k tokens that are not.
             if last.rank != RULED_OUT {
                 if thread == 0u {
@@ -213,9 +207,11 @@ fn main(
         return;
     }
 
+    // Of a row that is not sound, what is found means nothing; but barriers stand where every thread passes.
     let peak = logit_of(top.rank);
+    last = last_of(row, thread, draw, top, peak);
     if is_sound {
-        sums[thread] = walk(row, thread, draw, peak, 0.0).total;
+        sums[thread] = walk(row, thread, last, peak, draw.temperature, 0.0).total;
     }
     workgroupBarrier();
     if !is_sound {
@@ -236,6 +232,6 @@ fn main(
     let place = draw.unit * total;
     // Below the total, for the unit is below 1 and the product is rounded correctly: it lies in just one share.
     if before <= place && place < before + sums[thread] {
-        tokens[row] = walk(row, thread, draw, peak, place - before).token;
+        tokens[row] = walk(row, thread, last, peak, draw.temperature, place - before).token;
     }
 }

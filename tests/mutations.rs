@@ -134,6 +134,8 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
     ("shared/q8_block", elementwise::Q8_BLOCK),
     ("shared/reduce", elementwise::REDUCE),
     ("shared/rope", elementwise::ROPE),
+    ("shared/sample_edge", elementwise::SAMPLE_EDGE),
+    ("shared/sample_io", elementwise::SAMPLE_IO),
     ("shared/sixteen", packed::SIXTEEN),
     ("shared/weights8", weights::WEIGHTS8),
     ("shared/words8", blocks::WORDS8),

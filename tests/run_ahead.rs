@@ -87,11 +87,12 @@ fn run(engine: &mut Engine, request: &GenerationRequest) -> Generation {
     run_all(engine, std::slice::from_ref(request)).pop().expect("one result")
 }
 
-/// The default filters, and none at a temperature where the dice decide.
-fn samplings() -> [SamplingOptions; 3] {
+/// The default filters; none, and top-p alone, at temperatures where the dice decide.
+fn samplings() -> [SamplingOptions; 4] {
     let seeded = SamplingOptions { seed: Some(11), ..SamplingOptions::default() };
     let dice = SamplingOptions { temperature: 6.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..seeded };
-    [SamplingOptions::greedy(), seeded, dice]
+    let nucleus = SamplingOptions { temperature: 2.0, top_p: 0.9, ..dice };
+    [SamplingOptions::greedy(), seeded, dice, nucleus]
 }
 
 #[test]

@@ -43,6 +43,24 @@ fn filters_keep_what_their_papers_say() {
     assert_distribution(SamplingOptions { top_k: 2, top_p: 0.5, ..plain() }, &l, &[], &[(1, 1.0)]);
 }
 
+/// As the device draws: a number that it is given means the same token on both.
+#[test]
+fn only_few_best_stand_in_falling_order() {
+    let logits: Vec<f32> = (0..200).map(|i| (i * 37 % 101) as f32 / 20.0).collect();
+    let tokens = |options| distribution(options, &logits, &[]).into_iter().map(|kept| kept.0).collect::<Vec<_>>();
+    // Tokens 30 and 131 have the largest logit, of which there are two.
+    assert_eq!(tokens(SamplingOptions { top_k: 64, ..plain() })[..2], [30, 131]);
+    assert!(!tokens(SamplingOptions { top_k: 64, top_p: 0.9, ..plain() }).is_sorted());
+    for options in [
+        SamplingOptions { top_k: 65, ..plain() },
+        SamplingOptions { top_k: 65, top_p: 0.9, ..plain() },
+        SamplingOptions { top_p: 0.9, ..plain() },
+        plain(),
+    ] {
+        assert!(tokens(options).is_sorted(), "{options:?}");
+    }
+}
+
 #[test]
 fn temperature_reshapes_but_does_not_let_more_tokens_pass() {
     // 1, 4, 2, 3 to the power of 1/2, for temperature 2; the nucleus is that of temperature 1.
@@ -253,7 +271,7 @@ fn kept_by_definition(options: &SamplingOptions, logits: &[f32], slack: f64) -> 
 
 prop_compose! {
     fn some_options()(
-        temperature in 0.1f32..3.0, top_k in 0usize..60, top_p in 0.0f32..=1.0, min_p in 0.0f32..=1.0,
+        temperature in 0.1f32..3.0, top_k in 0usize..200, top_p in 0.0f32..=1.0, min_p in 0.0f32..=1.0,
         with_k: bool, with_p: bool, with_min: bool, seed: u64,
     ) -> SamplingOptions {
         SamplingOptions {

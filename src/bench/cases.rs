@@ -30,8 +30,13 @@ static PREFILL: [[(u32, u32); 1]; 9] = [
     [(7680, 512)],
 ];
 
-/// Tokens that are drawn from: the default of `wgpt run`.
-const TOP_K: usize = 40;
+/// Ways to draw, as (name, top-k, top-p, min-p); first the default of `wgpt run`.
+const DRAWS: [(&str, usize, f32, f32); 4] = [
+    ("sample", 40, 0.95, 0.05),
+    ("sample temperature", 0, 1.0, 0.0),
+    ("sample top-p", 0, 0.9, 0.0),
+    ("sample top-k 200", 200, 1.0, 0.0),
+];
 
 /// What to time.
 #[derive(Clone, Debug)]
@@ -286,14 +291,22 @@ impl List<'_> {
                     cases::run_peaks::push_case(cases, m as usize, vocabulary as usize, "any order", |_| {});
                 };
                 self.push(name("run_peaks"), run_peaks::work(params), bytes(vocabulary), &[], one(&push));
-                let push = |cases: &mut Vec<Case>| {
-                    let draw = |_, unit| Draw::new(TOP_K, 0.95, 0.05, 0.8, unit);
-                    cases::sample::push_case(cases, m as usize, vocabulary as usize, "top-k 40", draw, |_| {});
-                };
-                self.push(name("sample"), sample::work(params, TOP_K), bytes(vocabulary), &[], one(&push));
+                for (what, top_k, top_p, min_p) in DRAWS {
+                    let draw = move |_, unit| Draw::new(top_k, top_p, min_p, 0.8, unit);
+                    let push = |cases: &mut Vec<Case>| {
+                        cases::sample::push_case(cases, m as usize, vocabulary as usize, what, draw, zipf);
+                    };
+                    let work = sample::work(params, &draw(0, 0.0));
+                    self.push(name(what), work, bytes(vocabulary), &[], one(&push));
+                }
             }
         }
     }
+}
+
+/// Logits from -8 to 8 become those of probabilities as 1, 2^-1.5, 3^-1.5 and so on: a language model's are about so.
+fn zipf(row: &mut [f32]) {
+    row.iter_mut().for_each(|logit| *logit = -1.5 * libm::logf((8.0 - *logit).max(1e-6)));
 }
 
 /// The product of `x [m][k]` with `n` rows of weights, by each of the kernels.

@@ -163,7 +163,7 @@ impl Engine {
             added.push(id);
             active.push(Active::new(id, request, prompt_tokens, tokenizer)?);
         }
-        let choice = choice(requests, model.config().vocabulary);
+        let choice = choice(requests);
         let mut steps = Steps::new(executor.as_mut(), model, scheduler, flight, choice);
         let mut sampled = Vec::new();
         let tokenised = started.elapsed();
@@ -183,9 +183,9 @@ impl Engine {
 }
 
 /// Where the tokens of these requests, which share their steps, are chosen.
-fn choice(requests: &[GenerationRequest], vocabulary: usize) -> Choice {
+fn choice(requests: &[GenerationRequest]) -> Choice {
     let mut options = requests.iter().map(|request| &request.sampling);
-    if !options.clone().all(|options| options.fits_device(vocabulary)) {
+    if !options.clone().all(SamplingOptions::fits_device) {
         return Choice::None;
     }
     if options.all(SamplingOptions::is_greedy) { Choice::Greedy } else { Choice::Drawn }

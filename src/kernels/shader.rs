@@ -61,6 +61,8 @@ const SHARED: &[(&str, &str)] = sources!(
     "q8_block",
     "reduce",
     "rope",
+    "sample_edge",
+    "sample_io",
     "sixteen",
     "weights8",
     "words8",

@@ -1,4 +1,4 @@
-//! The twin of `shaders/sample.wgsl`: a token of each row, drawn from the sorted row in f64.
+//! The twin of `shaders/sample.wgsl`: a token of each row, drawn from the row as the filters leave it, in f64.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::bindings::{Bindings, TwinError, params};
 use crate::kernels::argmax::INVALID;
 use crate::kernels::run_peaks::runs;
-use crate::kernels::sample::{Draw, Params};
+use crate::kernels::sample::{Draw, Params, is_sorted};
 use crate::recording::Dispatch;
 
 pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
@@ -32,11 +32,14 @@ fn sample(row: &[f32], draw: &Draw) -> u32 {
     let possible = row.iter().enumerate().filter(|(_, logit)| **logit > f32::NEG_INFINITY);
     let mut left: Vec<(usize, f64)> = possible.map(|(token, logit)| (token, f64::from(*logit))).collect();
     let peak = left.iter().map(|entry| entry.1).fold(f64::NEG_INFINITY, f64::max);
-    if draw.top_k() > 0 {
+    if draw.top_k() > 0 || draw.top_p() < 1.0 {
         // A stable sort: equal logits stay in the order of tokens.
         left.sort_by(|a, b| b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal));
-        left.truncate(draw.top_k());
+        left.truncate(if draw.top_k() > 0 { draw.top_k() } else { left.len() });
         keep_nucleus(&mut left, f64::from(draw.top_p()), peak);
+        if !is_sorted(draw.top_k()) {
+            left.sort_by_key(|(token, _)| *token);
+        }
     }
     left.retain(|(_, logit)| peak - logit <= f64::from(draw.depth()));
     let weight = |logit: f64| ((logit - peak) / f64::from(draw.temperature())).exp();

@@ -64,15 +64,9 @@ pub const RUN_PEAKS: &[Mutation] = &[
 
 pub const SAMPLE: &[Mutation] = &[
     plant(Tail, "the last row is left out", "row >= params.rows", "row + 1u >= params.rows"),
-    plant(Tail, "the best list is one short", "round <= min(", "round < min("),
-    plant(
-        Bounds,
-        "the best list is one too long",
-        "round <= min(draw.top_k, MAX_TOP_K)",
-        "round <= min(draw.top_k + 1u, MAX_TOP_K)",
-    ),
-    plant(Ties, "of equal ranks the higher token comes first", "a.token < b.token", "a.token > b.token"),
-    plant(Ties, "equal ranks are taken for one", " || (a.rank == b.rank && a.token < b.token)", ""),
+    plant(Tail, "the best list is one short", "round <= draw.top_k", "round < draw.top_k"),
+    plant(Bounds, "the best list is one too long", "round <= draw.top_k", "round <= min(draw.top_k + 1u, MAX_TOP_K)"),
+    plant(Address, "the longest list is drawn from in the order of tokens", "<= MAX_TOP_K", "< MAX_TOP_K"),
     plant(Loop, "only a thread's first run is looked into", "run += WG", "run += WG * 1000u"),
     plant(
         Tail,
@@ -119,24 +113,35 @@ pub const SAMPLE: &[Mutation] = &[
         "mass += weight(logit_of(chosen[i].rank), peak, draw.temperature)",
     ),
     plant(Scale, "min-p is forgotten in the list", "> draw.depth {\n        kept", "> 1e38 {\n        kept"),
-    plant(
-        Scale,
-        "min-p is forgotten without a list",
-        "if rank == RULED_OUT || peak - logit_of(rank) > draw.depth",
-        "if rank == RULED_OUT",
-    ),
-    plant(
-        Scale,
-        "min-p leaves out what is just as likely",
-        "run_peak == RULED_OUT || peak - logit_of(run_peak) > draw.depth",
-        "run_peak == RULED_OUT || peak - logit_of(run_peak) >= 0.5 * draw.depth",
-    ),
-    plant(Scale, "the temperature multiplies", "(logit - peak) / temperature", "(logit - peak) * temperature"),
+    plant(Scale, "min-p is forgotten without a list", "last_within(draw.depth, peak)", "last_within(1e38, peak)"),
+    plant(Ties, "just one of the least likely is drawn", "RULED_OUT + 1u), INVALID)", "RULED_OUT + 1u), 0u)"),
     plant(
         Special,
-        "weights may overflow",
-        "max((logit - peak) / temperature, LOWEST)",
-        "max((logit - peak) / temperature, -3.0)",
+        "what is ruled out is drawn",
+        "rank_of(peak - depth), RULED_OUT + 1u",
+        "rank_of(peak - depth), RULED_OUT",
+    ),
+    plant(Scale, "the nucleus ends where there is still weight", "REACH: f32 = 32.0", "REACH: f32 = 1.0"),
+    plant(Bounds, "a top-k that no list holds is none", "draw.top_k < params.width", "draw.top_k < 2u"),
+    plant(
+        Scale,
+        "the nucleus is that of what min-p leaves",
+        "weight_of_all(row, thread, last, peak)",
+        "weight_of_all(row, thread, earlier(likely, last), peak)",
+    ),
+    plant(Scale, "min-p is forgotten in the nucleus", "earlier(likely, last), all", "last, all"),
+    plant(Scale, "the nucleus without a list is the whole row", "draw.top_p * all", "all"),
+    plant(
+        Ties,
+        "a run that only just reaches the last is passed over",
+        "peaks[row * runs + run] < last.rank",
+        "peaks[row * runs + run] <= last.rank",
+    ),
+    plant(
+        Ties,
+        "equals of the last are drawn",
+        "comes_before(last, Best(rank_of(logit), token))",
+        "rank_of(logit) < last.rank",
     ),
     plant(
         Scale,
@@ -156,8 +161,81 @@ pub const SAMPLE: &[Mutation] = &[
     plant(
         Barrier,
         "nobody waits for the sums",
-        "peak, 0.0).total;\n    }\n    workgroupBarrier();",
-        "peak, 0.0).total;\n    }",
+        "draw.temperature, 0.0).total;\n    }\n    workgroupBarrier();",
+        "draw.temperature, 0.0).total;\n    }",
+    ),
+];
+
+pub const SAMPLE_IO: &[Mutation] = &[
+    plant(Ties, "of equal ranks the higher token comes first", "a.token < b.token", "a.token > b.token"),
+    plant(Ties, "equal ranks are taken for one", " || (a.rank == b.rank && a.token < b.token)", ""),
+    plant(Bounds, "of two last tokens the later one is the last", "comes_before(b, a)", "comes_before(a, b)"),
+    plant(Scale, "the temperature multiplies", "(logit - peak) / temperature", "(logit - peak) * temperature"),
+    plant(
+        Special,
+        "weights may overflow",
+        "max((logit - peak) / temperature, LOWEST)",
+        "max((logit - peak) / temperature, -3.0)",
+    ),
+];
+
+pub const SAMPLE_EDGE: &[Mutation] = &[
+    plant(Loop, "only a thread's first run is weighed", "run += WG", "run += WG * 1000u"),
+    plant(Loop, "the turns end before the edge is found", "GUESSES + 14u", "GUESSES + 2u"),
+    plant(
+        Tail,
+        "a run's last logit is not weighed",
+        "token < end; token++) {\n            let logit",
+        "token + 1u < end; token++) {\n            let logit",
+    ),
+    plant(
+        Tail,
+        "a run's last logit is no tie",
+        "token < end; token++) {\n            if rank_of",
+        "token + 1u < end; token++) {\n            if rank_of",
+    ),
+    plant(Ties, "what top-k has left out is weighed", " && !comes_before(last, here)", ""),
+    plant(
+        Scale,
+        "a token counts for what it weighs",
+        "select(weight(logit, peak, 1.0), 1.0, counts)",
+        "weight(logit, peak, 1.0)",
+    ),
+    plant(Tail, "a group's last thread is left out", "i < GROUP; i++", "i < GROUP - 1u; i++"),
+    plant(Tail, "the last group is left out", "i < GROUPS && is_weighed", "i < GROUPS - 1u && is_weighed"),
+    plant(
+        Barrier,
+        "the groups do not wait for their threads",
+        "    workgroupBarrier();\n    if thread < GROUPS",
+        "    if thread < GROUPS",
+    ),
+    plant(
+        Barrier,
+        "nobody waits for the groups",
+        "weights_of_groups[thread] = weights;\n    }\n    workgroupBarrier();",
+        "weights_of_groups[thread] = weights;\n    }",
+    ),
+    plant(Start, "the best token is taken to miss the goal", "top.rank + 1u", "top.rank"),
+    plant(Bounds, "the goal has to be passed", "weights[i] < goal", "weights[i] <= goal"),
+    plant(
+        Bounds,
+        "a goal of 0 is reached beyond the best",
+        "min(max(ranks, vec4<u32>(low + 1u)), vec4<u32>(high - 1u))",
+        "max(ranks, vec4<u32>(low + 1u))",
+    ),
+    plant(Bounds, "of two tokens the later one is the last", "> 1.5 * lightest", "> 2.5 * lightest"),
+    plant(Start, "what comes before the edge is forgotten", "weight_of_high = weights[i]", "weight_of_high = 0.0"),
+    plant(Ties, "all equals of the last are drawn", "clamp(needed, 1.0,", "clamp(1e9, 1.0,"),
+    plant(Ties, "a goal of 0 takes all equals", "clamp(needed, 1.0,", "clamp(needed, 0.0,"),
+    plant(Ties, "a share's last tie is overlooked", "nth <= before + ties[thread]", "nth < before + ties[thread]"),
+    plant(Address, "ties are counted from each share's start", "rank, nth - before", "rank, nth"),
+    plant(Address, "the ties of the share before do not count", "i < thread; i++", "i + 1u < thread; i++"),
+    plant(Barrier, "nobody waits for the numbers of ties", "    workgroupBarrier();\n    var before", "    var before"),
+    plant(
+        Barrier,
+        "nobody waits for the last tie",
+        "    workgroupBarrier();\n    return edge_token",
+        "    return edge_token",
     ),
 ];
 

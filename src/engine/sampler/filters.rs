@@ -3,14 +3,15 @@
 use std::cmp::Ordering;
 
 use super::Candidate;
+use crate::kernels::sample;
 
 /// Falling logits, ties by rising token: a total order, for there is no NaN among candidates.
 fn by_rank(a: &Candidate, b: &Candidate) -> Ordering {
     b.logit.partial_cmp(&a.logit).unwrap_or(Ordering::Equal).then(a.token.cmp(&b.token))
 }
 
-/// Fills `candidates` with the `k` largest logits, sorted; for `k` = 0, or as large as the vocabulary, with all of them
-/// in the order of tokens. Logits of -infinity are left out.
+/// Fills `candidates` with the `k` largest logits; for `k` = 0, or as large as the vocabulary, with all of them. Logits of
+/// -infinity are left out.
 ///
 /// Unlike Hugging Face's `TopKLogitsWarper`, and like llama.cpp, it keeps exactly `k` of several equal logits.
 pub(super) fn top_k(row: &[f32], k: usize, candidates: &mut Vec<Candidate>) {
@@ -34,12 +35,13 @@ pub(super) fn top_k(row: &[f32], k: usize, candidates: &mut Vec<Candidate>) {
             }
         }
     }
-    candidates.sort_unstable_by(by_rank);
-    candidates.truncate(k);
+    if candidates.len() > k {
+        candidates.select_nth_unstable_by(k - 1, by_rank);
+        candidates.truncate(k);
+    }
 }
 
-/// Keeps the fewest best candidates whose probabilities reach `p`, sorted; all of them, as they stand, for `p` = 1.
-/// `max` is the largest logit.
+/// Keeps the fewest best candidates whose probabilities reach `p`; all of them for `p` = 1. `max` is the largest logit.
 pub(super) fn top_p(candidates: &mut Vec<Candidate>, p: f32, max: f32) {
     if p >= 1.0 {
         return;
@@ -73,11 +75,20 @@ pub(super) fn top_p(candidates: &mut Vec<Candidate>, p: f32, max: f32) {
     }
 }
 
-/// Keeps candidates at least `p` times as probable as the best, in the order they have. `max` is the largest logit.
+/// Keeps candidates at least `p` times as probable as the best. `max` is the largest logit.
 pub(super) fn min_p(candidates: &mut Vec<Candidate>, p: f32, max: f32) {
     if p > 0.0 {
         // exp(logit) >= p * exp(max), without the exponentials.
         let threshold = max + libm::logf(p);
         candidates.retain(|candidate| candidate.logit >= threshold);
+    }
+}
+
+/// The order of the draw, as the device has it: few best tokens by their rank, else the order of tokens.
+pub(super) fn sort(candidates: &mut [Candidate], top_k: usize) {
+    if sample::is_sorted(top_k) {
+        candidates.sort_unstable_by(by_rank);
+    } else {
+        candidates.sort_unstable_by_key(|candidate| candidate.token);
     }
 }

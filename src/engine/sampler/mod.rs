@@ -125,8 +125,8 @@ impl Sampler {
     }
 
     /// The tokens that `sample` would choose among, with their probabilities, which sum to 1. They stand in falling
-    /// order of logit (ties: lower token first), or in the order of tokens if neither top-k nor top-p is in use. At
-    /// temperature 0 this is the greedy token alone.
+    /// order of logit (ties: lower token first) for a top-k of up to [`MAX_TOP_K`](crate::kernels::sample::MAX_TOP_K), else in the order of
+    /// tokens. At temperature 0 this is the greedy token alone.
     ///
     /// # Errors
     /// A row that is empty, holds NaN or +infinity, or only -infinity; a recent token that is not in the vocabulary.
@@ -151,6 +151,7 @@ impl Sampler {
         filters::top_k(row, options.top_k, candidates);
         filters::top_p(candidates, options.top_p, max);
         filters::min_p(candidates, options.min_p, max);
+        filters::sort(candidates, options.top_k);
         soften(candidates, options.temperature, max);
         Ok(candidates)
     }

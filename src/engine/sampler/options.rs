@@ -2,18 +2,16 @@
 
 use thiserror::Error;
 
-use crate::kernels::sample;
-
 /// How the next token is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SamplingOptions {
     /// Logits are divided by this before the draw: under 1 sharpens, over 1 flattens, 0 always takes the most likely
     /// token (Ackley et al. 1985, "A Learning Algorithm for Boltzmann Machines").
     pub temperature: f32,
-    /// Only the k most likely tokens can be drawn; 0 for all (Fan et al. 2018, <https://arxiv.org/abs/1805.04833>).
+    /// Only the k most likely tokens can be drawn, of equal ones the first; 0 for all (Fan et al. 2018, <https://arxiv.org/abs/1805.04833>).
     pub top_k: usize,
-    /// Only the fewest most likely tokens whose probabilities reach this sum; 1 for all, and always at least one
-    /// (nucleus sampling, Holtzman et al. 2019, <https://arxiv.org/abs/1904.09751>).
+    /// Only the fewest most likely tokens whose probabilities reach this sum, of equal ones the first; 1 for all, and always at
+    /// least one (nucleus sampling, Holtzman et al. 2019, <https://arxiv.org/abs/1904.09751>).
     pub top_p: f32,
     /// Only tokens at least this many times as probable as the most likely one; 0 for all
     /// (Nguyen et al. 2024, <https://arxiv.org/abs/2407.01082>).
@@ -105,12 +103,9 @@ impl SamplingOptions {
         self.temperature == 0.0 && !self.has_penalties()
     }
 
-    /// Whether the device can draw from rows of `vocabulary` logits: it has no penalties, selects a bounded number of best
-    /// tokens, and finds a nucleus among those alone.
-    pub fn fits_device(&self, vocabulary: usize) -> bool {
-        let selects_few = (1..=sample::MAX_TOP_K).contains(&self.top_k);
-        let selects_all = self.top_k == 0 || self.top_k >= vocabulary;
-        !self.has_penalties() && (self.temperature == 0.0 || selects_few || (selects_all && self.top_p >= 1.0))
+    /// Whether the device can draw: it has all filters, and no penalties.
+    pub fn fits_device(&self) -> bool {
+        !self.has_penalties()
     }
 
     /// Whether any logit can change before the filters.
