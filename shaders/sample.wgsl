@@ -7,8 +7,8 @@
 // Mirrors kernels/sample.rs.
 import package::constants::{WG, GROUP, RUN, MAX_TOP_K};
 import package::shared::logits::{INVALID, FAULT, RULED_OUT, rank_of, logit_of};
-import package::shared::sample_edge::{edge_of, weight_of_all};
-import package::shared::sample_io::{Best, Draw, comes_before, earlier, weight, params, logits, peaks, draws, tokens};
+import package::shared::sample_edge::edge_of;
+import package::shared::sample_io::{Best, Draw, comes_before, weight, params, logits, peaks, draws, tokens};
 
 const GROUPS: u32 = WG / GROUP;
 // How far below the largest logit nothing adds to a sum of weights: exp(-32) of a million tokens is less than a rounding.
@@ -145,12 +145,13 @@ fn last_of(row: u32, thread: u32, draw: Draw, top: Best, peak: f32) -> Best {
     if has_nucleus {
         last = last_within(REACH, peak);
     }
-    if draw.top_k > 0u && draw.top_k < params.width {
-        last = edge_of(row, thread, top, peak, last, f32(params.width), f32(draw.top_k), true);
-    }
-    if has_nucleus {
-        let all = weight_of_all(row, thread, last, peak);
-        last = edge_of(row, thread, top, peak, earlier(likely, last), all, draw.top_p * all, false);
+    for (var stage = 0u; stage < 2u; stage++) {
+        let counts = stage == 0u;
+        let is_used = select(has_nucleus, draw.top_k > 0u && draw.top_k < params.width, counts);
+        if is_used {
+            let part = select(draw.top_p, f32(draw.top_k), counts);
+            last = edge_of(row, thread, top, peak, last, likely.rank, part, counts);
+        }
     }
     return last;
 }

@@ -8,7 +8,7 @@ import package::shared::logits::{INVALID, rank_of, logit_of};
 import package::shared::sample_io::{Best, comes_before, earlier, weight, params, logits, peaks};
 
 const GROUPS: u32 = WG / GROUP;
-const GUESSES: u32 = 2u;
+const GUESSES: u32 = 3u;
 const TURNS: u32 = GUESSES + 14u; // 5 to the power of 14 is more than there are ranks
 
 var<workgroup> weights_of_threads: array<vec4<f32>, WG>;
@@ -40,25 +40,20 @@ fn weigh_of_thread(row: u32, thread: u32, ranks: vec4<u32>, last: Best, peak: f3
 // The sum of what the threads have weighed, if they have. Every thread adds up the groups, so that all agree.
 fn sum_of_threads(thread: u32, is_weighed: bool) -> vec4<f32> {
     workgroupBarrier();
-    if thread < GROUPS && is_weighed {
+    // Compilers that unroll loops of a known length take seconds over these.
+    if thread < GROUPS {
         var weights = vec4<f32>(0.0);
-        for (var i = 0u; i < GROUP; i++) {
+        for (var i = select(GROUP, 0u, is_weighed); i < GROUP; i++) {
             weights += weights_of_threads[thread * GROUP + i];
         }
         weights_of_groups[thread] = weights;
     }
     workgroupBarrier();
     var weights = vec4<f32>(0.0);
-    for (var i = 0u; i < GROUPS && is_weighed; i++) {
+    for (var i = select(GROUPS, 0u, is_weighed); i < GROUPS; i++) {
         weights += weights_of_groups[i];
     }
     return weights;
-}
-
-// The sum of the weights at temperature 1 of `last` and all before it.
-fn weight_of_all(row: u32, thread: u32, last: Best, peak: f32) -> f32 {
-    weights_of_threads[thread] = weigh_of_thread(row, thread, vec4<u32>(last.rank), last, peak, false);
-    return sum_of_threads(thread, true).x;
 }
 
 // The tokens of one rank in a thread's share of the row: how many there are, and the `nth` of them, counted from 1.
@@ -107,32 +102,42 @@ fn nth_of_rank(row: u32, thread: u32, rank: u32, nth: u32) -> u32 {
     return edge_token;
 }
 
-// The last of the fewest best tokens that reach the goal, or `last`, behind which none is looked at. A token counts as one, or
-// as its weight at temperature 1; `all` is no less than `last` and those before it come to. `top` is the best of all, and `peak`
-// its logit. For the whole workgroup.
-fn edge_of(row: u32, thread: u32, top: Best, peak: f32, last: Best, all: f32, goal: f32, counts: bool) -> Best {
+// The last of the fewest best tokens that reach a goal, or `last`, behind which none is looked at. Where a token `counts`, the
+// goal is a number of them; else it is a share of what `last` and all before it weigh at temperature 1, and ends at the rank
+// `least`. `top` is the best of all, and `peak` its logit. For the whole workgroup.
+fn edge_of(row: u32, thread: u32, top: Best, peak: f32, last: Best, least: u32, part: f32, counts: bool) -> Best {
+    var goal = part;
     var low = last.rank;
     var high = top.rank + 1u;
-    var weight_of_low = all;
+    var weight_of_low = f32(params.width);
     var weight_of_high = 0.0;
-    var distance = 1.0;
+    var is_low_reached = false;
+    var distance = 8.0;
     for (var turn = 0u; turn < TURNS; turn++) {
+        let weighs_all = turn == 0u && !counts;
         var ranks = low + (high - low + 4u) / 5u * vec4<u32>(1u, 2u, 3u, 4u);
-        if turn < GUESSES && low == last.rank {
+        if turn < GUESSES && !is_low_reached {
             // As a rule it lies near the peak, where few runs have to be looked into.
-            let guess = peak - distance * vec4<f32>(8.0, 4.0, 2.0, 1.0);
-            distance *= 16.0;
+            let guess = peak - distance * vec4<f32>(1.0, 0.5, 0.25, 0.125);
             ranks = vec4<u32>(rank_of(guess.x), rank_of(guess.y), rank_of(guess.z), rank_of(guess.w));
         }
         ranks = min(max(ranks, vec4<u32>(low + 1u)), vec4<u32>(high - 1u));
+        if weighs_all {
+            ranks = vec4<u32>(low);
+        }
         // Closed where just one token lies between; then `low` does as well as its rank. Barriers stand where every thread passes.
         let lightest = select(weight(logit_of(low), peak, 1.0), 1.0, counts);
-        let is_open = high - low > 1u && weight_of_low - weight_of_high > 1.5 * lightest;
+        let is_open = weighs_all || (high - low > 1u && weight_of_low - weight_of_high > 1.5 * lightest);
         if is_open {
             weights_of_threads[thread] = weigh_of_thread(row, thread, ranks, last, peak, counts);
         }
         let weights = sum_of_threads(thread, is_open);
-        if is_open {
+        if weighs_all {
+            goal = part * weights.x;
+            weight_of_low = weights.x;
+            low = max(low, least);
+        } else if is_open {
+            distance *= 16.0;
             for (var i = 0u; i < 4u; i++) {
                 if weights[i] < goal {
                     high = ranks[i];
@@ -141,10 +146,10 @@ fn edge_of(row: u32, thread: u32, top: Best, peak: f32, last: Best, all: f32, go
                 }
                 low = ranks[i];
                 weight_of_low = weights[i];
+                is_low_reached = true;
             }
         }
     }
-
     // Of equal logits the lower tokens come first.
     let missing = goal - weight_of_high;
     let needed = select(ceil(missing / weight(logit_of(low), peak, 1.0)), missing, counts);

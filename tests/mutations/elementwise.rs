@@ -124,14 +124,6 @@ pub const SAMPLE: &[Mutation] = &[
     plant(Scale, "the nucleus ends where there is still weight", "REACH: f32 = 32.0", "REACH: f32 = 1.0"),
     plant(Bounds, "a top-k that no list holds is none", "draw.top_k < params.width", "draw.top_k < 2u"),
     plant(
-        Scale,
-        "the nucleus is that of what min-p leaves",
-        "weight_of_all(row, thread, last, peak)",
-        "weight_of_all(row, thread, earlier(likely, last), peak)",
-    ),
-    plant(Scale, "min-p is forgotten in the nucleus", "earlier(likely, last), all", "last, all"),
-    plant(Scale, "the nucleus without a list is the whole row", "draw.top_p * all", "all"),
-    plant(
         Ties,
         "a run that only just reaches the last is passed over",
         "peaks[row * runs + run] < last.rank",
@@ -181,7 +173,7 @@ pub const SAMPLE_IO: &[Mutation] = &[
 
 pub const SAMPLE_EDGE: &[Mutation] = &[
     plant(Loop, "only a thread's first run is weighed", "run += WG", "run += WG * 1000u"),
-    plant(Loop, "the turns end before the edge is found", "GUESSES + 14u", "GUESSES + 2u"),
+    plant(Loop, "the turns end before the edge is found", "GUESSES + 14u", "GUESSES"),
     plant(
         Tail,
         "a run's last logit is not weighed",
@@ -194,6 +186,10 @@ pub const SAMPLE_EDGE: &[Mutation] = &[
         "token < end; token++) {\n            if rank_of",
         "token + 1u < end; token++) {\n            if rank_of",
     ),
+    plant(Scale, "the nucleus is that of what min-p leaves", "low = last.rank", "low = max(last.rank, least)"),
+    plant(Scale, "min-p is forgotten in the nucleus", "max(low, least)", "max(low, 1u)"),
+    plant(Scale, "the nucleus is the whole row", "part * weights.x", "weights.x"),
+    plant(Special, "logits too large to differ have no nucleus", "weighs_all || (high", "(high"),
     plant(Ties, "what top-k has left out is weighed", " && !comes_before(last, here)", ""),
     plant(
         Scale,
@@ -202,7 +198,7 @@ pub const SAMPLE_EDGE: &[Mutation] = &[
         "weight(logit, peak, 1.0)",
     ),
     plant(Tail, "a group's last thread is left out", "i < GROUP; i++", "i < GROUP - 1u; i++"),
-    plant(Tail, "the last group is left out", "i < GROUPS && is_weighed", "i < GROUPS - 1u && is_weighed"),
+    plant(Tail, "the last group is left out", "i < GROUPS; i++", "i < GROUPS - 1u; i++"),
     plant(
         Barrier,
         "the groups do not wait for their threads",
