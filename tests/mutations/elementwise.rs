@@ -202,8 +202,8 @@ pub const SAMPLE_EDGE: &[Mutation] = &[
     plant(
         Barrier,
         "the groups do not wait for their threads",
-        "    workgroupBarrier();\n    if thread < GROUPS",
-        "    if thread < GROUPS",
+        "    workgroupBarrier();\n    // Compilers",
+        "    // Compilers",
     ),
     plant(
         Barrier,

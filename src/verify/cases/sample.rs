@@ -80,6 +80,11 @@ pub(super) fn push(cases: &mut Vec<Case>) {
     push_case(cases, ROWS, 700, "few are possible, and fewer likely", narrow, |row| {
         row.iter_mut().enumerate().for_each(|(i, v)| *v = if i % 97 == 5 { *v / 4.0 } else { f32::NEG_INFINITY });
     });
+    let first = |row: usize, unit| Draw::new(0, [0.0, 0.5][row % 2], 0.0, 7.0, unit);
+    push_case(cases, ROWS, 300, "all but one equal, no list", first, |row| {
+        row.fill(row[0]);
+        row[0] = f32::NEG_INFINITY;
+    });
     push_case(cases, ROWS, 300, "all equal and large, no list", cut, |row| row.fill(1e30));
     let ends = |row: usize, _| Draw::new([0, 80][row % 2], 1.0, 0.0, 1e37, [0.0, 0.999_999_94][row / 2 % 2]);
     push_case(cases, ROWS, 700, "few are possible, and all far below 0", ends, |row| {
