@@ -226,7 +226,6 @@ pub const SAMPLE_EDGE: &[Mutation] = &[
     plant(Ties, "a share's last tie is overlooked", "nth <= before + ties[thread]", "nth < before + ties[thread]"),
     plant(Address, "ties are counted from each share's start", "rank, nth - before", "rank, nth"),
     plant(Address, "the ties of the share before do not count", "i < thread; i++", "i + 1u < thread; i++"),
-    plant(Barrier, "nobody waits for the numbers of ties", "    workgroupBarrier();\n    var before", "    var before"),
     plant(
         Barrier,
         "nobody waits for the last tie",
