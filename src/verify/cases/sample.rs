@@ -43,11 +43,11 @@ pub(super) fn push(cases: &mut Vec<Case>) {
     let warm = |_: usize, unit| Draw::new(MAX_TOP_K, 1.0, 0.0, 1.0, unit);
     push_case(cases, ROWS, 9_000, "ties", warm, |row| row.iter_mut().for_each(|v| *v = (*v / 4.0).round()));
     push_case(cases, ROWS, 300, "all equal", warm, |row| row.fill(-2.5));
-    // The last of equal logits are not drawn.
+    // The last of equal logits are not drawn. No product with the number of all is a whole number, where roundings decide.
     let cut = |row: usize, unit| match row % 3 {
-        0 => Draw::new(0, 0.04 * row as f32, 0.0, 7.0, unit),
+        0 => Draw::new(0, 0.0413 * row as f32, 0.0, 7.0, unit),
         1 => Draw::new(80 + 60 * row, 1.0, 0.0, 7.0, unit),
-        _ => Draw::new(80 + 60 * row, 0.04 * row as f32, 0.0, 7.0, unit),
+        _ => Draw::new(80 + 60 * row, 0.0413 * row as f32, 0.0, 7.0, unit),
     };
     push_case(cases, ROWS, 9_000, "ties, no list", cut, |row| row.iter_mut().for_each(|v| *v = (*v / 4.0).round()));
     push_case(cases, ROWS, 900, "all equal, no list", cut, |row| row.fill(-2.5));
