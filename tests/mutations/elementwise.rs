@@ -213,12 +213,6 @@ pub const SAMPLE_EDGE: &[Mutation] = &[
     ),
     plant(Start, "the best token is taken to miss the goal", "top.rank + 1u", "top.rank"),
     plant(Bounds, "the goal has to be passed", "weights[i] < goal", "weights[i] <= goal"),
-    plant(
-        Bounds,
-        "a goal of 0 is reached beyond the best",
-        "min(max(ranks, vec4<u32>(low + 1u)), vec4<u32>(high - 1u))",
-        "max(ranks, vec4<u32>(low + 1u))",
-    ),
     plant(Bounds, "of two tokens the later one is the last", "> 1.5 * lightest", "> 2.5 * lightest"),
     plant(Start, "what comes before the edge is forgotten", "weight_of_high = weights[i]", "weight_of_high = 0.0"),
     plant(Ties, "all equals of the last are drawn", "clamp(needed, 1.0,", "clamp(1e9, 1.0,"),
