@@ -145,6 +145,7 @@ fn last_of(row: u32, thread: u32, draw: Draw, top: Best, peak: f32) -> Best {
     if has_nucleus {
         last = last_within(REACH, peak);
     }
+    // One call in a loop, for compilers put the whole search where it is called.
     for (var stage = 0u; stage < 2u; stage++) {
         let counts = stage == 0u;
         let is_used = select(has_nucleus, draw.top_k > 0u && draw.top_k < params.width, counts);

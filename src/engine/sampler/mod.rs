@@ -125,8 +125,9 @@ impl Sampler {
     }
 
     /// The tokens that `sample` would choose among, with their probabilities, which sum to 1. They stand in falling
-    /// order of logit (ties: lower token first) for a top-k of up to [`MAX_TOP_K`](crate::kernels::sample::MAX_TOP_K), else in the order of
-    /// tokens. At temperature 0 this is the greedy token alone.
+    /// order of logit (ties: lower token first) for a top-k of up to
+    /// [`MAX_TOP_K`](crate::kernels::sample::MAX_TOP_K), else in the order of tokens. At temperature 0 this is the greedy
+    /// token alone.
     ///
     /// # Errors
     /// A row that is empty, holds NaN or +infinity, or only -infinity; a recent token that is not in the vocabulary.

@@ -8,7 +8,8 @@ pub struct SamplingOptions {
     /// Logits are divided by this before the draw: under 1 sharpens, over 1 flattens, 0 always takes the most likely
     /// token (Ackley et al. 1985, "A Learning Algorithm for Boltzmann Machines").
     pub temperature: f32,
-    /// Only the k most likely tokens can be drawn, of equal ones the first; 0 for all (Fan et al. 2018, <https://arxiv.org/abs/1805.04833>).
+    /// Only the k most likely tokens can be drawn, of equal ones the first; 0 for all
+    /// (Fan et al. 2018, <https://arxiv.org/abs/1805.04833>).
     pub top_k: usize,
     /// Only the fewest most likely tokens whose probabilities reach this sum, of equal ones the first; 1 for all, and always at
     /// least one (nucleus sampling, Holtzman et al. 2019, <https://arxiv.org/abs/1904.09751>).
