@@ -3,9 +3,12 @@
 // them with the others. A workgroup is one subgroup and takes one row of x. Mirrors kernels/matvec_lanes.rs.
 import package::blocks::{Block, load_block, eight_codes, scale_and_min, PLACES};
 import package::shared::linear_io::{params, columns, store, store_gated};
+@if(residual) import package::shared::split_norm::{add_to_stream, store_squares};
+@if(unscaled) import package::shared::split_norm::{inverse_rms, parts_of, squares_stride};
 import package::shared::words8::words8;
 
 @group(0) @binding(3) var<storage, read> x: array<vec4<u64>>;
+@if(unscaled) @group(0) @binding(7) var<storage, read> squares: array<vec4<u64>>;
 
 const LANES: u32 = 8u;
 // Columns of y that a lane makes.
@@ -40,6 +43,22 @@ fn multiply(w: Block, i: u32, x: Sixteen) -> f32 {
     return scale.x * sum + scale.y * x.sum;
 }
 
+// A lane's share of the squares of a row of x: eight sums at a time.
+@if(unscaled)
+fn squares_of(row: u32, lane: u32) -> f32 {
+    let parts = parts_of(params.k);
+    let row0 = row * squares_stride(params.k);
+    var sum = 0.0;
+    for (var part = 8u * lane; part < parts; part += 8u * LANES) {
+        let words = words8(squares[(row0 + part) / 8u]);
+        // Behind the last one may lie anything.
+        let left = vec4<u32>(parts - part);
+        sum += dot(select(vec4<f32>(), bitcast<vec4<f32>>(words.lo), vec4<u32>(0u, 1u, 2u, 3u) < left), vec4<f32>(1.0));
+        sum += dot(select(vec4<f32>(), bitcast<vec4<f32>>(words.hi), vec4<u32>(4u, 5u, 6u, 7u) < left), vec4<f32>(1.0));
+    }
+    return sum;
+}
+
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) wg: vec3<u32>,
@@ -72,7 +91,24 @@ fn main(
         sum0 += multiply(w0, 0u, x0) + multiply(w0, 1u, x1) + multiply(w0, 2u, x2) + multiply(w0, 3u, x3);
         sum1 += multiply(w1, 0u, x0) + multiply(w1, 1u, x1) + multiply(w1, 2u, x2) + multiply(w1, 3u, x3);
     }
-    @if(!gated) store(m, column, sum0);
-    @if(!gated) store(m, column + LANES, sum1);
-    @if(gated) store_gated(m, column, sum0, sum1);
+    @if(unscaled) {
+        let scale = inverse_rms(subgroupAdd(squares_of(m, lane)));
+        sum0 *= scale;
+        sum1 *= scale;
+    }
+    @if(!gated && !residual) {
+        store(m, column, sum0);
+        store(m, column + LANES, sum1);
+    }
+    @if(gated) {
+        store_gated(m, column, sum0, sum1);
+    }
+    @if(residual) {
+        let squares = add_to_stream(m, column, sum0) + add_to_stream(m, column + LANES, sum1);
+        let sum = subgroupAdd(squares);
+        // The folded grid has workgroups behind the last column.
+        if lane == 0u && column < columns() {
+            store_squares(m, wg.z * grid.y + wg.y, sum);
+        }
+    }
 }

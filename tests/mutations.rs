@@ -129,6 +129,7 @@ const MUTATIONS: &[(&str, &[Mutation])] = &[
     ("shared/k_scales", weights::K_SCALES),
     ("shared/kv_cache", attention::KV_CACHE),
     ("shared/linear_io", linear::LINEAR_IO),
+    ("shared/split_norm", linear::SPLIT_NORM),
     ("shared/logits", elementwise::LOGITS),
     ("shared/matvec_sums", linear::MATVEC_SUMS),
     ("shared/q8_block", elementwise::Q8_BLOCK),

@@ -114,7 +114,8 @@ fn a_damaged_tensor_is_pinned_to_the_dispatch_that_reads_it() {
         ("model.layers.1.self_attn.o_proj.weight", "layer 1 attn_output"),
         ("model.layers.1.mlp.gate_proj.weight", "layer 1 ffn_gate_up"),
         ("model.layers.1.mlp.down_proj.weight", "layer 1 ffn_down"),
-        ("model.norm.weight", "layer 1 residual + output_norm"),
+        // The product of the last row takes a half of the norm behind it.
+        ("model.norm.weight", "layer 1 ffn_down"),
     ] {
         // In row 4 of a matrix: the embedding of the prompt's first token.
         let element = if tensor.ends_with("norm.weight") { 4 } else { 4 * 64 + 7 };
@@ -218,7 +219,7 @@ fn a_wrong_kernel_is_pinned_to_its_first_dispatch() {
     let cases: [(IsWrong, &str); 6] = [
         (|d| is(d, Some(1), "ffn_gate_up"), "layer 1 ffn_gate_up"),
         (|d| is(d, Some(0), "rope_append"), "layer 0 rope_append"),
-        (|d| is(d, Some(1), "residual + ffn_norm"), "layer 1 residual + ffn_norm"),
+        (|d| is(d, Some(0), "residual + next norm"), "layer 0 residual + next norm"),
         (|d| is(d, None, "output"), "output"),
         (|d| d.program.kernel == "residual_norm" && d.label.layer == Some(0), "layer 0 residual + ffn_norm"),
         (|d| d.program.kernel == "rms_norm", "layer 0 attn_norm"),

@@ -8,6 +8,10 @@ struct Params {
     k: u32,
     y_stride: u32,
     y_column: u32,
+    // Of a norm whose halves are two products: see split_norm.
+    part: u32,
+    eps: f32,
+    offset: f32,
 }
 var<immediate> params: Params;
 

@@ -1,15 +1,22 @@
 // What the threads of a workgroup of WG have summed up, each over its part of k: added, and stored.
 import package::constants::{WG, ROWS, M};
-import package::shared::linear_io::{columns, store, store_gated};
+import package::shared::linear_io::{params, columns, store, store_gated};
+@if(residual) import package::shared::split_norm::{add_to_stream, store_squares};
+@if(unscaled) import package::shared::split_norm::{inverse_rms, parts_of, squares_stride};
 
 const OUTPUTS: u32 = ROWS * M;
+// All that is summed: with `unscaled` also the squares of each row of x.
+@if(!unscaled) const SUMS: u32 = OUTPUTS;
+@if(unscaled) const SUMS: u32 = OUTPUTS + M;
 // Elements of a row of y that a workgroup makes: two rows of W make one where the first is its gate.
 @if(gated) const COLUMNS: u32 = ROWS / 2u;
 @if(!gated) const COLUMNS: u32 = ROWS;
 // Partial sums: one a thread, or one a subgroup (which has four threads at least).
 @if(!subgroups) const PARTIALS: u32 = WG;
 @if(subgroups) const PARTIALS: u32 = WG / 4u;
-var<workgroup> partials: array<f32, PARTIALS * OUTPUTS>;
+var<workgroup> partials: array<f32, PARTIALS * SUMS>;
+@if(unscaled) @group(0) @binding(7) var<storage, read> squares: array<f32>;
+@if(residual) var<workgroup> new_squares: array<f32, COLUMNS * M>;
 
 // The row of W that sum `r` of a workgroup is of.
 fn weight_row(column0: u32, r: u32) -> u32 {
@@ -21,9 +28,26 @@ fn weight_row(column0: u32, r: u32) -> u32 {
 fn total(i: u32, count: u32) -> f32 {
     var sum = 0.0;
     for (var p = 0u; p < count; p++) {
-        sum += partials[p * OUTPUTS + i];
+        sum += partials[p * SUMS + i];
     }
     return sum;
+}
+
+// A thread's share of the squares of a row of x.
+@if(unscaled)
+fn squares_of(row: u32, thread: u32) -> f32 {
+    let row0 = row * squares_stride(params.k);
+    var sum = 0.0;
+    for (var part = thread; part < parts_of(params.k); part += WG) {
+        sum += squares[row0 + part];
+    }
+    return sum;
+}
+
+// Sum `i`, of row m of x, as y takes it.
+fn scaled(i: u32, m: u32, count: u32) -> f32 {
+    @if(!unscaled) return total(i, count);
+    @if(unscaled) return total(i, count) * inverse_rms(total(OUTPUTS + m, count));
 }
 
 // The workgroup's part of y, from the sums of every thread: sum `r * M + m` is of row `r` of W and row `m` of x.
@@ -36,19 +60,26 @@ fn store_sums(
     @if(subgroups) subgroups: u32,
     @if(subgroups) lane: u32,
 ) {
-    @if(!subgroups) let slot = thread;
     @if(!subgroups) let count = WG;
-    @if(!subgroups)
-    for (var i = 0u; i < OUTPUTS; i++) {
-        partials[slot * OUTPUTS + i] = sums[i];
-    }
-    @if(subgroups) let slot = subgroup;
     @if(subgroups) let count = subgroups;
-    @if(subgroups)
-    for (var i = 0u; i < OUTPUTS; i++) {
-        let sum = subgroupAdd(sums[i]);
-        if lane == 0u {
-            partials[slot * OUTPUTS + i] = sum;
+    for (var i = 0u; i < SUMS; i++) {
+        @if(!unscaled) let sum = sums[i];
+        @if(unscaled)
+        var sum = 0.0;
+        @if(unscaled)
+        if i < OUTPUTS {
+            sum = sums[i];
+        } else {
+            sum = squares_of(min(m0 + i - OUTPUTS, params.m - 1u), thread);
+        }
+        @if(!subgroups) {
+            partials[thread * SUMS + i] = sum;
+        }
+        @if(subgroups) {
+            let subgroup_sum = subgroupAdd(sum);
+            if lane == 0u {
+                partials[subgroup * SUMS + i] = subgroup_sum;
+            }
         }
     }
     workgroupBarrier();
@@ -56,9 +87,26 @@ fn store_sums(
     for (var i = thread; i < COLUMNS * M; i += WG) {
         let m = i % M;
         let column = i / M;
-        @if(!gated) store(m0 + m, column0 + column, total(i, count));
-        @if(gated) let gate = total(2u * column * M + m, count);
-        @if(gated) let up = total((2u * column + 1u) * M + m, count);
-        @if(gated) store_gated(m0 + m, column0 + column, gate, up);
+        @if(!gated && !residual) {
+            store(m0 + m, column0 + column, scaled(i, m, count));
+        }
+        @if(gated) {
+            let gate = scaled(2u * column * M + m, m, count);
+            let up = scaled((2u * column + 1u) * M + m, m, count);
+            store_gated(m0 + m, column0 + column, gate, up);
+        }
+        @if(residual) {
+            new_squares[i] = add_to_stream(m0 + m, column0 + column, total(i, count));
+        }
+    }
+    @if(residual) {
+        workgroupBarrier();
+        if thread < M && m0 + thread < params.m {
+            var sum = 0.0;
+            for (var column = 0u; column < COLUMNS; column++) {
+                sum += new_squares[column * M + thread];
+            }
+            store_squares(m0 + thread, column0 / COLUMNS, sum);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! `y = x W^T (+ bias)`: what all matmul kernels compute, and which of them does it. Some compute `y = act(x G^T) * (x U^T)`
-//! at once, the gate of a feed-forward network, where the rows of G and U are one matrix.
+//! at once, the gate of a feed-forward network, where the rows of G and U are one matrix; and some take an RMS norm between
+//! them, a half each, as `W (x / rms(x) * weight) = (W (x * weight)) / rms(x)`.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -26,6 +27,12 @@ pub struct Params {
     pub y_stride: u32,
     /// First column of y that this shard writes, and first element of the bias that it reads.
     pub y_column: u32,
+    /// Of a norm whose halves are products, how many elements of a row one sum of squares is of.
+    pub part: u32,
+    /// Of that norm: added to the mean square.
+    pub eps: f32,
+    /// Of that norm: added to its weights.
+    pub offset: f32,
 }
 
 /// The slices beside the weights.
@@ -44,24 +51,85 @@ pub enum Input {
     F32(Slice),
     /// For the kernels that [multiply packed bytes](LinearPath::rounds_activations).
     Q8(Quantized),
+    /// For the kernels that [split norms](LinearPath::splits_norms).
+    Unscaled(Unscaled),
+}
+
+/// Rows that are normed but for the division by their root mean square.
+#[derive(Clone, Copy, Debug)]
+pub struct Unscaled {
+    /// Elements times the norm's weights.
+    pub x: Slice,
+    /// Of each row, the sums of the squares of `part` elements each, [`squares_stride`] apart.
+    pub squares: Slice,
+    pub part: u32,
+    pub eps: f32,
+}
+
+/// The residual stream that a product is added to, and what that leaves for the norm behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Residual {
+    /// `[m][n]`, in place.
+    pub stream: Slice,
+    /// Of the norm, `[n]`.
+    pub weight: Slice,
+    pub eps: f32,
+    /// Added to the weights.
+    pub offset: f32,
+    /// The stream times the weights, `[m][n]`.
+    pub unscaled: Slice,
+    /// [`squares_bytes`].
+    pub squares: Slice,
 }
 
 /// One shard of a linear layer over `m` rows, with the kernel that [`Selection::linear`](super::Selection::linear) names for
 /// so many.
 pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32, y_stride: u32) -> Dispatch {
-    let params = Params { m, n: weight.rows, k: weight.k, y_stride, y_column: weight.row0 };
+    let params = Params { y_stride, y_column: weight.row0, ..whole(weight, m) };
     let (program, grid) = program(path, weight, &params);
-    finish(program.requires(path.requirement()), grid, weight, slices, &params)
+    finish(path, program, grid, weight, slices, params)
 }
 
 /// `y [m][n / 2] = act(gate) * up` for all `n` rows of weights, of which the first half makes the gate, with a kernel that
 /// [can do so](LinearPath::gates).
 pub fn gated(path: LinearPath, weight: &WeightSlices, activation: Activation, x: Input, y: Slice, m: u32) -> Dispatch {
-    let params = Params { m, n: weight.rows, k: weight.k, y_stride: weight.rows / 2, y_column: 0 };
+    let params = Params { y_stride: weight.rows / 2, ..whole(weight, m) };
     // As many workgroups as for the rows of weights: each pair of them makes one column of y.
     let (program, grid) = program(path, weight, &params);
     let program = program.flag("gated", true).flag("gelu", activation == Activation::GeluTanh);
-    finish(program.requires(path.requirement()), grid, weight, Slices { x, y, bias: None }, &params)
+    finish(path, program, grid, weight, Slices { x, y, bias: None }, params)
+}
+
+/// `stream [m][n] += x W^T` for all rows of weights, and the first half of the norm behind, with a kernel that
+/// [splits norms](LinearPath::splits_norms): gives what the product behind that norm takes.
+pub fn residual(path: LinearPath, weight: &WeightSlices, x: Slice, to: &Residual, m: u32) -> (Dispatch, Unscaled) {
+    let part = path.columns();
+    let params = Params { part, offset: to.offset, ..whole(weight, m) };
+    let (program, grid) = program(path, weight, &params);
+    let slices = Slices { x: Input::F32(x), y: to.unscaled, bias: None };
+    let dispatch = finish(path, program.flag("residual", true), grid, weight, slices, params)
+        .read_write(5, to.stream)
+        .read(6, to.weight)
+        .read_write(7, to.squares);
+    (dispatch, Unscaled { x: to.unscaled, squares: to.squares, part, eps: to.eps })
+}
+
+/// From the sums of squares of a row of so many elements to those of the next one, in a plane of them.
+pub fn squares_stride(elements: usize, part: usize) -> usize {
+    elements.div_ceil(part).next_multiple_of(8)
+}
+
+/// The most bytes of [`Residual::squares`], whichever the kernel.
+pub fn squares_bytes(m: usize, n: usize) -> u64 {
+    let paths = LinearPath::ALL.into_iter().filter(|path| path.splits_norms());
+    let stride = paths.map(|path| squares_stride(n, path.columns() as usize)).max();
+    4 * (m * stride.unwrap_or(1)) as u64
+}
+
+/// Of all rows of the weights, into rows of y that are as wide.
+fn whole(weight: &WeightSlices, m: u32) -> Params {
+    let (n, k) = (weight.rows, weight.k);
+    Params { m, n, k, y_stride: n, y_column: 0, part: 0, eps: 0.0, offset: 0.0 }
 }
 
 fn program(path: LinearPath, weight: &WeightSlices, params: &Params) -> (Program, [u32; 3]) {
@@ -77,15 +145,29 @@ fn program(path: LinearPath, weight: &WeightSlices, params: &Params) -> (Program
     }
 }
 
-fn finish(program: Program, grid: [u32; 3], weight: &WeightSlices, slices: Slices, params: &Params) -> Dispatch {
-    let name = super::weight_layout::shader_name(weight.dtype);
-    let program = program.weights(name).flag("bias", slices.bias.is_some());
+fn finish(
+    path: LinearPath,
+    program: Program,
+    grid: [u32; 3],
+    weight: &WeightSlices,
+    slices: Slices,
+    mut params: Params,
+) -> Dispatch {
+    if let Input::Unscaled(x) = slices.x {
+        (params.part, params.eps) = (x.part, x.eps);
+    }
+    let program = program
+        .requires(path.requirement())
+        .weights(super::weight_layout::shader_name(weight.dtype))
+        .flag("bias", slices.bias.is_some())
+        .flag("unscaled", matches!(slices.x, Input::Unscaled(_)));
     let cost = [params.m, params.n, params.k].map(u64::from).iter().product();
-    let dispatch = Dispatch::new(program, params, grid).costing(cost);
+    let dispatch = Dispatch::new(program, &params, grid).costing(cost);
     let dispatch = weight.bind(dispatch).read_write(4, slices.y);
     let dispatch = match slices.x {
         Input::F32(x) => dispatch.read(3, x),
         Input::Q8(x) => dispatch.read(3, x.codes).read(6, x.scales),
+        Input::Unscaled(x) => dispatch.read(3, x.x).read(7, x.squares),
     };
     match slices.bias {
         Some(bias) => dispatch.read(5, bias),

@@ -6,7 +6,7 @@ use super::linear::Params;
 use crate::recording::Program;
 
 /// Rows of W that a workgroup multiplies.
-const ROWS: u32 = 4;
+pub(super) const ROWS: u32 = 4;
 const WG: u32 = 64;
 
 /// The most rows of x that a workgroup takes at once.

@@ -8,10 +8,11 @@ use super::linear::Params;
 use super::matvec::grid;
 use crate::recording::Program;
 
-/// Rows of W that a lane owns, and lanes of a workgroup.
-const ROWS: u32 = 2;
+/// Lanes of a workgroup.
 const LANES: u32 = 8;
+/// Rows of W that a workgroup multiplies: two a lane.
+pub(super) const ROWS: u32 = 2 * LANES;
 
 pub(super) fn program(params: &Params) -> (Program, [u32; 3]) {
-    (Program::new("matvec_lanes", "shuffle"), grid(params, 1, ROWS * LANES))
+    (Program::new("matvec_lanes", "shuffle"), grid(params, 1, ROWS))
 }

@@ -64,6 +64,7 @@ const SHARED: &[(&str, &str)] = sources!(
     "sample_edge",
     "sample_io",
     "sixteen",
+    "split_norm",
     "weights8",
     "words8",
 );

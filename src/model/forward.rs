@@ -5,6 +5,8 @@ use super::scratch::Scratch;
 use super::step_inputs::Sections;
 use super::weights::{LayerWeights, Linear};
 use crate::kernels::kv_cache::PAGE_SIZE;
+use crate::kernels::linear::Input;
+use crate::kernels::matvec::MAX_M;
 use crate::kernels::{
     LinearPath, argmax, attention, attention_merge, embed, gated_activation, gather_rows, head_norm, linear,
     quantize_q8, residual_norm, rms_norm, rope_append, run_peaks, sample,
@@ -20,6 +22,19 @@ struct Rows {
     attention: Slice,
 }
 
+/// Where a block ends and the next one begins.
+#[derive(Clone, Copy)]
+struct Joint {
+    /// The residual stream.
+    x: Slice,
+    /// Of the norm that what is added to it goes through first, where there is one.
+    post_norm: Option<Slice>,
+    /// Of the next block's norm.
+    norm: Slice,
+    /// What the two are called where they are a dispatch.
+    what: &'static str,
+}
+
 impl Model {
     /// The forward pass of a step.
     ///
@@ -29,11 +44,11 @@ impl Model {
         let mut recording = Recording::default();
         let scratch = &self.scratch;
         let inputs = self.inputs.sections(shape.tokens as usize);
-        self.record_embedding(&mut recording, inputs, shape.tokens);
+        let mut normed = self.record_embedding(&mut recording, inputs, shape.tokens);
         let layers = &self.weights.layers;
         for (index, weights) in layers.iter().enumerate() {
             let is_last = index + 1 == layers.len();
-            self.record_keys_and_values(&mut recording, index, weights, inputs, shape.tokens);
+            self.record_keys_and_values(&mut recording, index, normed, inputs, shape.tokens);
             if is_last && shape.logits_rows == 0 {
                 break;
             }
@@ -43,17 +58,17 @@ impl Model {
             if is_last && shape.logits_rows < shape.tokens {
                 rows = self.record_gathering(&mut recording, inputs, shape.logits_rows);
             }
-            self.record_blocks(&mut recording, index, weights, rows);
+            normed = self.record_blocks(&mut recording, index, weights, rows);
         }
         if shape.logits_rows > 0 {
-            self.linear(&mut recording, None, &self.weights.output, scratch.h, scratch.logits, shape.logits_rows);
+            self.linear(&mut recording, None, &self.weights.output, normed, scratch.logits, shape.logits_rows);
         }
         self.record_choice(&mut recording, inputs, shape);
         recording
     }
 
-    /// To the first layer's normed input in `h`.
-    fn record_embedding(&self, recording: &mut Recording, inputs: &Sections, m: u32) {
+    /// To the first layer's normed input.
+    fn record_embedding(&self, recording: &mut Recording, inputs: &Sections, m: u32) -> Input {
         let scratch = &self.scratch;
         let token_ids = embed::TokenIds { ids: inputs.token_ids, sampled: scratch.tokens };
         for shard in &self.weights.embedding.shards {
@@ -64,21 +79,22 @@ impl Model {
             let norm = rms_norm::dispatch(scratch.x, first.attention_norm, scratch.h, self.norm_params(m));
             recording.push(at(Some(0), "attn_norm"), norm);
         }
+        Input::F32(scratch.h)
     }
 
-    /// From a layer's normed input in `h` to its queries in `q`, and its keys and values in the cache.
+    /// From a layer's normed input to its queries in `q`, and its keys and values in the cache.
     fn record_keys_and_values(
         &self,
         recording: &mut Recording,
         index: usize,
-        weights: &LayerWeights,
+        normed: Input,
         inputs: &Sections,
         m: u32,
     ) {
-        let (config, scratch) = (&self.config, &self.scratch);
+        let (config, scratch, weights) = (&self.config, &self.scratch, &self.weights.layers[index]);
         let layer = Some(index as u32);
         let (heads, kv_heads, dim4) = (config.heads as u32, config.kv_heads as u32, config.head_dim as u32 / 4);
-        self.linear(recording, layer, &weights.qkv, scratch.h, scratch.qkv, m);
+        self.linear(recording, layer, &weights.qkv, normed, scratch.qkv, m);
         if let Some(weights) = weights.head_norm {
             let (eps, offset) = (config.norm_eps, config.norm_offset);
             let params = head_norm::Params { tokens: m, heads, kv_heads, dim4, eps, offset };
@@ -151,42 +167,79 @@ impl Model {
         Rows { count, x, attention }
     }
 
-    /// From a layer's attention to the next one's normed input in `h`, or the head's.
-    fn record_blocks(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, rows: Rows) {
+    /// From a layer's attention to the next one's normed input, or the head's.
+    fn record_blocks(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, rows: Rows) -> Input {
         let scratch = &self.scratch;
         let layer = Some(index as u32);
         let Rows { count: m, x, attention } = rows;
-        let residual_and_norm = |what, post_weight, weight| {
-            let Scratch { h, delta, .. } = *scratch;
-            let slices = residual_norm::Slices { delta, weight, x, h, post_weight };
-            (at(layer, what), residual_norm::dispatch(slices, self.norm_params(m)))
+        let to_ffn =
+            Joint { x, post_norm: weights.post_attention_norm, norm: weights.ffn_norm, what: "residual + ffn_norm" };
+        let normed = self.record_residual(recording, layer, &weights.attention_output, attention, to_ffn, m);
+        self.record_gate(recording, layer, &weights.gate_up, normed, m);
+        let (norm, what) = match self.weights.layers.get(index + 1) {
+            Some(next) => (next.attention_norm, "residual + next norm"),
+            None => (self.weights.output_norm, "residual + output_norm"),
         };
-        self.linear(recording, layer, &weights.attention_output, attention, scratch.delta, m);
-        let (label, residual) = residual_and_norm("residual + ffn_norm", weights.post_attention_norm, weights.ffn_norm);
-        recording.push(label, residual);
-        self.record_gate(recording, layer, &weights.gate_up, m);
-        self.linear(recording, layer, &weights.down, scratch.hidden, scratch.delta, m);
-        let (label, residual) = match self.weights.layers.get(index + 1) {
-            Some(next) => residual_and_norm("residual + next norm", weights.post_ffn_norm, next.attention_norm),
-            None => residual_and_norm("residual + output_norm", weights.post_ffn_norm, self.weights.output_norm),
-        };
-        recording.push(label, residual);
+        let onwards = Joint { x, post_norm: weights.post_ffn_norm, norm, what };
+        self.record_residual(recording, layer, &weights.down, scratch.hidden, onwards, m)
     }
 
-    /// From the normed input in `h` to `act(gate) * up` in `hidden`: at once where a kernel can and the two are one matrix.
-    fn record_gate(&self, recording: &mut Recording, layer: Option<u32>, weights: &Linear, m: u32) {
+    /// A block's last product, what it adds to the residual stream, and the norm behind: in the product and the one that
+    /// takes the norm's output where both can, which spares a dispatch.
+    fn record_residual(
+        &self,
+        recording: &mut Recording,
+        layer: Option<u32>,
+        weights: &Linear,
+        x: Slice,
+        joint: Joint,
+        m: u32,
+    ) -> Input {
+        let Scratch { h, delta, squares, .. } = self.scratch;
+        let params = self.norm_params(m);
+        match weights.shards[..] {
+            [ref shard] if self.splits_norms(m) && joint.post_norm.is_none() => {
+                let rms_norm::Params { eps, offset, .. } = params;
+                let to = linear::Residual { stream: joint.x, weight: joint.norm, eps, offset, unscaled: h, squares };
+                let path = self.options.selection.linear(m, shard.weights.dtype);
+                let (dispatch, unscaled) = linear::residual(path, &shard.weights, x, &to, m);
+                recording.push(at(layer, shard.what), dispatch);
+                Input::Unscaled(unscaled)
+            }
+            _ => {
+                self.linear(recording, layer, weights, Input::F32(x), delta, m);
+                let Joint { x, post_norm: post_weight, norm: weight, what } = joint;
+                let slices = residual_norm::Slices { delta, weight, x, h, post_weight };
+                recording.push(at(layer, what), residual_norm::dispatch(slices, params));
+                Input::F32(h)
+            }
+        }
+    }
+
+    /// Whether all products of `m` rows can take half of a norm.
+    fn splits_norms(&self, m: u32) -> bool {
+        let weights = &self.weights;
+        let layers = weights.layers.iter().flat_map(|layer| {
+            [&layer.qkv, &layer.attention_output, &layer.gate_up, &layer.down].map(|linear| &linear.shards)
+        });
+        let mut shards = layers.chain([&weights.output.shards]).flatten();
+        m <= MAX_M && shards.all(|shard| self.options.selection.splits_norms(m, shard.weights.dtype))
+    }
+
+    /// From the normed input to `act(gate) * up` in `hidden`: at once where a kernel can and the two are one matrix.
+    fn record_gate(&self, recording: &mut Recording, layer: Option<u32>, weights: &Linear, normed: Input, m: u32) {
         let (config, scratch) = (&self.config, &self.scratch);
-        if let [shard] = weights.shards[..] {
+        if let [shard] = &weights.shards[..] {
             let path = self.options.selection.linear(m, shard.weights.dtype);
             if path.gates() {
                 let label = at(layer, shard.what);
-                let x = self.input(recording, label, path, scratch.h, m * shard.weights.k);
+                let x = self.input(recording, label, path, normed, m * shard.weights.k);
                 let gated = linear::gated(path, &shard.weights, config.activation, x, scratch.hidden, m);
                 recording.push(label, gated);
                 return;
             }
         }
-        self.linear(recording, layer, weights, scratch.h, scratch.gate_up, m);
+        self.linear(recording, layer, weights, normed, scratch.gate_up, m);
         let (activation, width) = (config.activation, config.ffn_dim as u32);
         let hidden = gated_activation::dispatch(activation, scratch.gate_up, scratch.hidden, m, width);
         recording.push(at(layer, "ffn_activation"), hidden);
@@ -223,28 +276,30 @@ impl Model {
     }
 
     /// `y [m][width] = x W^T (+ bias)`.
-    fn linear(&self, recording: &mut Recording, layer: Option<u32>, weights: &Linear, x: Slice, y: Slice, m: u32) {
+    fn linear(&self, recording: &mut Recording, layer: Option<u32>, weights: &Linear, x: Input, y: Slice, m: u32) {
         let mut rounded = None;
         for shard in &weights.shards {
             let (label, shard) = (at(layer, shard.what), &shard.weights);
             let path = self.options.selection.linear(m, shard.dtype);
-            let input = match path.rounds_activations() {
+            let x = match path.rounds_activations() {
                 true => *rounded.get_or_insert_with(|| self.input(recording, label, path, x, m * shard.k)),
-                false => linear::Input::F32(x),
+                false => x,
             };
-            let slices = linear::Slices { x: input, y, bias: weights.bias };
+            let slices = linear::Slices { x, y, bias: weights.bias };
             recording.push(label, linear::with_path(path, shard, slices, m, weights.width));
         }
     }
 
     /// `count` activations as a kernel multiplies them, rounded first if need be.
-    fn input(&self, recording: &mut Recording, label: Label, path: LinearPath, x: Slice, count: u32) -> linear::Input {
-        if !path.rounds_activations() {
-            return linear::Input::F32(x);
+    fn input(&self, recording: &mut Recording, label: Label, path: LinearPath, x: Input, count: u32) -> Input {
+        match x {
+            Input::F32(x) if path.rounds_activations() => {
+                let rounded = self.scratch.quantized();
+                recording.push(label, quantize_q8::dispatch(x, rounded, count));
+                Input::Q8(rounded)
+            }
+            other => other,
         }
-        let rounded = self.scratch.quantized;
-        recording.push(label, quantize_q8::dispatch(x, rounded, count));
-        linear::Input::Q8(rounded)
     }
 }
 

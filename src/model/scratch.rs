@@ -1,112 +1,134 @@
 //! The activations of a step: buffers that every step uses again.
 
+use std::convert::Infallible;
+
 use super::ModelError;
 use super::config::Config;
 use super::step_inputs::StepLimits;
 use crate::kernels::quantize_q8::{BLOCK, Quantized};
-use crate::kernels::run_peaks;
-use crate::recording::{BufferId, Executor, MemoryLimits, Slice};
+use crate::kernels::{linear, matvec, run_peaks};
+use crate::recording::{Executor, MemoryLimits, Slice};
 
-/// Activations of a step.
-pub(super) struct Scratch {
+/// Something of each activation of a step: the slice, or its bytes.
+pub(super) struct Scratch<T = Slice> {
     /// The residual stream, `[tokens][dim]`.
-    pub x: Slice,
+    pub x: T,
     /// The residual stream of the rows whose logits are wanted, `[logits_rows][dim]`.
-    pub wanted: Slice,
+    pub wanted: T,
     /// The residual stream, normed.
-    pub h: Slice,
+    pub h: T,
+    /// Of few rows of the residual stream, sums of the squares of their parts.
+    pub squares: T,
     /// What a block adds to the residual stream.
-    pub delta: Slice,
+    pub delta: T,
     /// Of each token, Q, K and V.
-    pub qkv: Slice,
+    pub qkv: T,
     /// Q, turned by the tokens' positions; in the last layer also attention of the rows whose logits are wanted.
-    pub q: Slice,
-    pub attention: Slice,
+    pub q: T,
+    pub attention: T,
     /// What attention over parts of the keys leaves.
-    pub partials: Slice,
+    pub partials: T,
     /// Of each token, the gate and what it lets through.
-    pub gate_up: Slice,
+    pub gate_up: T,
     /// The hidden layer of the feed-forward network.
-    pub hidden: Slice,
+    pub hidden: T,
     /// `[logits_rows][vocabulary]`.
-    pub logits: Slice,
+    pub logits: T,
     /// The largest of each run of logits, `[logits_rows][runs]`.
-    pub peaks: Slice,
+    pub peaks: T,
     /// What was chosen last from each row of logits, `[logits_rows]`: the next step may embed it.
-    pub tokens: Slice,
-    /// A product's activations, where its kernel takes them rounded.
-    pub quantized: Quantized,
+    pub tokens: T,
+    /// Of a product's activations, where its kernel takes them rounded.
+    pub codes: T,
+    pub scales: T,
 }
 
-/// Bytes of each activation, in the order of [`Scratch`].
-pub(super) struct ScratchSizes([u64; 15]);
+impl<T> Scratch<T> {
+    fn try_map<U, E>(&self, mut to: impl FnMut(&T) -> Result<U, E>) -> Result<Scratch<U>, E> {
+        Ok(Scratch {
+            x: to(&self.x)?,
+            wanted: to(&self.wanted)?,
+            h: to(&self.h)?,
+            squares: to(&self.squares)?,
+            delta: to(&self.delta)?,
+            qkv: to(&self.qkv)?,
+            q: to(&self.q)?,
+            attention: to(&self.attention)?,
+            partials: to(&self.partials)?,
+            gate_up: to(&self.gate_up)?,
+            hidden: to(&self.hidden)?,
+            logits: to(&self.logits)?,
+            peaks: to(&self.peaks)?,
+            tokens: to(&self.tokens)?,
+            codes: to(&self.codes)?,
+            scales: to(&self.scales)?,
+        })
+    }
+}
+
+impl Scratch {
+    pub fn quantized(&self) -> Quantized {
+        Quantized { codes: self.codes, scales: self.scales }
+    }
+}
+
+/// Bytes of each activation.
+pub(super) struct ScratchSizes(Scratch<u64>);
 
 impl ScratchSizes {
     pub fn new(config: &Config, limits: StepLimits, memory: MemoryLimits) -> Result<ScratchSizes, ModelError> {
         let StepLimits { tokens, sequences, logits_rows, context, tiling, .. } = limits;
         let (q_dim, kv_dim) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-        let elements = [
-            tokens * config.dim,
-            logits_rows * config.dim,
-            tokens * config.dim,
-            tokens * config.dim,
-            tokens * (q_dim + 2 * kv_dim),
-            tokens * q_dim,
-            tokens * q_dim,
-            tiling.partials(config.kv_heads as u32, tiling.most_parts(sequences, context)).max(1),
-            2 * tokens * config.ffn_dim,
-            tokens * config.ffn_dim,
-            logits_rows * config.vocabulary,
-            logits_rows * run_peaks::runs(config.vocabulary as u32) as usize,
-            logits_rows,
-        ];
-        let mut sizes = [0; 15];
-        sizes.iter_mut().zip(elements).for_each(|(size, n)| *size = 4 * n as u64);
-        let rounded = tokens * config.dim.max(q_dim).max(config.ffn_dim);
-        // A binding of nothing is none.
-        [sizes[13], sizes[14]] = Quantized::bytes(if limits.rounds_activations { rounded } else { BLOCK });
+        let words = |rows: usize, width: usize| 4 * (rows * width) as u64;
+        let logits = words(logits_rows, config.vocabulary);
         let limit = memory.max_binding;
-        let logits = 4 * (logits_rows * config.vocabulary) as u64;
         if logits > limit {
             return Err(ModelError::Unsupported(format!(
                 "a step with {logits_rows} rows of {} logits, {logits} bytes, on a device that binds {limit} at once,",
                 config.vocabulary
             )));
         }
-        if let Some(bytes) = sizes.into_iter().max().filter(|bytes| *bytes > limit) {
+        // A binding of nothing is none.
+        let rounded = tokens * config.dim.max(q_dim).max(config.ffn_dim);
+        let [codes, scales] = Quantized::bytes(if limits.rounds_activations { rounded } else { BLOCK });
+        let parts = tiling.most_parts(sequences, context);
+        let sizes = Scratch {
+            x: words(tokens, config.dim),
+            wanted: words(logits_rows, config.dim),
+            h: words(tokens, config.dim),
+            squares: linear::squares_bytes(tokens.min(matvec::MAX_M as usize), config.dim),
+            delta: words(tokens, config.dim),
+            qkv: words(tokens, q_dim + 2 * kv_dim),
+            q: words(tokens, q_dim),
+            attention: words(tokens, q_dim),
+            partials: words(tiling.partials(config.kv_heads as u32, parts).max(1), 1),
+            gate_up: words(tokens, 2 * config.ffn_dim),
+            hidden: words(tokens, config.ffn_dim),
+            logits,
+            peaks: words(logits_rows, run_peaks::runs(config.vocabulary as u32) as usize),
+            tokens: words(logits_rows, 1),
+            codes,
+            scales,
+        };
+        let sizes = ScratchSizes(sizes);
+        if let Some(bytes) = sizes.all().into_iter().max().filter(|bytes| *bytes > limit) {
             let possible = (u128::from(limit) * tokens as u128 / u128::from(bytes)) as usize;
             return Err(ModelError::StepTooLarge { what: "the activations", tokens, bytes, limit, possible });
         }
-        Ok(ScratchSizes(sizes))
+        Ok(sizes)
+    }
+
+    fn all(&self) -> Vec<u64> {
+        let mut all = Vec::new();
+        let Ok(_) = self.0.try_map(|bytes| Ok::<_, Infallible>(all.push(*bytes)));
+        all
     }
 
     pub fn bytes(&self) -> u64 {
-        self.0.iter().sum()
+        self.all().iter().sum()
     }
 
     pub fn allocate(&self, executor: &mut dyn Executor) -> Result<Scratch, ModelError> {
-        let mut slices = [Slice { buffer: BufferId(0), offset: 0, size: 0 }; 15];
-        for (slice, size) in slices.iter_mut().zip(self.0) {
-            *slice = Slice { buffer: executor.allocate("the activations", size)?, offset: 0, size };
-        }
-        let [x, wanted, h, delta, qkv, q, attention, partials, gate_up, hidden, logits, peaks, tokens, codes, scales] =
-            slices;
-        let quantized = Quantized { codes, scales };
-        Ok(Scratch {
-            x,
-            wanted,
-            h,
-            delta,
-            qkv,
-            q,
-            attention,
-            partials,
-            gate_up,
-            hidden,
-            logits,
-            peaks,
-            tokens,
-            quantized,
-        })
+        self.0.try_map(|&size| Ok(Slice { buffer: executor.allocate("the activations", size)?, offset: 0, size }))
     }
 }

@@ -1,4 +1,5 @@
-//! `y = x W^T (+ bias)`, or a gate with what goes through it: what the twins of all matmul kernels share.
+//! `y = x W^T (+ bias)`, or a gate with what goes through it, or half of a norm beside it: what the twins of all matmul
+//! kernels share.
 
 use rayon::prelude::*;
 
@@ -7,7 +8,7 @@ use super::dot::dot;
 use super::gated_activation::activation;
 use super::quantize_q8::dequantize;
 use super::weights::Weights;
-use crate::kernels::linear::Params;
+use crate::kernels::linear::{Params, squares_stride};
 use crate::kernels::quantize_q8::BLOCK;
 use crate::recording::Dispatch;
 
@@ -38,6 +39,10 @@ struct Shape {
     column: usize,
     /// Those that are written.
     columns: usize,
+    /// Elements of a row whose squares are one sum.
+    part: usize,
+    eps: f64,
+    offset: f64,
 }
 
 fn shape(dispatch: &Dispatch) -> Result<Shape, TwinError> {
@@ -51,11 +56,51 @@ fn shape(dispatch: &Dispatch) -> Result<Shape, TwinError> {
     if gated && n % 2 != 0 {
         return Err(TwinError::Shape("a gate needs as many rows of weights as what goes through it"));
     }
-    Ok(Shape { m, n, k, stride, column, columns })
+    let splits = ["residual", "unscaled"].iter().any(|flag| dispatch.program.has_flag(flag));
+    if splits && p.part == 0 {
+        return Err(TwinError::Shape("a sum of squares needs elements"));
+    }
+    let (part, eps, offset) = (p.part as usize, f64::from(p.eps), f64::from(p.offset));
+    Ok(Shape { m, n, k, stride, column, columns, part, eps, offset })
+}
+
+/// What each row of x still lacks.
+fn scales(dispatch: &Dispatch, bindings: &mut Bindings<'_>, shape: &Shape) -> Result<Vec<f64>, TwinError> {
+    if !dispatch.program.has_flag("unscaled") {
+        return Ok(vec![1.0; shape.m]);
+    }
+    let (parts, stride) = (shape.k.div_ceil(shape.part), squares_stride(shape.k, shape.part));
+    let squares = bindings.read::<f32>(7, shape.m * stride)?;
+    let scale = |row: &[f32]| {
+        let sum: f64 = row[..parts].iter().copied().map(f64::from).sum();
+        1.0 / (sum / shape.k as f64 + shape.eps).sqrt()
+    };
+    Ok(squares.chunks_exact(stride).map(scale).collect())
+}
+
+/// Adds rows of y to the residual stream, and leaves in them what the norm behind begins with.
+fn add_to_stream(mut bindings: Bindings<'_>, shape: &Shape, y: &mut [f32]) -> Result<(), TwinError> {
+    let &Shape { m, columns, part, offset, .. } = shape;
+    let stream = bindings.write::<f32>(5, m * columns)?;
+    let weight = bindings.read::<f32>(6, columns)?;
+    let squares_stride = squares_stride(columns, part);
+    let squares = bindings.write::<f32>(7, m * squares_stride)?;
+    stream.iter_mut().zip(&*y).for_each(|(stream, y)| *stream += y);
+    let rows = y.chunks_exact_mut(columns).zip(stream.chunks_exact(columns));
+    for ((y, stream), squares) in rows.zip(squares.chunks_exact_mut(squares_stride)) {
+        for ((y, x), weight) in y.iter_mut().zip(stream).zip(weight) {
+            *y = (f64::from(*x) * (f64::from(*weight) + offset)) as f32;
+        }
+        for (sum, x) in squares.iter_mut().zip(stream.chunks(part)) {
+            *sum = dot(x, x) as f32;
+        }
+    }
+    Ok(())
 }
 
 fn product(dispatch: &Dispatch, mut bindings: Bindings<'_>, shape: &Shape, x: &[f32]) -> Result<(), TwinError> {
-    let &Shape { m, n, k, stride, column, columns } = shape;
+    let &Shape { m, n, k, stride, column, columns, .. } = shape;
+    let scales = scales(dispatch, &mut bindings, shape)?;
     let weights = Weights::new(dispatch, &mut bindings, n, k)?;
     let y = bindings.write::<f32>(4, (m - 1) * stride + column + columns)?;
     let bias = match dispatch.program.has_flag("bias") {
@@ -71,8 +116,8 @@ fn product(dispatch: &Dispatch, mut bindings: Bindings<'_>, shape: &Shape, x: &[
             let row = chunk * CHUNK + i;
             weights.row(row, &mut w);
             let offset = bias.map_or(0.0, |bias| f64::from(bias[row]));
-            for (out, x) in outputs.iter_mut().zip(x.chunks_exact(k)) {
-                *out = (dot(&w, x) + offset) as f32;
+            for ((out, x), scale) in outputs.iter_mut().zip(x.chunks_exact(k)).zip(&scales) {
+                *out = (dot(&w, x) * scale + offset) as f32;
             }
         }
     });
@@ -88,5 +133,8 @@ fn product(dispatch: &Dispatch, mut bindings: Bindings<'_>, shape: &Shape, x: &[
             y[i * stride + column + row] = *out;
         }
     }
-    Ok(())
+    match dispatch.program.has_flag("residual") {
+        true => add_to_stream(bindings, shape, y),
+        false => Ok(()),
+    }
 }

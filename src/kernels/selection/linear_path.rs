@@ -1,7 +1,7 @@
 //! The kernels that compute `y = x W^T`.
 
 use crate::formats::DType;
-use crate::kernels::matvec;
+use crate::kernels::{matvec, matvec_lanes};
 use crate::recording::{MatrixSize, Requirement};
 
 /// A kernel and variant for linear layers.
@@ -44,7 +44,7 @@ pub enum LinearPath {
 }
 
 impl LinearPath {
-    pub(super) const ALL: [LinearPath; 20] = [
+    pub(in crate::kernels) const ALL: [LinearPath; 20] = [
         LinearPath::Matmul { tm: 4, tn: 4 },
         LinearPath::Matmul { tm: 2, tn: 2 },
         LinearPath::MatmulF16 { rows: 64 },
@@ -126,6 +126,17 @@ impl LinearPath {
     /// where a dispatch less counts.
     pub fn gates(self) -> bool {
         matches!(self, LinearPath::Matvec { .. } | LinearPath::MatvecLanes | LinearPath::MatvecDot4 { .. })
+    }
+
+    /// Whether it can take a [half of a norm](crate::kernels::linear::residual), on either side of it. Those for few rows, where
+    /// a dispatch less counts, of activations that are not rounded first.
+    pub fn splits_norms(self) -> bool {
+        matches!(self, LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecLanes)
+    }
+
+    /// Rows of W that a workgroup of a kernel for few rows multiplies: columns of y that it makes.
+    pub fn columns(self) -> u32 {
+        if self == LinearPath::MatvecLanes { matvec_lanes::ROWS } else { matvec::ROWS }
     }
 
     /// The most rows that the kernel takes at once.

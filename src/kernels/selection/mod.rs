@@ -158,6 +158,12 @@ impl Selection {
         !self.deterministic && self.linear.into_iter().any(LinearPath::rounds_activations)
     }
 
+    /// Whether the kernel for `m` rows and weights of this type [takes half of a norm](LinearPath::splits_norms). None does where
+    /// a token's sums must not depend on how many come with it.
+    pub fn splits_norms(&self, m: u32, dtype: DType) -> bool {
+        !self.deterministic && self.linear(m, dtype).splits_norms()
+    }
+
     /// The fastest kernel for few rows, in blocks. Measured on software adapters, matrix kernels lose more in decode than this
     /// one does in prefill; on a GPU it reads the weights no more often in decode, which they bound. The sum is the
     /// workgroup's, whose order the shader states, and not a subgroup's, whose order is the driver's.

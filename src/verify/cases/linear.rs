@@ -1,10 +1,10 @@
-//! Cases of the kernels that compute `y = x W^T (+ bias)`, or a gate with what goes through it.
+//! Cases of the kernels that compute `y = x W^T (+ bias)`, or a gate with what goes through it, or a half of a norm.
 
 use super::embed::planes;
 use super::{Case, FOLDED_WORKGROUPS};
 use crate::formats::DType;
 use crate::kernels::gated_activation::Activation::{self, GeluTanh, Silu};
-use crate::kernels::linear::{Input, Slices, gated, with_path};
+use crate::kernels::linear::{Input, Residual, Slices, Unscaled, gated, residual, squares_stride, with_path};
 use crate::kernels::quantize_q8::{BLOCK, Quantized};
 use crate::kernels::weight_layout::row_words;
 use crate::kernels::{LinearPath, Selection, WeightSlices};
@@ -29,11 +29,23 @@ struct Linear {
     bias: bool,
     /// Half of the rows make a gate, of a whole tensor without a bias.
     gate: Option<Activation>,
+    half: Option<Half>,
     /// What the values of x are below, and what weights of f32 are multiplied by.
     sizes: [f32; 2],
     /// The last element of x, and that of W if it is f32, is this much larger than the others may be.
     outlier: f32,
 }
+
+/// Of the norm between two products.
+#[derive(Clone, Copy)]
+enum Half {
+    /// The product is added to the residual stream, of a whole tensor without a bias. The norm adds the offset to its weights.
+    First { offset: f32 },
+    /// x still lacks the factor of its norm, whose mean squares are below this.
+    Second { squares: f32 },
+}
+
+const EPS: f32 = 1e-5;
 
 /// Rows of weights: one group, an odd number of them, and a model's; one superblock and more for the K types.
 pub(super) fn k_for(dtype: DType, i: usize) -> usize {
@@ -131,6 +143,32 @@ fn push_vector(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
     push_case(cases, gate(Silu, 3, 2 * columns + 6, 0.01, plain(path, DType::F16)));
     push_case(cases, gate(GeluTanh, 8, columns + 2, 10.0, DType::Q6_K));
     push_case(cases, Linear { k: 32, ..gate(Silu, 1, 2 * columns * FOLDED_WORKGROUPS - 2, 1.0, DType::Q4_0) });
+    if path.splits_norms() {
+        push_halves(cases, path, columns);
+    }
+}
+
+/// Cases of a kernel for few rows with the norm before or behind it.
+fn push_halves(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
+    let first = |offset, m, n, of| Linear { half: Some(Half::First { offset }), ..whole(path, of, m, n, k_for(of, n)) };
+    push_case(cases, first(0.0, 1, 1, DType::Q8_0));
+    push_case(cases, first(1.0, 1, columns, DType::Q4_0));
+    push_case(cases, first(0.0, 3, 2 * columns + 3, DType::F16));
+    push_case(cases, first(1.0, 8, 5 * columns - 1, DType::Q6_K));
+    // One sum of squares more than a whole load of them.
+    push_case(cases, first(0.0, 2, 8 * columns + 1, DType::Q4_0));
+    push_case(cases, Linear { k: 32, ..first(0.0, 1, columns * FOLDED_WORKGROUPS - 1, DType::Q4_0) });
+
+    let second =
+        |squares, m, n, of| Linear { half: Some(Half::Second { squares }), ..whole(path, of, m, n, k_for(of, n)) };
+    push_case(cases, second(1.0, 1, 1, DType::Q8_0));
+    // More sums than the threads of a workgroup take at once, and fewer; as large as they get, and where eps decides.
+    push_case(cases, Linear { k: 8192, ..second(1e6, 1, columns, DType::Q4_0) });
+    push_case(cases, Linear { k: 32, ..second(1e-7, 5, columns + 1, DType::F16) });
+    push_case(cases, Linear { bias: true, row0: 32, total: columns + 41, ..second(1.0, 3, columns + 9, DType::Q8_0) });
+    for (m, activation) in [(1, Silu), (8, GeluTanh)] {
+        push_case(cases, Linear { gate: Some(activation), ..second(1.0, m, 2 * columns + 6, DType::Q4_K) });
+    }
 }
 
 /// Nested loops of more than 65,535 turns in all: over k, and over what a thread makes of each part of it.
@@ -175,7 +213,20 @@ fn push_blocks(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
 }
 
 fn whole(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Linear {
-    Linear { path, dtype, m, n, k, row0: 0, total: n, bias: false, gate: None, sizes: [1.0; 2], outlier: 1.0 }
+    Linear {
+        path,
+        dtype,
+        m,
+        n,
+        k,
+        row0: 0,
+        total: n,
+        bias: false,
+        gate: None,
+        half: None,
+        sizes: [1.0; 2],
+        outlier: 1.0,
+    }
 }
 
 /// `y = x W^T` for `m` rows of x and a whole `W [n][k]`.
@@ -192,6 +243,11 @@ fn case(linear: Linear) -> Case {
     let mut shape = format!("m {m}, n {n}, k {k}, rows {row0}..{} of {total}", row0 + n);
     if let Some(activation) = linear.gate {
         shape += &format!(", {activation:?} of the first half");
+    }
+    match linear.half {
+        Some(Half::First { offset }) => shape += &format!(", onto the residual stream, offset {offset}"),
+        Some(Half::Second { squares }) => shape += &format!(", of a norm with mean squares to {squares:e}"),
+        None => {}
     }
     if linear.sizes != [1.0; 2] {
         let [x, w] = linear.sizes;
@@ -210,6 +266,20 @@ impl Linear {
         let width = if self.gate.is_some() { self.total / 2 } else { self.total };
         let mut tensors = vec![Tensor::output("y", self.m * width, Elements::F32)];
         tensors.extend(self.input(x));
+        let sums = |elements: usize| self.m * squares_stride(elements, self.path.columns() as usize);
+        match self.half {
+            Some(Half::First { .. }) => {
+                tensors.push(Tensor::in_place("stream", random.floats(self.m * self.n, 2.0)));
+                tensors.push(Tensor::f32("norm_weight", random.floats(self.n, 2.0)));
+                tensors.push(Tensor::output("squares", sums(self.n), Elements::F32));
+            }
+            Some(Half::Second { squares }) => {
+                let limit = (squares * self.path.columns() as f32).sqrt();
+                let roots = random.floats(sums(self.k), limit);
+                tensors.push(Tensor::f32("squares", roots.into_iter().map(|root| root * root).collect()));
+            }
+            None => {}
+        }
         if self.bias {
             tensors.push(Tensor::f32("bias", random.floats(self.total, 4.0)));
         }
@@ -240,6 +310,11 @@ impl Linear {
             true => (Input::Q8(Quantized { codes: rest[0], scales: rest[1] }), &rest[2..]),
             false => (Input::F32(rest[0]), &rest[1..]),
         };
+        let (half, rest) = rest.split_at(match self.half {
+            Some(Half::First { .. }) => 3,
+            Some(Half::Second { .. }) => 1,
+            None => 0,
+        });
         let (bias, rest) = if self.bias { (Some(rest[0]), &rest[1..]) } else { (None, rest) };
         let weight = WeightSlices {
             dtype: self.dtype,
@@ -248,9 +323,21 @@ impl Linear {
             k: self.k as u32,
             planes: planes(self.dtype, self.k, rest),
         };
+        let m = self.m as u32;
+        let x = match (self.half, x) {
+            (Some(Half::First { offset }), Input::F32(x)) => {
+                let [stream, norm, squares] = [half[0], half[1], half[2]];
+                let to = Residual { stream, weight: norm, eps: EPS, offset, unscaled: y, squares };
+                return residual(self.path, &weight, x, &to, m).0;
+            }
+            (Some(Half::Second { .. }), Input::F32(x)) => {
+                Input::Unscaled(Unscaled { x, squares: half[0], part: self.path.columns(), eps: EPS })
+            }
+            (_, x) => x,
+        };
         match self.gate {
-            Some(activation) => gated(self.path, &weight, activation, x, y, self.m as u32),
-            None => with_path(self.path, &weight, Slices { x, y, bias }, self.m as u32, self.total as u32),
+            Some(activation) => gated(self.path, &weight, activation, x, y, m),
+            None => with_path(self.path, &weight, Slices { x, y, bias }, m, self.total as u32),
         }
     }
 }
