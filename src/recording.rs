@@ -343,6 +343,14 @@ pub struct MemoryLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Prepared(pub u64);
 
+/// How long the largest dispatch of a run took.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    pub prepared: Prepared,
+    /// In times what a submit may take.
+    pub of_budget: f64,
+}
+
 /// Something that holds buffers and runs recordings: the GPU, or the CPU reference.
 pub trait Executor {
     fn memory_limits(&self) -> MemoryLimits;
@@ -390,10 +398,10 @@ pub trait Executor {
     /// Waits for all that was started, and reads a slice into `out`.
     fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError>;
 
-    /// Whether a dispatch has taken so long since this was asked last that only smaller steps help: see
-    /// [`crate::gpu::GpuExecutor::set_submit_budget`].
-    fn take_overrun(&mut self) -> bool {
-        false
+    /// Of the oldest run that has ended and was not asked about: see [`crate::gpu::GpuExecutor::set_submit_budget`]. None of
+    /// a device whose work may take as long as it likes.
+    fn take_load(&mut self) -> Option<Load> {
+        None
     }
 
     /// How long this executor has waited for its device so far: what is left of a step's time is the host's own.

@@ -215,7 +215,7 @@ impl<E: Executor> Probe<E> for Narrow {
                 let embeds = recording.dispatches.iter().filter(|d| d.label.what == "embed").count();
                 assert!(embeds > 1, "the embedding is in one shard");
             }
-            Call::Write | Call::Flush | Call::Run | Call::Read | Call::Collect => {}
+            Call::Write | Call::Flush | Call::Run(_) | Call::Read | Call::Collect => {}
         }
         Ok(())
     }

@@ -128,7 +128,7 @@ impl Probe<ReferenceExecutor> for Saboteur {
     fn after(&mut self, call: Call<'_>, inner: &mut ReferenceExecutor) -> Result<(), ExecutionError> {
         match call {
             Call::Prepare(recording) => self.last = recording.clone(),
-            Call::Run => self.plant(inner)?,
+            Call::Run(_) => self.plant(inner)?,
             Call::Allocate { .. } | Call::Write | Call::Flush | Call::Read | Call::Collect => {}
         }
         Ok(())

@@ -43,7 +43,7 @@ impl Probe<GpuExecutor> for Count {
         let mut calls = self.0.lock().expect("calls");
         match call {
             Call::Write => calls.writes += 1,
-            Call::Run => calls.runs += 1,
+            Call::Run(_) => calls.runs += 1,
             Call::Collect => calls.collections += 1,
             Call::Allocate { .. } | Call::Flush | Call::Prepare(_) | Call::Read => calls.others += 1,
         }

@@ -8,7 +8,7 @@ use wgpt::engine::sampler::SamplingOptions;
 use wgpt::engine::{Engine, EngineOptions, GenerationRequest};
 use wgpt::gpu::GpuExecutor;
 use wgpt::kernels::linear;
-use wgpt::recording::{ExecutionError, Recording};
+use wgpt::recording::{ExecutionError, Load, Recording};
 use wgpt::reference::ReferenceExecutor;
 
 use crate::faults::runs::{load_on_gpu, load_on_reference};
@@ -43,7 +43,7 @@ impl Probe<GpuExecutor> for Counter {
     }
 
     fn after(&mut self, call: Call<'_>, gpu: &mut GpuExecutor) -> Result<(), ExecutionError> {
-        if matches!(call, Call::Run) {
+        if matches!(call, Call::Run(_)) {
             let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
             steps.submits.push(gpu.submits() - self.before);
         }
@@ -89,8 +89,17 @@ fn a_step_takes_as_many_submits_as_its_budget_allows_and_gives_the_same_tokens()
     assert_eq!(whole, single);
 }
 
-/// A device that says it is too slow, whatever it gets.
-struct TooSlow(Arc<Mutex<Vec<u32>>>);
+/// By the tokens of a step.
+type LoadOf = fn(u32) -> f64;
+
+/// A device whose largest dispatch takes so many times what a submit may take, by how many tokens its step has.
+struct Slow {
+    load: Arc<Mutex<LoadOf>>,
+    /// The tokens of each recording, in the order in which they were prepared, and of the runs since they were looked at.
+    recorded: Vec<u32>,
+    runs: Arc<Mutex<Vec<u32>>>,
+    loads: Vec<Load>,
+}
 
 /// The tokens of a step: the rows of its largest product.
 fn tokens_of(recording: &Recording) -> u32 {
@@ -99,37 +108,69 @@ fn tokens_of(recording: &Recording) -> u32 {
     products.map(|dispatch| dispatch.params::<linear::Params>().m).max().unwrap_or(0)
 }
 
-impl Probe<ReferenceExecutor> for TooSlow {
+impl Probe<ReferenceExecutor> for Slow {
     fn before(&mut self, call: Call<'_>, _: &mut ReferenceExecutor) -> Result<(), ExecutionError> {
-        if let Call::Prepare(recording) = call {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(tokens_of(recording));
+        match call {
+            Call::Prepare(recording) => self.recorded.push(tokens_of(recording)),
+            Call::Run(prepared) => {
+                let tokens = self.recorded[prepared.0 as usize - 1];
+                self.runs.lock().unwrap_or_else(PoisonError::into_inner).push(tokens);
+                let of_budget = self.load.lock().unwrap_or_else(PoisonError::into_inner)(tokens);
+                self.loads.push(Load { prepared, of_budget });
+            }
+            _ => {}
         }
         Ok(())
     }
 
-    fn overruns(&mut self) -> bool {
-        true
+    fn load(&mut self) -> Option<Load> {
+        self.loads.pop()
     }
+}
+
+/// The tokens of the steps of prompts of 700 tokens, one after the other, on a device with such loads; and that they change
+/// no token.
+fn steps_of_prompts(chunk_size: Option<u32>, loads: &[LoadOf]) -> Vec<Vec<u32>> {
+    let (load, runs) = (Arc::new(Mutex::new(loads[0])), Arc::<Mutex<Vec<u32>>>::default());
+    let probe = Slow { load: Arc::clone(&load), recorded: Vec::new(), runs: Arc::clone(&runs), loads: Vec::new() };
+    let options = EngineOptions { context: Some(1024), chunk_size, prefix_cache: false, ..EngineOptions::default() };
+    let mut engine = load_on_reference(&options, probe).unwrap_or_else(|e| panic!("{e}"));
+    let mut first = None;
+    let mut run = |now: &LoadOf| {
+        *load.lock().unwrap_or_else(PoisonError::into_inner) = *now;
+        let prompt_tokens = Some((0..700).map(|i| 20 + i % 50).collect());
+        let tokens = generate(&mut engine, &GenerationRequest { prompt_tokens, max_new_tokens: Some(4), ..request() });
+        assert_eq!(first.get_or_insert_with(|| tokens.clone()), &tokens);
+        std::mem::take(&mut *runs.lock().unwrap_or_else(PoisonError::into_inner))
+    };
+    loads.iter().map(&mut run).collect()
+}
+
+fn largest(steps: &[u32]) -> Option<u32> {
+    steps.iter().copied().max()
 }
 
 #[test]
 fn chunks_shrink_on_a_device_that_is_too_slow_unless_the_user_chose_them() {
-    let largest_chunks = |chunk_size| {
-        let steps = Arc::default();
-        let options =
-            EngineOptions { context: Some(1024), chunk_size, prefix_cache: false, ..EngineOptions::default() };
-        let mut engine = load_on_reference(&options, TooSlow(Arc::clone(&steps))).unwrap_or_else(|e| panic!("{e}"));
-        let mut run = || {
-            let prompt_tokens = Some((0..700).map(|i| 20 + i % 50).collect());
-            let tokens =
-                generate(&mut engine, &GenerationRequest { prompt_tokens, max_new_tokens: Some(4), ..request() });
-            let steps = std::mem::take(&mut *steps.lock().unwrap_or_else(PoisonError::into_inner));
-            (tokens, steps.into_iter().max())
-        };
-        let (first, second) = (run(), run());
-        assert_eq!(first.0, second.0);
-        (first.1, second.1)
-    };
-    assert_eq!(largest_chunks(None), (Some(512), Some(32)));
-    assert_eq!(largest_chunks(Some(128)).0, Some(128));
+    let slow: LoadOf = |_| 9.0;
+    let steps = steps_of_prompts(None, &[slow; 5]);
+    assert_eq!((largest(&steps[0]), largest(&steps[4])), (Some(512), Some(32)));
+    let steps = steps_of_prompts(Some(128), &[slow, slow]);
+    assert_eq!((largest(&steps[0]), largest(&steps[1])), (Some(128), Some(128)));
+}
+
+#[test]
+fn chunks_grow_again_once_the_device_is_quick() {
+    let (slow, quick): (LoadOf, LoadOf) = (|_| 9.0, |tokens| f64::from(tokens) / 4096.0);
+    let steps = steps_of_prompts(None, &[slow, slow, quick, quick, quick]);
+    assert_eq!(largest(&steps[2]), Some(256), "{:?}", steps[2]);
+    assert_eq!(largest(&steps[4]), Some(512), "{:?}", steps[4]);
+}
+
+/// Neither do they halve the chunks of the next prompt.
+#[test]
+fn decode_steps_that_take_too_long_say_nothing_of_chunks() {
+    let load: LoadOf = |tokens| if tokens == 1 { 9.0 } else { 1.0 };
+    let steps = steps_of_prompts(None, &[load; 3]);
+    assert!(steps.iter().all(|steps| largest(steps) == Some(512)), "{steps:?}");
 }

@@ -214,7 +214,7 @@ impl Engine {
             has_chat_template: !matches!(tokenizer.chat_template(), Err(TextError::NoChatTemplate)),
         };
         let batch = Batch::new(scheduler.page_table_stride());
-        let flight = Flight::new(&info.device, options.chunk_size.is_none());
+        let flight = Flight::new(&info.device, options.chunk_size.is_none().then_some(chunk));
         progress(LoadProgress::Ready);
         Ok(Engine { executor, model, tokenizer, scheduler, batch, flight, info })
     }

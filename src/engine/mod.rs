@@ -2,6 +2,7 @@
 
 mod active;
 mod capacity;
+mod chunks;
 mod device;
 mod error;
 mod generation;

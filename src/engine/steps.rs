@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::active::Active;
-use super::capacity::MIN_CHUNK;
+use super::chunks::Chunks;
 use super::{EngineError, not_finite};
 use crate::gpu::DeviceInfo;
 use crate::kernels::argmax;
@@ -32,17 +32,19 @@ pub(crate) struct Flight {
     /// Batches to fill again: a step allocates none.
     spare: Vec<Batch>,
     most: usize,
-    /// Chunks may shrink where the device turns out to be slow: the user did not ask for this size.
-    may_shrink: bool,
+    /// Chunks follow how long they take; `None`: the user chose their size.
+    chunks: Option<Chunks>,
     /// When the last step landed, and how long the device took from the one before it to that one.
     last: Option<Instant>,
     step: Duration,
 }
 
 impl Flight {
-    pub fn new(device: &DeviceInfo, may_shrink: bool) -> Flight {
+    /// With chunks of at most so many tokens, unless the user chose their size.
+    pub fn new(device: &DeviceInfo, most_tokens: Option<usize>) -> Flight {
         let most = if device.is_software() { FEW } else { MOST };
-        Flight { batches: VecDeque::new(), spare: Vec::new(), most, may_shrink, last: None, step: Duration::ZERO }
+        let chunks = most_tokens.map(Chunks::new);
+        Flight { batches: VecDeque::new(), spare: Vec::new(), most, chunks, last: None, step: Duration::ZERO }
     }
 
     /// How many steps may be in flight now.
@@ -133,15 +135,19 @@ impl<'e> Steps<'e> {
             self.decode_steps += 1;
         }
         self.flight.spare.push(batch);
-        self.shrink_chunks_if_slow();
+        self.adapt_chunks();
         Ok(true)
     }
 
-    /// Halves the chunks to come where a dispatch takes far longer than a submit should: drivers end what runs for seconds.
-    fn shrink_chunks_if_slow(&mut self) {
-        let chunk = self.scheduler.limits().max_tokens_per_request;
-        if self.flight.may_shrink && chunk > MIN_CHUNK as usize && self.executor.take_overrun() {
-            self.scheduler.set_chunk_size((chunk / 2).max(MIN_CHUNK as usize));
+    /// Lets the chunks to come follow how long those took that have ended.
+    fn adapt_chunks(&mut self) {
+        let Some(chunks) = &mut self.flight.chunks else { return };
+        while let Some(load) = self.executor.take_load() {
+            // Its recording may be gone.
+            if let Some(tokens) = self.model.tokens_of(load.prepared) {
+                let size = self.scheduler.limits().max_tokens_per_request;
+                self.scheduler.set_chunk_size(chunks.learn(size, tokens, load.of_budget));
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use super::recorded::{self, Recorded, Step};
 use super::timing::DeviceClock;
 use crate::kernels::Selection;
 use crate::kernels::shader::Library;
-use crate::recording::{Binding, BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
+use crate::recording::{Binding, BufferId, ExecutionError, Executor, Load, MemoryLimits, Prepared, Recording, Slice};
 
 /// A device with its buffers, pipelines and prepared recordings.
 pub struct GpuExecutor {
@@ -34,13 +34,12 @@ pub struct GpuExecutor {
     submit_budget: Duration,
     /// Of the recording that was measured last: what one that was not is taken to run at.
     pace: Pace,
-    /// How many recordings, the last of them and those before it, had a dispatch that took too long.
-    overruns: u32,
+    /// Of the last runs, the oldest first.
+    loads: VecDeque<Load>,
 }
 
-/// How many times its budget a dispatch may take, and how often one after the other, before steps have to be smaller: a
-/// single reading may be the fault of something else.
-const OVERRUN: u32 = 2;
+/// Loads that are kept for whoever asks: of as many runs as are in flight at a time, and more.
+const MOST_LOADS: usize = 8;
 
 /// A slice's contents on their way to the host.
 struct Kept {
@@ -91,7 +90,7 @@ impl GpuExecutor {
         Ok(GpuExecutor {
             submit_budget: SUBMIT_BUDGET,
             pace: Pace::unmeasured(device.info.is_software()),
-            overruns: 0,
+            loads: VecDeque::new(),
             notices: notice.into_iter().collect(),
             device,
             buffers: Vec::new(),
@@ -187,7 +186,11 @@ impl GpuExecutor {
             let learned = self.prepared.get_mut(&prepared).and_then(|recorded| recorded.has_taken(time));
             if let Some((pace, longest)) = learned {
                 self.pace = pace;
-                self.overruns = if longest > OVERRUN * self.submit_budget { self.overruns + 1 } else { 0 };
+                if self.loads.len() == MOST_LOADS {
+                    self.loads.pop_front();
+                }
+                let of_budget = longest.as_secs_f64() / self.submit_budget.as_secs_f64().max(f64::MIN_POSITIVE);
+                self.loads.push_back(Load { prepared, of_budget });
             }
         }
     }
@@ -406,14 +409,10 @@ impl Executor for GpuExecutor {
         Ok(())
     }
 
-    fn take_overrun(&mut self) -> bool {
+    fn take_load(&mut self) -> Option<Load> {
         self.learn();
         // A CPU that emulates a GPU has no watchdog.
-        let overrun = self.overruns >= OVERRUN && !self.device.info.is_software();
-        if overrun {
-            self.overruns = 0;
-        }
-        overrun
+        self.loads.pop_front().filter(|_| !self.device.info.is_software())
     }
 
     fn time_waited(&self) -> Duration {

@@ -239,6 +239,12 @@ impl Model {
         })
     }
 
+    /// How many tokens the steps of a recording have; `None` if it was discarded.
+    pub fn tokens_of(&self, prepared: Prepared) -> Option<usize> {
+        let (shape, _) = self.prepared.iter().find(|(_, of_shape)| **of_shape == prepared)?;
+        Some(shape.tokens as usize)
+    }
+
     /// The recording of a shape, made once.
     fn prepare(&mut self, executor: &mut dyn Executor, shape: StepShape) -> Result<Prepared, ModelError> {
         match self.prepared.get(&shape) {

@@ -120,7 +120,10 @@ impl ScratchSizes {
 
     fn all(&self) -> Vec<u64> {
         let mut all = Vec::new();
-        let Ok(_) = self.0.try_map(|bytes| Ok::<_, Infallible>(all.push(*bytes)));
+        let Ok(_) = self.0.try_map(|bytes| {
+            all.push(*bytes);
+            Ok::<(), Infallible>(())
+        });
         all
     }
 

@@ -33,7 +33,7 @@ impl From<Call<'_>> for Kind {
             Call::Write => Kind::Write,
             Call::Flush => Kind::Flush,
             Call::Prepare(_) => Kind::Prepare,
-            Call::Run => Kind::Run,
+            Call::Run(_) => Kind::Run,
             Call::Read => Kind::Read,
             Call::Collect => Kind::Collect,
         }

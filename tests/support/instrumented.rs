@@ -2,7 +2,7 @@
 
 use std::ops::DerefMut;
 
-use wgpt::recording::{BufferId, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
+use wgpt::recording::{BufferId, ExecutionError, Executor, Load, MemoryLimits, Prepared, Recording, Slice};
 
 /// A call of an executor that may fail.
 #[derive(Clone, Copy)]
@@ -11,7 +11,7 @@ pub enum Call<'a> {
     Write,
     Flush,
     Prepare(&'a Recording),
-    Run,
+    Run(Prepared),
     Read,
     Collect,
 }
@@ -32,9 +32,9 @@ pub trait Probe<E: Executor + ?Sized> {
         Ok(())
     }
 
-    /// Whether the device is too slow for the steps that it gets.
-    fn overruns(&mut self) -> bool {
-        false
+    /// Of a run that has ended.
+    fn load(&mut self) -> Option<Load> {
+        None
     }
 
     /// Sees, and may change, what was read.
@@ -94,11 +94,11 @@ where
     }
 
     fn run(&mut self, prepared: Prepared) -> Result<(), ExecutionError> {
-        self.around(Call::Run, |inner| inner.run(prepared))
+        self.around(Call::Run(prepared), |inner| inner.run(prepared))
     }
 
     fn run_keeping(&mut self, prepared: Prepared, slice: Slice) -> Result<(), ExecutionError> {
-        self.around(Call::Run, |inner| inner.run_keeping(prepared, slice))
+        self.around(Call::Run(prepared), |inner| inner.run_keeping(prepared, slice))
     }
 
     fn collect(&mut self, out: &mut [u8]) -> Result<(), ExecutionError> {
@@ -111,8 +111,8 @@ where
         self.inner.forget_kept();
     }
 
-    fn take_overrun(&mut self) -> bool {
-        self.probe.overruns() || self.inner.take_overrun()
+    fn take_load(&mut self) -> Option<Load> {
+        self.probe.load().or_else(|| self.inner.take_load())
     }
 
     fn discard(&mut self, prepared: Prepared) {

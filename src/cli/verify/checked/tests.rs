@@ -36,7 +36,7 @@ impl Planted {
 
 impl Probe<ReferenceExecutor> for Planted {
     fn before(&mut self, call: Call<'_>, _inner: &mut ReferenceExecutor) -> Result<(), ExecutionError> {
-        if !matches!(call, Call::Run) {
+        if !matches!(call, Call::Run(_)) {
             return Ok(());
         }
         self.runs += 1;
