@@ -4,7 +4,7 @@
 import package::blocks::{Block, load_block, eight_codes, scale_and_min, PLACES};
 import package::shared::linear_io::{params, columns, store, store_gated};
 @if(residual) import package::shared::split_norm::{add_to_stream, store_squares};
-@if(unscaled) import package::shared::split_norm::{inverse_rms, parts_of, squares_stride};
+@if(unscaled) import package::shared::split_norm::{add_parts, inverse_rms, parts_of, squares_stride};
 import package::shared::words8::words8;
 
 @group(0) @binding(3) var<storage, read> x: array<vec4<u64>>;
@@ -43,18 +43,19 @@ fn multiply(w: Block, i: u32, x: Sixteen) -> f32 {
     return scale.x * sum + scale.y * x.sum;
 }
 
-// A lane's share of the squares of a row of x: eight sums at a time.
+// A lane's share of the squares of a row of x, eight sums at a time. All lanes take the same number of turns.
 @if(unscaled)
 fn squares_of(row: u32, lane: u32) -> f32 {
     let parts = parts_of(params.k);
     let row0 = row * squares_stride(params.k);
     var sum = 0.0;
-    for (var part = 8u * lane; part < parts; part += 8u * LANES) {
-        let words = words8(squares[(row0 + part) / 8u]);
-        // Behind the last one may lie anything.
-        let left = vec4<u32>(parts - part);
-        sum += dot(select(vec4<f32>(), bitcast<vec4<f32>>(words.lo), vec4<u32>(0u, 1u, 2u, 3u) < left), vec4<f32>(1.0));
-        sum += dot(select(vec4<f32>(), bitcast<vec4<f32>>(words.hi), vec4<u32>(4u, 5u, 6u, 7u) < left), vec4<f32>(1.0));
+    for (var part0 = 0u; part0 < parts; part0 += 8u * LANES) {
+        let part = part0 + 8u * lane;
+        if part < parts {
+            let words = words8(squares[(row0 + part) / 8u]);
+            sum += add_parts(bitcast<vec4<f32>>(words.lo), part, parts);
+            sum += add_parts(bitcast<vec4<f32>>(words.hi), part + 4u, parts);
+        }
     }
     return sum;
 }

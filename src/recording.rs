@@ -343,7 +343,7 @@ pub struct MemoryLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Prepared(pub u64);
 
-/// How long the largest dispatch of a run took.
+/// How long the largest dispatch of a run took: its share of the run's cost, of the time that the run took.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
     pub prepared: Prepared,

@@ -617,8 +617,10 @@ mod overflow {
         let huge: Change<'_> = &|_, _| 3.3e38;
         let minus: Change<'_> = &|_, _| -3.3e38;
         let options = EngineOptions::default();
-        assert_begins("layer 1 residual + output_norm", &[("model.norm.weight", huge)], &options);
-        assert_begins("layer 1 residual + output_norm", &[("model.norm.weight", minus)], &options);
+        // Products take no halves of norms here, whatever the adapter.
+        let in_one_order = EngineOptions { deterministic: true, ..options.clone() };
+        assert_begins("layer 1 residual + output_norm", &[("model.norm.weight", huge)], &in_one_order);
+        assert_begins("layer 1 residual + output_norm", &[("model.norm.weight", minus)], &in_one_order);
         assert_begins("layer 1 ffn_gate_up", &[("model.layers.1.mlp.up_proj.weight", huge)], &options);
         assert_begins("layer 0 attn_norm", &[("model.layers.0.input_layernorm.weight", minus)], &options);
     }

@@ -18,13 +18,17 @@ type Tensor = (Dtype, Vec<usize>, Vec<u8>);
 /// A copy of the tiny Qwen 2, whose attention has biases and whose weights are f32, with its tensors changed; `None` leaves
 /// one out.
 fn qwen2(change: impl Fn(&str, Tensor) -> Option<Tensor>) -> TempDir {
+    qwen2_with(|name, tensor| change(name, tensor).map(|tensor| (name.to_owned(), tensor)).into_iter().collect())
+}
+
+/// The same with any number of tensors in the place of each.
+fn qwen2_with(change: impl Fn(&str, Tensor) -> Vec<(String, Tensor)>) -> TempDir {
     let (source, folder) = (oracle("tiny/qwen2"), TempDir::new().expect("a folder"));
     std::fs::copy(source.join("config.json"), folder.path().join("config.json")).expect("copied");
     let bytes = std::fs::read(source.join("model.safetensors")).expect("weights");
     let mut tensors: Vec<(String, Tensor)> = Vec::new();
     for (name, view) in SafeTensors::deserialize(&bytes).expect("safetensors").tensors() {
-        let changed = change(&name, (view.dtype(), view.shape().to_vec(), view.data().to_vec()));
-        tensors.extend(changed.map(|tensor| (name, tensor)));
+        tensors.extend(change(&name, (view.dtype(), view.shape().to_vec(), view.data().to_vec())));
     }
     let views = tensors.iter().map(|(name, (dtype, shape, data))| {
         (name, TensorView::new(*dtype, shape.clone(), data).expect("as many bytes as elements"))
@@ -174,22 +178,45 @@ fn norms_are_in_the_products_on_both_sides_where_these_can_take_them() {
     }
 }
 
-/// The two ways agree but for rounding, from the first row of a step to the last.
-#[test]
-fn norms_in_products_change_logits_by_no_more_than_rounding() {
-    let path = oracle("tiny/llama3");
-    let mut executor = reference();
-    let mut runner = Runner::load(&mut executor, Selection::BASELINE, &path, KvType::F32);
-    let few = runner.step(&[(0, &TEXT[..8], 0)]);
-    let mut executor = reference();
-    let mut runner = Runner::load(&mut executor, Selection::BASELINE, &path, KvType::F32);
-    let many = runner.step(&[(0, &TEXT, 0)]);
+/// Logits of the text's first tokens, computed as so few and with a ninth, agree but for rounding.
+fn assert_few_rows_agree_with_many(path: &std::path::Path) {
+    let rows = |tokens: &[u32]| {
+        let mut executor = reference();
+        Runner::load(&mut executor, Selection::BASELINE, path, KvType::F32).step(&[(0, tokens, 0)])
+    };
+    let (few, many) = (rows(&TEXT[..8]), rows(&TEXT));
+    assert_eq!((few.len(), many.len()), (8, 9));
     for (few, many) in few.iter().zip(&many) {
         let largest = many.iter().fold(0f32, |largest, v| largest.max(v.abs()));
         for (a, b) in few.iter().zip(many) {
             assert!((a - b).abs() < 1e-5 * largest, "{a} and {b}, of at most {largest}");
         }
     }
+}
+
+#[test]
+fn norms_in_products_change_logits_by_no_more_than_rounding() {
+    assert_few_rows_agree_with_many(&oracle("tiny/llama3"));
+}
+
+/// A product with a bias of its own takes no half of a norm.
+#[test]
+fn the_bias_of_what_is_added_to_the_residual_stream_is_not_forgotten() {
+    let biased = qwen2_with(|name, tensor| {
+        let mut tensors = vec![(name.to_owned(), tensor.clone())];
+        if let Some(part) = name.strip_suffix("self_attn.o_proj.weight") {
+            let dim = tensor.1[0];
+            let bias = (0..dim).flat_map(|i| (0.5 + i as f32 / 8.0).to_le_bytes()).collect();
+            tensors.push((format!("{part}self_attn.o_proj.bias"), (Dtype::F32, vec![dim], bias)));
+        }
+        tensors
+    });
+    let plain = qwen2(|_, tensor| Some(tensor));
+    assert_ne!(logits(biased.path()), logits(plain.path()));
+    assert_few_rows_agree_with_many(biased.path());
+    let recording = recording(biased.path(), &TEXT[..1], LogitsWanted::Last);
+    let norms = names(&recording, 0, |dispatch| dispatch.label.what.starts_with("residual"));
+    assert_eq!(norms, ["residual + ffn_norm"]);
 }
 
 /// Nine rows are more than a kernel for few of them takes, whose products are all there before anything goes through the gate.

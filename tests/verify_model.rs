@@ -120,7 +120,12 @@ fn a_damaged_tensor_is_pinned_to_the_dispatch_that_reads_it() {
         // In row 4 of a matrix: the embedding of the prompt's first token.
         let element = if tensor.ends_with("norm.weight") { 4 } else { 4 * 64 + 7 };
         let damaged = chat_model_with(&[(tensor, &|index, value| if index == element { value + 8.0 } else { value })]);
-        assert_eq!(culprit(against_the_sound_one(&damaged)), label);
+        let report = against_the_sound_one(&damaged);
+        if tensor == "model.norm.weight" {
+            // Whichever dispatch takes the norm's weights, they are not in the residual stream.
+            assert!(report.layers.iter().all(|line| line.distance.nmse == 0.0), "{report}");
+        }
+        assert_eq!(culprit(report), label);
     }
 }
 

@@ -2,7 +2,7 @@
 import package::constants::{WG, ROWS, M};
 import package::shared::linear_io::{params, columns, store, store_gated};
 @if(residual) import package::shared::split_norm::{add_to_stream, store_squares};
-@if(unscaled) import package::shared::split_norm::{inverse_rms, parts_of, squares_stride};
+@if(unscaled) import package::shared::split_norm::{add_parts, inverse_rms, parts_of, squares_stride};
 
 const OUTPUTS: u32 = ROWS * M;
 // All that is summed: with `unscaled` also the squares of each row of x.
@@ -15,7 +15,7 @@ const OUTPUTS: u32 = ROWS * M;
 @if(!subgroups) const PARTIALS: u32 = WG;
 @if(subgroups) const PARTIALS: u32 = WG / 4u;
 var<workgroup> partials: array<f32, PARTIALS * SUMS>;
-@if(unscaled) @group(0) @binding(7) var<storage, read> squares: array<f32>;
+@if(unscaled) @group(0) @binding(7) var<storage, read> squares: array<vec4<f32>>;
 @if(residual) var<workgroup> new_squares: array<f32, COLUMNS * M>;
 
 // The row of W that sum `r` of a workgroup is of.
@@ -33,21 +33,20 @@ fn total(i: u32, count: u32) -> f32 {
     return sum;
 }
 
-// A thread's share of the squares of a row of x.
+// A thread's share of the squares of a row of x. All threads take the same number of turns, so that they are together again
+// for the subgroup's sum.
 @if(unscaled)
 fn squares_of(row: u32, thread: u32) -> f32 {
-    let row0 = row * squares_stride(params.k);
+    let parts = parts_of(params.k);
+    let row0 = row * squares_stride(params.k) / 4u;
     var sum = 0.0;
-    for (var part = thread; part < parts_of(params.k); part += WG) {
-        sum += squares[row0 + part];
+    for (var part0 = 0u; part0 < parts; part0 += 4u * WG) {
+        let part = part0 + 4u * thread;
+        if part < parts {
+            sum += add_parts(squares[row0 + part / 4u], part, parts);
+        }
     }
     return sum;
-}
-
-// Sum `i`, of row m of x, as y takes it.
-fn scaled(i: u32, m: u32, count: u32) -> f32 {
-    @if(!unscaled) return total(i, count);
-    @if(unscaled) return total(i, count) * inverse_rms(total(OUTPUTS + m, count));
 }
 
 // The workgroup's part of y, from the sums of every thread: sum `r * M + m` is of row `r` of W and row `m` of x.
@@ -87,12 +86,14 @@ fn store_sums(
     for (var i = thread; i < COLUMNS * M; i += WG) {
         let m = i % M;
         let column = i / M;
+        @if(!unscaled) let scale = 1.0;
+        @if(unscaled) let scale = inverse_rms(total(OUTPUTS + m, count));
         @if(!gated && !residual) {
-            store(m0 + m, column0 + column, scaled(i, m, count));
+            store(m0 + m, column0 + column, scale * total(i, count));
         }
         @if(gated) {
-            let gate = scaled(2u * column * M + m, m, count);
-            let up = scaled((2u * column + 1u) * M + m, m, count);
+            let gate = scale * total(2u * column * M + m, count);
+            let up = scale * total((2u * column + 1u) * M + m, count);
             store_gated(m0 + m, column0 + column, gate, up);
         }
         @if(residual) {

@@ -33,9 +33,16 @@ fn parts_of(elements: u32) -> u32 {
     return (elements + params.part - 1u) / params.part;
 }
 
-// From a row's sums to the next one's: whole loads of the kernel that takes eight at once.
+// From a row's sums to the next one's: whole loads of the kernels, which take four or eight at once.
 fn squares_stride(elements: u32) -> u32 {
     return (parts_of(elements) + 7u) / 8u * 8u;
+}
+
+// The sum of four sums, the first of them number `part` of a row's; behind the last one may lie anything.
+@if(unscaled)
+fn add_parts(four: vec4<f32>, part: u32, parts: u32) -> f32 {
+    let is_part = vec4<u32>(part) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(parts);
+    return dot(select(vec4<f32>(), four, is_part), vec4<f32>(1.0));
 }
 
 // What a row of x still lacks.

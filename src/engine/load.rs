@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::chunks::Chunks;
 use super::steps::Flight;
 use super::{Engine, EngineDevice, EngineError, LoadTimings, ModelInfo, capacity, info};
 use crate::formats::Checkpoint;
@@ -214,7 +215,8 @@ impl Engine {
             has_chat_template: !matches!(tokenizer.chat_template(), Err(TextError::NoChatTemplate)),
         };
         let batch = Batch::new(scheduler.page_table_stride());
-        let flight = Flight::new(&info.device, options.chunk_size.is_none().then_some(chunk));
+        let chunks = options.chunk_size.is_none().then(|| Chunks::new(chunk, sequences));
+        let flight = Flight::new(&info.device, chunks);
         progress(LoadProgress::Ready);
         Ok(Engine { executor, model, tokenizer, scheduler, batch, flight, info })
     }

@@ -40,10 +40,8 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    /// With chunks of at most so many tokens, unless the user chose their size.
-    pub fn new(device: &DeviceInfo, most_tokens: Option<usize>) -> Flight {
+    pub fn new(device: &DeviceInfo, chunks: Option<Chunks>) -> Flight {
         let most = if device.is_software() { FEW } else { MOST };
-        let chunks = most_tokens.map(Chunks::new);
         Flight { batches: VecDeque::new(), spare: Vec::new(), most, chunks, last: None, step: Duration::ZERO }
     }
 
@@ -144,9 +142,11 @@ impl<'e> Steps<'e> {
         let Some(chunks) = &mut self.flight.chunks else { return };
         while let Some(load) = self.executor.take_load() {
             // Its recording may be gone.
-            if let Some(tokens) = self.model.tokens_of(load.prepared) {
-                let size = self.scheduler.limits().max_tokens_per_request;
-                self.scheduler.set_chunk_size(chunks.learn(size, tokens, load.of_budget));
+            let Some(shape) = self.model.shape_of(load.prepared) else { continue };
+            let (tokens, decodes) = (shape.tokens as usize, shape.tokens == shape.logits_rows);
+            if !decodes && let Some(size) = chunks.learn(tokens, load.of_budget) {
+                self.scheduler.set_chunk_size(size);
+                self.scheduler.set_token_budget(chunks.step_tokens());
             }
         }
     }

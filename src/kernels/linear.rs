@@ -51,7 +51,7 @@ pub enum Input {
     F32(Slice),
     /// For the kernels that [multiply packed bytes](LinearPath::rounds_activations).
     Q8(Quantized),
-    /// For the kernels that [split norms](LinearPath::splits_norms).
+    /// For the kernels that [take half of a norm](LinearPath::part_of_norm).
     Unscaled(Unscaled),
 }
 
@@ -87,7 +87,7 @@ pub struct Residual {
 pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32, y_stride: u32) -> Dispatch {
     let params = Params { y_stride, y_column: weight.row0, ..whole(weight, m) };
     let (program, grid) = program(path, weight, &params);
-    finish(path, program, grid, weight, slices, params)
+    finish(path, program, grid, weight, slices, params, None)
 }
 
 /// `y [m][n / 2] = act(gate) * up` for all `n` rows of weights, of which the first half makes the gate, with a kernel that
@@ -97,20 +97,20 @@ pub fn gated(path: LinearPath, weight: &WeightSlices, activation: Activation, x:
     // As many workgroups as for the rows of weights: each pair of them makes one column of y.
     let (program, grid) = program(path, weight, &params);
     let program = program.flag("gated", true).flag("gelu", activation == Activation::GeluTanh);
-    finish(path, program, grid, weight, Slices { x, y, bias: None }, params)
+    finish(path, program, grid, weight, Slices { x, y, bias: None }, params, None)
 }
 
-/// `stream [m][n] += x W^T` for all rows of weights, and the first half of the norm behind, with a kernel that
-/// [splits norms](LinearPath::splits_norms): gives what the product behind that norm takes.
+/// `stream [m][n] += x W^T` for all rows of weights, and the first half of the norm behind: gives what the product behind
+/// that norm takes.
+///
+/// # Panics
+/// If the kernel [cannot](LinearPath::part_of_norm).
 pub fn residual(path: LinearPath, weight: &WeightSlices, x: Slice, to: &Residual, m: u32) -> (Dispatch, Unscaled) {
-    let part = path.columns();
+    let part = path.part_of_norm().unwrap_or_else(|| panic!("{} takes no half of a norm", path.name()));
     let params = Params { part, offset: to.offset, ..whole(weight, m) };
     let (program, grid) = program(path, weight, &params);
     let slices = Slices { x: Input::F32(x), y: to.unscaled, bias: None };
-    let dispatch = finish(path, program.flag("residual", true), grid, weight, slices, params)
-        .read_write(5, to.stream)
-        .read(6, to.weight)
-        .read_write(7, to.squares);
+    let dispatch = finish(path, program.flag("residual", true), grid, weight, slices, params, Some(to));
     (dispatch, Unscaled { x: to.unscaled, squares: to.squares, part, eps: to.eps })
 }
 
@@ -121,9 +121,8 @@ pub fn squares_stride(elements: usize, part: usize) -> usize {
 
 /// The most bytes of [`Residual::squares`], whichever the kernel.
 pub fn squares_bytes(m: usize, n: usize) -> u64 {
-    let paths = LinearPath::ALL.into_iter().filter(|path| path.splits_norms());
-    let stride = paths.map(|path| squares_stride(n, path.columns() as usize)).max();
-    4 * (m * stride.unwrap_or(1)) as u64
+    let parts = LinearPath::ALL.into_iter().filter_map(LinearPath::part_of_norm);
+    4 * parts.map(|part| (m * squares_stride(n, part as usize)) as u64).max().unwrap_or(0)
 }
 
 /// Of all rows of the weights, into rows of y that are as wide.
@@ -152,8 +151,10 @@ fn finish(
     weight: &WeightSlices,
     slices: Slices,
     mut params: Params,
+    onto: Option<&Residual>,
 ) -> Dispatch {
     if let Input::Unscaled(x) = slices.x {
+        debug_assert!(path.part_of_norm().is_some(), "{} takes no half of a norm", path.name());
         (params.part, params.eps) = (x.part, x.eps);
     }
     let program = program
@@ -163,6 +164,11 @@ fn finish(
         .flag("unscaled", matches!(slices.x, Input::Unscaled(_)));
     let cost = [params.m, params.n, params.k].map(u64::from).iter().product();
     let dispatch = Dispatch::new(program, &params, grid).costing(cost);
+    // The residual stream is the first output of every kernel that writes it.
+    let dispatch = match onto {
+        Some(to) => dispatch.read_write(5, to.stream).read(6, to.weight).read_write(7, to.squares),
+        None => dispatch,
+    };
     let dispatch = weight.bind(dispatch).read_write(4, slices.y);
     let dispatch = match slices.x {
         Input::F32(x) => dispatch.read(3, x),

@@ -239,10 +239,9 @@ impl Model {
         })
     }
 
-    /// How many tokens the steps of a recording have; `None` if it was discarded.
-    pub fn tokens_of(&self, prepared: Prepared) -> Option<usize> {
-        let (shape, _) = self.prepared.iter().find(|(_, of_shape)| **of_shape == prepared)?;
-        Some(shape.tokens as usize)
+    /// The steps that a recording is for; `None` if it was discarded.
+    pub fn shape_of(&self, prepared: Prepared) -> Option<StepShape> {
+        self.prepared.iter().find(|(_, of_shape)| **of_shape == prepared).map(|(shape, _)| *shape)
     }
 
     /// The recording of a shape, made once.

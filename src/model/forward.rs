@@ -20,6 +20,8 @@ struct Rows {
     /// The residual stream.
     x: Slice,
     attention: Slice,
+    /// Whether their products take a half of a norm each.
+    splits_norm: bool,
 }
 
 /// Where a block ends and the next one begins.
@@ -46,6 +48,7 @@ impl Model {
         let inputs = self.inputs.sections(shape.tokens as usize);
         let mut normed = self.record_embedding(&mut recording, inputs, shape.tokens);
         let layers = &self.weights.layers;
+        let splits_norm = self.splits_norms(shape.tokens);
         for (index, weights) in layers.iter().enumerate() {
             let is_last = index + 1 == layers.len();
             self.record_keys_and_values(&mut recording, index, normed, inputs, shape.tokens);
@@ -53,7 +56,8 @@ impl Model {
                 break;
             }
             self.record_attention(&mut recording, index, inputs, shape);
-            let mut rows = Rows { count: shape.tokens, x: scratch.x, attention: scratch.attention };
+            let (count, attention) = (shape.tokens, scratch.attention);
+            let mut rows = Rows { count, x: scratch.x, attention, splits_norm };
             // The rows are rising: if they are as many as the tokens, they are the tokens.
             if is_last && shape.logits_rows < shape.tokens {
                 rows = self.record_gathering(&mut recording, inputs, shape.logits_rows);
@@ -164,24 +168,24 @@ impl Model {
         let x = gather("wanted rows", scratch.x, scratch.wanted, config.dim);
         // The queries are not needed any more.
         let attention = gather("wanted attention", scratch.attention, scratch.q, config.heads * config.head_dim);
-        Rows { count, x, attention }
+        Rows { count, x, attention, splits_norm: self.splits_norms(count) }
     }
 
     /// From a layer's attention to the next one's normed input, or the head's.
     fn record_blocks(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, rows: Rows) -> Input {
         let scratch = &self.scratch;
         let layer = Some(index as u32);
-        let Rows { count: m, x, attention } = rows;
+        let Rows { count: m, x, attention, .. } = rows;
         let to_ffn =
             Joint { x, post_norm: weights.post_attention_norm, norm: weights.ffn_norm, what: "residual + ffn_norm" };
-        let normed = self.record_residual(recording, layer, &weights.attention_output, attention, to_ffn, m);
+        let normed = self.record_residual(recording, layer, &weights.attention_output, attention, to_ffn, rows);
         self.record_gate(recording, layer, &weights.gate_up, normed, m);
         let (norm, what) = match self.weights.layers.get(index + 1) {
             Some(next) => (next.attention_norm, "residual + next norm"),
             None => (self.weights.output_norm, "residual + output_norm"),
         };
         let onwards = Joint { x, post_norm: weights.post_ffn_norm, norm, what };
-        self.record_residual(recording, layer, &weights.down, scratch.hidden, onwards, m)
+        self.record_residual(recording, layer, &weights.down, scratch.hidden, onwards, rows)
     }
 
     /// A block's last product, what it adds to the residual stream, and the norm behind: in the product and the one that
@@ -193,12 +197,13 @@ impl Model {
         weights: &Linear,
         x: Slice,
         joint: Joint,
-        m: u32,
+        rows: Rows,
     ) -> Input {
+        let Rows { count: m, splits_norm, .. } = rows;
         let Scratch { h, delta, squares, .. } = self.scratch;
         let params = self.norm_params(m);
         match weights.shards[..] {
-            [ref shard] if self.splits_norms(m) && joint.post_norm.is_none() => {
+            [ref shard] if splits_norm && joint.post_norm.is_none() && weights.bias.is_none() => {
                 let rms_norm::Params { eps, offset, .. } = params;
                 let to = linear::Residual { stream: joint.x, weight: joint.norm, eps, offset, unscaled: h, squares };
                 let path = self.options.selection.linear(m, shard.weights.dtype);
@@ -216,14 +221,15 @@ impl Model {
         }
     }
 
-    /// Whether all products of `m` rows can take half of a norm.
+    /// Whether all products of `m` rows take half of a norm.
     fn splits_norms(&self, m: u32) -> bool {
         let weights = &self.weights;
         let layers = weights.layers.iter().flat_map(|layer| {
             [&layer.qkv, &layer.attention_output, &layer.gate_up, &layer.down].map(|linear| &linear.shards)
         });
         let mut shards = layers.chain([&weights.output.shards]).flatten();
-        m <= MAX_M && shards.all(|shard| self.options.selection.splits_norms(m, shard.weights.dtype))
+        m <= MAX_M
+            && shards.all(|shard| self.options.selection.splits_norms(m, shard.weights.dtype, self.config.dim as u32))
     }
 
     /// From the normed input to `act(gate) * up` in `hidden`: at once where a kernel can and the two are one matrix.

@@ -199,6 +199,11 @@ impl Scheduler {
         self.limits.max_tokens_per_request = tokens.max(1);
     }
 
+    /// Changes the most tokens of a step, from the next one on; 0 counts as 1.
+    pub fn set_token_budget(&mut self, tokens: usize) {
+        self.limits.token_budget = tokens.max(1);
+    }
+
     /// Puts a request at the end of the queue.
     ///
     /// It may ask for more new tokens than fit; then it ends with [`FinishReason::ContextFull`].

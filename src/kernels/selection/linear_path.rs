@@ -128,15 +128,16 @@ impl LinearPath {
         matches!(self, LinearPath::Matvec { .. } | LinearPath::MatvecLanes | LinearPath::MatvecDot4 { .. })
     }
 
-    /// Whether it can take a [half of a norm](crate::kernels::linear::residual), on either side of it. Those for few rows, where
-    /// a dispatch less counts, of activations that are not rounded first.
-    pub fn splits_norms(self) -> bool {
-        matches!(self, LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecLanes)
-    }
-
-    /// Rows of W that a workgroup of a kernel for few rows multiplies: columns of y that it makes.
-    pub fn columns(self) -> u32 {
-        if self == LinearPath::MatvecLanes { matvec_lanes::ROWS } else { matvec::ROWS }
+    /// Of a kernel that can take [half of a norm](crate::kernels::linear::residual), on either side of it, the elements of a row
+    /// whose squares it leaves as one sum: those that a workgroup makes. These kernels are for few rows, where a dispatch less
+    /// counts, of activations that are not rounded first; the one in blocks serves only where all steps have one order of
+    /// sums, those of many rows too.
+    pub fn part_of_norm(self) -> Option<u32> {
+        match self {
+            LinearPath::Matvec { blocks: false, .. } => Some(matvec::ROWS),
+            LinearPath::MatvecLanes => Some(matvec_lanes::ROWS),
+            _ => None,
+        }
     }
 
     /// The most rows that the kernel takes at once.

@@ -29,20 +29,21 @@ struct Linear {
     bias: bool,
     /// Half of the rows make a gate, of a whole tensor without a bias.
     gate: Option<Activation>,
-    half: Option<Half>,
+    norm: Option<NormSide>,
     /// What the values of x are below, and what weights of f32 are multiplied by.
     sizes: [f32; 2],
     /// The last element of x, and that of W if it is f32, is this much larger than the others may be.
     outlier: f32,
 }
 
-/// Of the norm between two products.
+/// On which side of a product is the norm that it takes a half of.
 #[derive(Clone, Copy)]
-enum Half {
-    /// The product is added to the residual stream, of a whole tensor without a bias. The norm adds the offset to its weights.
-    First { offset: f32 },
-    /// x still lacks the factor of its norm, whose mean squares are below this.
-    Second { squares: f32 },
+enum NormSide {
+    /// Behind: the product is added to the residual stream, of a whole tensor without a bias. The norm adds the offset to its
+    /// weights.
+    Behind { offset: f32 },
+    /// Before: x still lacks the factor, of mean squares below this.
+    Before { squares: f32 },
 }
 
 const EPS: f32 = 1e-5;
@@ -143,31 +144,32 @@ fn push_vector(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
     push_case(cases, gate(Silu, 3, 2 * columns + 6, 0.01, plain(path, DType::F16)));
     push_case(cases, gate(GeluTanh, 8, columns + 2, 10.0, DType::Q6_K));
     push_case(cases, Linear { k: 32, ..gate(Silu, 1, 2 * columns * FOLDED_WORKGROUPS - 2, 1.0, DType::Q4_0) });
-    if path.splits_norms() {
-        push_halves(cases, path, columns);
+    if path.part_of_norm().is_some() {
+        push_norm_sides(cases, path, columns);
     }
 }
 
 /// Cases of a kernel for few rows with the norm before or behind it.
-fn push_halves(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
-    let first = |offset, m, n, of| Linear { half: Some(Half::First { offset }), ..whole(path, of, m, n, k_for(of, n)) };
-    push_case(cases, first(0.0, 1, 1, DType::Q8_0));
-    push_case(cases, first(1.0, 1, columns, DType::Q4_0));
-    push_case(cases, first(0.0, 3, 2 * columns + 3, DType::F16));
-    push_case(cases, first(1.0, 8, 5 * columns - 1, DType::Q6_K));
+fn push_norm_sides(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
+    let behind =
+        |offset, m, n, of| Linear { norm: Some(NormSide::Behind { offset }), ..whole(path, of, m, n, k_for(of, n)) };
+    push_case(cases, behind(0.0, 1, 1, DType::Q8_0));
+    push_case(cases, behind(1.0, 1, columns, DType::Q4_0));
+    push_case(cases, behind(0.0, 3, 2 * columns + 3, DType::F16));
+    push_case(cases, behind(1.0, 8, 5 * columns - 1, DType::Q6_K));
     // One sum of squares more than a whole load of them.
-    push_case(cases, first(0.0, 2, 8 * columns + 1, DType::Q4_0));
-    push_case(cases, Linear { k: 32, ..first(0.0, 1, columns * FOLDED_WORKGROUPS - 1, DType::Q4_0) });
+    push_case(cases, behind(0.0, 2, 8 * columns + 1, DType::Q4_0));
+    push_case(cases, Linear { k: 32, ..behind(0.0, 1, columns * FOLDED_WORKGROUPS - 1, DType::Q4_0) });
 
-    let second =
-        |squares, m, n, of| Linear { half: Some(Half::Second { squares }), ..whole(path, of, m, n, k_for(of, n)) };
-    push_case(cases, second(1.0, 1, 1, DType::Q8_0));
+    let before =
+        |squares, m, n, of| Linear { norm: Some(NormSide::Before { squares }), ..whole(path, of, m, n, k_for(of, n)) };
+    push_case(cases, before(1.0, 1, 1, DType::Q8_0));
     // More sums than the threads of a workgroup take at once, and fewer; as large as they get, and where eps decides.
-    push_case(cases, Linear { k: 8192, ..second(1e6, 1, columns, DType::Q4_0) });
-    push_case(cases, Linear { k: 32, ..second(1e-7, 5, columns + 1, DType::F16) });
-    push_case(cases, Linear { bias: true, row0: 32, total: columns + 41, ..second(1.0, 3, columns + 9, DType::Q8_0) });
+    push_case(cases, Linear { k: 8192, ..before(1e6, 1, columns, DType::Q4_0) });
+    push_case(cases, Linear { k: 32, ..before(1e-7, 5, columns + 1, DType::F16) });
+    push_case(cases, Linear { bias: true, row0: 32, total: columns + 41, ..before(1.0, 3, columns + 9, DType::Q8_0) });
     for (m, activation) in [(1, Silu), (8, GeluTanh)] {
-        push_case(cases, Linear { gate: Some(activation), ..second(1.0, m, 2 * columns + 6, DType::Q4_K) });
+        push_case(cases, Linear { gate: Some(activation), ..before(1.0, m, 2 * columns + 6, DType::Q4_K) });
     }
 }
 
@@ -223,7 +225,7 @@ fn whole(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Linear
         total: n,
         bias: false,
         gate: None,
-        half: None,
+        norm: None,
         sizes: [1.0; 2],
         outlier: 1.0,
     }
@@ -244,9 +246,9 @@ fn case(linear: Linear) -> Case {
     if let Some(activation) = linear.gate {
         shape += &format!(", {activation:?} of the first half");
     }
-    match linear.half {
-        Some(Half::First { offset }) => shape += &format!(", onto the residual stream, offset {offset}"),
-        Some(Half::Second { squares }) => shape += &format!(", of a norm with mean squares to {squares:e}"),
+    match linear.norm {
+        Some(NormSide::Behind { offset }) => shape += &format!(", onto the residual stream, offset {offset}"),
+        Some(NormSide::Before { squares }) => shape += &format!(", of a norm with mean squares to {squares:e}"),
         None => {}
     }
     if linear.sizes != [1.0; 2] {
@@ -266,15 +268,15 @@ impl Linear {
         let width = if self.gate.is_some() { self.total / 2 } else { self.total };
         let mut tensors = vec![Tensor::output("y", self.m * width, Elements::F32)];
         tensors.extend(self.input(x));
-        let sums = |elements: usize| self.m * squares_stride(elements, self.path.columns() as usize);
-        match self.half {
-            Some(Half::First { .. }) => {
+        let sums = |elements: usize| self.m * squares_stride(elements, self.part() as usize);
+        match self.norm {
+            Some(NormSide::Behind { .. }) => {
                 tensors.push(Tensor::in_place("stream", random.floats(self.m * self.n, 2.0)));
                 tensors.push(Tensor::f32("norm_weight", random.floats(self.n, 2.0)));
                 tensors.push(Tensor::output("squares", sums(self.n), Elements::F32));
             }
-            Some(Half::Second { squares }) => {
-                let limit = (squares * self.path.columns() as f32).sqrt();
+            Some(NormSide::Before { squares }) => {
+                let limit = (squares * self.part() as f32).sqrt();
                 let roots = random.floats(sums(self.k), limit);
                 tensors.push(Tensor::f32("squares", roots.into_iter().map(|root| root * root).collect()));
             }
@@ -294,6 +296,11 @@ impl Linear {
         tensors
     }
 
+    /// Elements of a sum of squares.
+    fn part(&self) -> u32 {
+        self.path.part_of_norm().expect("a kernel that takes half of a norm")
+    }
+
     /// The activations as the kernel takes them.
     fn input(&self, x: Vec<f32>) -> Vec<Tensor> {
         if !self.path.rounds_activations() {
@@ -310,9 +317,9 @@ impl Linear {
             true => (Input::Q8(Quantized { codes: rest[0], scales: rest[1] }), &rest[2..]),
             false => (Input::F32(rest[0]), &rest[1..]),
         };
-        let (half, rest) = rest.split_at(match self.half {
-            Some(Half::First { .. }) => 3,
-            Some(Half::Second { .. }) => 1,
+        let (with_norm, rest) = rest.split_at(match self.norm {
+            Some(NormSide::Behind { .. }) => 3,
+            Some(NormSide::Before { .. }) => 1,
             None => 0,
         });
         let (bias, rest) = if self.bias { (Some(rest[0]), &rest[1..]) } else { (None, rest) };
@@ -324,14 +331,14 @@ impl Linear {
             planes: planes(self.dtype, self.k, rest),
         };
         let m = self.m as u32;
-        let x = match (self.half, x) {
-            (Some(Half::First { offset }), Input::F32(x)) => {
-                let [stream, norm, squares] = [half[0], half[1], half[2]];
-                let to = Residual { stream, weight: norm, eps: EPS, offset, unscaled: y, squares };
+        let x = match (self.norm, x) {
+            (Some(NormSide::Behind { offset }), Input::F32(x)) => {
+                let [stream, weight_of_norm, squares] = [with_norm[0], with_norm[1], with_norm[2]];
+                let to = Residual { stream, weight: weight_of_norm, eps: EPS, offset, unscaled: y, squares };
                 return residual(self.path, &weight, x, &to, m).0;
             }
-            (Some(Half::Second { .. }), Input::F32(x)) => {
-                Input::Unscaled(Unscaled { x, squares: half[0], part: self.path.columns(), eps: EPS })
+            (Some(NormSide::Before { .. }), Input::F32(x)) => {
+                Input::Unscaled(Unscaled { x, squares: with_norm[0], part: self.part(), eps: EPS })
             }
             (_, x) => x,
         };
