@@ -24,7 +24,8 @@ pub(super) fn context(config: &Config) -> usize {
 
 /// Tokens of a prefill chunk, so that even a slow device of the kind ends the largest matrix product of one within about
 /// the time that a submit should take; of the whole chunk, it makes as many submits as that needs. It depends on the model
-/// and the kind of device alone, so that runs can be repeated; where a device is slower yet, chunks shrink.
+/// and the kind of device alone, so that runs can be repeated; where a device is slower yet, chunks shrink, and grow to this
+/// again.
 pub fn chunk(config: &Config, device: &DeviceInfo) -> usize {
     // A slow one of its kind, in floating-point operations a second.
     let rate: u64 = match device.device_type.as_str() {
