@@ -49,6 +49,20 @@ fn squares_of(row: u32, thread: u32) -> f32 {
     return sum;
 }
 
+// Keeps sum `i` of a thread, or of its subgroup.
+@if(!subgroups)
+fn keep(i: u32, sum: f32, thread: u32) {
+    partials[thread * SUMS + i] = sum;
+}
+
+@if(subgroups)
+fn keep(i: u32, sum: f32, subgroup: u32, lane: u32) {
+    let subgroup_sum = subgroupAdd(sum);
+    if lane == 0u {
+        partials[subgroup * SUMS + i] = subgroup_sum;
+    }
+}
+
 // The workgroup's part of y, from the sums of every thread: sum `r * M + m` is of row `r` of W and row `m` of x.
 fn store_sums(
     sums: array<f32, OUTPUTS>,
@@ -61,25 +75,15 @@ fn store_sums(
 ) {
     @if(!subgroups) let count = WG;
     @if(subgroups) let count = subgroups;
-    for (var i = 0u; i < SUMS; i++) {
-        @if(!unscaled) let sum = sums[i];
-        @if(unscaled)
-        var sum = 0.0;
-        @if(unscaled)
-        if i < OUTPUTS {
-            sum = sums[i];
-        } else {
-            sum = squares_of(min(m0 + i - OUTPUTS, params.m - 1u), thread);
-        }
-        @if(!subgroups) {
-            partials[thread * SUMS + i] = sum;
-        }
-        @if(subgroups) {
-            let subgroup_sum = subgroupAdd(sum);
-            if lane == 0u {
-                partials[subgroup * SUMS + i] = subgroup_sum;
-            }
-        }
+    for (var i = 0u; i < OUTPUTS; i++) {
+        @if(!subgroups) keep(i, sums[i], thread);
+        @if(subgroups) keep(i, sums[i], subgroup, lane);
+    }
+    @if(unscaled)
+    for (var m = 0u; m < M; m++) {
+        let share = squares_of(min(m0 + m, params.m - 1u), thread);
+        @if(!subgroups) keep(OUTPUTS + m, share, thread);
+        @if(subgroups) keep(OUTPUTS + m, share, subgroup, lane);
     }
     workgroupBarrier();
 

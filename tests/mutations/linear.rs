@@ -219,7 +219,12 @@ pub const MATVEC_SUMS: &[Mutation] = &[
         "sum = bitcast<f32>(bitcast<u32>(sum + partials[p * SUMS + i]) & 0xffffe000u);",
     ),
     plant(Scale, "every row has the first one's factor", "total(OUTPUTS + m, count)", "total(OUTPUTS, count)"),
-    plant(Address, "the squares are those of the row before", "m0 + i - OUTPUTS", "max(m0 + i - OUTPUTS, 1u) - 1u"),
+    plant(
+        Address,
+        "the squares are those of the row before",
+        "squares_of(min(m0 + m,",
+        "squares_of(min(max(m0 + m, 1u) - 1u,",
+    ),
     plant(Scale, "all threads take the same squares", "params.m - 1u), thread)", "params.m - 1u), 0u)"),
     plant(Tail, "the last squares are left out", "if part < parts {", "if part + 4u < parts {"),
     plant(Address, "every row has the first one's squares", "squares[row0 + part / 4u]", "squares[part / 4u]"),
