@@ -27,8 +27,6 @@ struct Rows {
 /// Where a block ends and the next one begins.
 #[derive(Clone, Copy)]
 struct Joint {
-    /// The residual stream.
-    x: Slice,
     /// Of the norm that what is added to it goes through first, where there is one.
     post_norm: Option<Slice>,
     /// Of the next block's norm.
@@ -175,16 +173,16 @@ impl Model {
     fn record_blocks(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, rows: Rows) -> Input {
         let scratch = &self.scratch;
         let layer = Some(index as u32);
-        let Rows { count: m, x, attention, .. } = rows;
+        let Rows { count: m, attention, .. } = rows;
         let to_ffn =
-            Joint { x, post_norm: weights.post_attention_norm, norm: weights.ffn_norm, what: "residual + ffn_norm" };
+            Joint { post_norm: weights.post_attention_norm, norm: weights.ffn_norm, what: "residual + ffn_norm" };
         let normed = self.record_residual(recording, layer, &weights.attention_output, attention, to_ffn, rows);
         self.record_gate(recording, layer, &weights.gate_up, normed, m);
         let (norm, what) = match self.weights.layers.get(index + 1) {
             Some(next) => (next.attention_norm, "residual + next norm"),
             None => (self.weights.output_norm, "residual + output_norm"),
         };
-        let onwards = Joint { x, post_norm: weights.post_ffn_norm, norm, what };
+        let onwards = Joint { post_norm: weights.post_ffn_norm, norm, what };
         self.record_residual(recording, layer, &weights.down, scratch.hidden, onwards, rows)
     }
 
@@ -195,25 +193,25 @@ impl Model {
         recording: &mut Recording,
         layer: Option<u32>,
         weights: &Linear,
-        x: Slice,
+        input: Slice,
         joint: Joint,
         rows: Rows,
     ) -> Input {
-        let Rows { count: m, splits_norm, .. } = rows;
+        let Rows { count: m, x, splits_norm, .. } = rows;
         let Scratch { h, delta, squares, .. } = self.scratch;
         let params = self.norm_params(m);
         match weights.shards[..] {
             [ref shard] if splits_norm && joint.post_norm.is_none() && weights.bias.is_none() => {
                 let rms_norm::Params { eps, offset, .. } = params;
-                let to = linear::Residual { stream: joint.x, weight: joint.norm, eps, offset, unscaled: h, squares };
+                let to = linear::Residual { stream: x, weight: joint.norm, eps, offset, unscaled: h, squares };
                 let path = self.options.selection.linear(m, shard.weights.dtype);
-                let (dispatch, unscaled) = linear::residual(path, &shard.weights, x, &to, m);
+                let (dispatch, unscaled) = linear::residual(path, &shard.weights, input, &to, m);
                 recording.push(at(layer, shard.what), dispatch);
                 Input::Unscaled(unscaled)
             }
             _ => {
-                self.linear(recording, layer, weights, Input::F32(x), delta, m);
-                let Joint { x, post_norm: post_weight, norm: weight, what } = joint;
+                self.linear(recording, layer, weights, Input::F32(input), delta, m);
+                let Joint { post_norm: post_weight, norm: weight, what } = joint;
                 let slices = residual_norm::Slices { delta, weight, x, h, post_weight };
                 recording.push(at(layer, what), residual_norm::dispatch(slices, params));
                 Input::F32(h)
