@@ -5,7 +5,7 @@
 import package::constants::{D, R, PAGE};
 import package::shared::attention_params::{params, first_visible};
 import package::shared::attention_io::{sequences, tiles, page_table, q, out};
-import package::shared::attention_io::{load_key, load_value, unpack_key, unpack_value};
+import package::shared::attention_io::{load_key, load_value, unpack_key, unpack_value, from_four, to_four};
 import package::shared::kv_cache::{kv_index, kv_slot};
 
 const_assert R == 4u;
@@ -55,7 +55,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
         }
         var scores: array<vec4<f32>, GROUPS>;
         for (var i = 0u; i < params.dim4; i++) {
-            let own = params.scale * q[mine + i];
+            let own = params.scale * from_four(q[mine + i]);
             let queries = mat4x4<f32>(
                 subgroupBroadcast(own, 0u),
                 subgroupBroadcast(own, 1u),
@@ -94,14 +94,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
             if lane < rows {
                 // What lies there before the first keys may be anything, NaN too.
                 if !fresh {
-                    row_sum += shrink[lane] * out[to + i];
+                    row_sum += shrink[lane] * from_four(out[to + i]);
                 }
-                out[to + i] = row_sum;
+                out[to + i] = to_four(row_sum);
             }
         }
     }
     total = sum(total);
     if lane < rows {
-        out[to + D4] = vec4<f32>(peak[lane], total[lane], 0.0, 0.0);
+        out[to + D4] = to_four(vec4<f32>(peak[lane], total[lane], 0.0, 0.0));
     }
 }

@@ -5,7 +5,7 @@
 import package::constants::{D, R, PAGE};
 import package::shared::attention_params::{params, first_visible};
 import package::shared::attention_io::{sequences, tiles, page_table, q, out};
-import package::shared::attention_io::{load_key, load_value, unpack_key, unpack_value};
+import package::shared::attention_io::{load_key, load_value, unpack_key, unpack_value, from_four, to_four};
 import package::shared::kv_cache::{kv_index, kv_slot};
 
 const_assert R == 32u;
@@ -106,24 +106,34 @@ fn locate(page_row: u32, key: u32, last: u32, kv_head: u32) -> u32 {
     return kv_index(slot, params.kv_heads, kv_head, D4);
 }
 
+// Vector `i` of each row's query.
+fn queries(at: vec4<u32>, i: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(from_four(q[at.x + i]), from_four(q[at.y + i]), from_four(q[at.z + i]), from_four(q[at.w + i]));
+}
+
 // Vector `i` of each row's output, for the rows that there are.
 fn store(at: vec4<u32>, i: u32, there: vec4<bool>, values: mat4x4<f32>) {
     if there.x {
-        out[at.x + i] = values[0];
+        out[at.x + i] = to_four(values[0]);
     }
     if there.y {
-        out[at.y + i] = values[1];
+        out[at.y + i] = to_four(values[1]);
     }
     if there.z {
-        out[at.z + i] = values[2];
+        out[at.z + i] = to_four(values[2]);
     }
     if there.w {
-        out[at.w + i] = values[3];
+        out[at.w + i] = to_four(values[3]);
     }
 }
 
 fn stored(at: vec4<u32>, i: u32, scale: vec4<f32>) -> mat4x4<f32> {
-    return mat4x4<f32>(scale.x * out[at.x + i], scale.y * out[at.y + i], scale.z * out[at.z + i], scale.w * out[at.w + i]);
+    return mat4x4<f32>(
+        scale.x * from_four(out[at.x + i]),
+        scale.y * from_four(out[at.y + i]),
+        scale.z * from_four(out[at.z + i]),
+        scale.w * from_four(out[at.w + i]),
+    );
 }
 
 @compute @workgroup_size(8)
@@ -155,7 +165,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
         var sc = Eight();
         var sd = Eight();
         for (var i = 0u; i < params.dim4; i++) {
-            let x = params.scale * mat4x4<f32>(q[mine.x + i], q[mine.y + i], q[mine.z + i], q[mine.w + i]);
+            let x = params.scale * queries(mine, i);
             sa = dots(x, unpack_key(load_key(a + i)), sa);
             sb = dots(x, unpack_key(load_key(b + i)), sb);
             sc = dots(x, unpack_key(load_key(c + i)), sc);

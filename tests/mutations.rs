@@ -326,15 +326,16 @@ fn try_out(
 
 /// Whether a program could import a module: quicker to see than what its shader comes to.
 fn may_import(program: &Program, module: &str) -> bool {
-    let kernel = program.kernel;
     let [weights, blocks, codes] = ["weights", "blocks", "codes"].map(|folder| format!("{folder}/{}", program.weights));
-    let modules = [kernel, &weights, &blocks, &codes];
-    match module.strip_prefix("shared/") {
-        None => modules.contains(&module),
-        Some(name) => {
-            let import = format!("shared::{name}::");
-            let library = Library::default();
-            modules.iter().any(|module| library.source(module).is_some_and(|text| text.contains(&import)))
-        }
-    }
+    [program.kernel, &weights, &blocks, &codes].into_iter().any(|from| reaches(from, module))
+}
+
+/// Whether a module is the other, or imports it, or what it imports does.
+fn reaches(from: &str, module: &str) -> bool {
+    let library = Library::default();
+    from == module
+        || library.source(from).is_some_and(|text| {
+            let imports = text.split("import package::shared::").skip(1).filter_map(|rest| rest.split("::").next());
+            imports.into_iter().any(|name| reaches(&format!("shared/{name}"), module))
+        })
 }

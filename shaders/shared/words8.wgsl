@@ -19,6 +19,11 @@ fn words8(pairs: vec4<u64>) -> Words8 {
     return Words8(words4(pairs.xy), words4(pairs.zw));
 }
 
+// The other way: a pair's first word is its lower half.
+fn pairs2(words: vec4<u32>) -> vec2<u64> {
+    return vec2<u64>(words.xz) | (vec2<u64>(words.yw) << vec2<u32>(32u));
+}
+
 fn word(words: Words8, index: u32) -> u32 {
     return select(words.lo, words.hi, index >= 4u)[index & 3u];
 }

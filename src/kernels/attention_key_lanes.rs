@@ -6,5 +6,5 @@ use crate::recording::Program;
 pub(super) const ROWS: u32 = 4;
 
 pub(super) fn program(head_dim: u32) -> Program {
-    Program::new("attention_key_lanes", "broadcast").constant("D", head_dim).constant("R", ROWS)
+    Program::new("attention_key_lanes", "broadcast").flag("wide", true).constant("D", head_dim).constant("R", ROWS)
 }

@@ -8,5 +8,5 @@ pub(super) const ROWS: u32 = 32;
 pub(super) const KEYS: u32 = 32;
 
 pub(super) fn program(head_dim: u32) -> Program {
-    Program::new("attention_lanes", "broadcast").constant("D", head_dim).constant("R", ROWS)
+    Program::new("attention_lanes", "broadcast").flag("wide", true).constant("D", head_dim).constant("R", ROWS)
 }

@@ -181,9 +181,9 @@ pub const ATTENTION_LANES: &[Mutation] = &[
         "times(p.hi[3], subgroupBroadcast(v, 6u))",
     ),
     plant(Address, "one row's weights are another's", "p.w * v", "p.z * v"),
-    plant(Address, "one row's output goes to another", "out[at.w + i] = values[3]", "out[at.w + i] = values[2]"),
+    plant(Address, "one row's output goes to another", "to_four(values[3])", "to_four(values[2])"),
     plant(Address, "eight keys are loaded twice", "key0 + 24u + lane", "key0 + 16u + lane"),
-    plant(Scale, "the queries are not scaled", "params.scale * mat4x4", "mat4x4"),
+    plant(Scale, "the queries are not scaled", "params.scale * queries", "queries"),
     plant(Scale, "the sums are not divided by the weights' total", "1.0 / total", "vec4<f32>(1.0)"),
     plant(Scale, "nothing is rescaled to a new peak", "exp(peak - new_peak)", "vec4<f32>(1.0)"),
     plant(Start, "what lies in the output is added", "if key0 != first_key {", "if true {"),
@@ -263,9 +263,9 @@ pub const ATTENTION_KEY_LANES: &[Mutation] = &[
         "return max(quad, subgroupShuffleXor(quad, 4u))",
         "return quad",
     ),
-    plant(Scale, "the queries are not scaled", "params.scale * q[", "q["),
+    plant(Scale, "the queries are not scaled", "params.scale * from_four(q[", "from_four(q["),
     plant(Scale, "the total is not rescaled to a new peak", "total *= shrink;", ""),
-    plant(Scale, "the sums are not rescaled to a new peak", "shrink[lane] * out", "out"),
+    plant(Scale, "the sums are not rescaled to a new peak", "shrink[lane] * from_four(out", "from_four(out"),
     plant(Start, "what lies in the output is added", "if !fresh {", "if true {"),
     plant(Start, "each step begins anew", "if !fresh {", "if false {"),
     plant(Start, "the peak begins at 0", "var peak = vec4<f32>(MASKED)", "var peak = vec4<f32>()"),
@@ -273,8 +273,8 @@ pub const ATTENTION_KEY_LANES: &[Mutation] = &[
     plant(
         Precision,
         "the queries keep the ten bits of f16",
-        "let own = params.scale * q[mine + i];",
-        "let own = bitcast<vec4<f32>>(bitcast<vec4<u32>>(params.scale * q[mine + i]) & vec4<u32>(0xffffe000u));",
+        "let own = params.scale * from_four(q[mine + i]);",
+        "let own = bitcast<vec4<f32>>(bitcast<vec4<u32>>(params.scale * from_four(q[mine + i])) & vec4<u32>(0xffffe000u));",
     ),
 ];
 
@@ -338,6 +338,13 @@ pub const ATTENTION_IO: &[Mutation] = &[
         "return v;",
         "return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u));",
     ),
+    plant(
+        Address,
+        "wide pairs of an f32 are swapped",
+        "bitcast<vec4<f32>>(words4(v))",
+        "bitcast<vec4<f32>>(words4(v.yx))",
+    ),
+    plant(Codes, "a wide f16 is the one beside it", "halves(words2(w))", "halves(words2(w).yx)"),
 ];
 
 pub const ATTENTION_PARAMS: &[Mutation] =

@@ -5,6 +5,7 @@ use super::{Kind::*, Mutation, plant};
 pub const WORDS8: &[Mutation] = &[
     plant(Address, "the words of a pair are one", "u32(pair >> 32u)", "u32(pair)"),
     plant(Address, "the second four words are the first", "words4(pairs.zw)", "words4(pairs.xy)"),
+    plant(Address, "the words of a pair change places", "(vec2<u64>(words.yw) <<", "(vec2<u64>(words.wy) <<"),
     plant(Address, "the upper four words are the lower", "index >= 4u", "index >= 8u"),
     plant(Codes, "the third byte loses its high bits", "0xff0000u,", "0x0f0000u,"),
     plant(Scale, "the uppermost byte is taken to be the one below", "1.0 / 16777216.0", "1.0 / 65536.0"),
