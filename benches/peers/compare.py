@@ -8,6 +8,9 @@ llama.cpp comes prebuilt in the npm package node-llama-cpp, which is installed i
 generated one by one, "@ d512" is behind 512 tokens of context. Each run of one is followed by a run of the other; the tables
 print medians, with the lowest and the highest, and the ratio of the medians.
 
+llama.cpp decides by itself whether to use its flash attention. On lavapipe LLVM compiles those shaders for more than a quarter
+of an hour where heads have 256 elements; --llama-flash-attention off does without.
+
 With --wgml the crate wgml, another engine on wgpu, is measured as well; cargo builds benches/peers/wgml for it, which takes
 minutes at the first run. It runs models of the family 'llama', computes prompts token by token and holds weights in f32.
 """
@@ -88,10 +91,10 @@ class Peer:
         self.process.wait()
 
 
-def llama_cpp(script, model, device):
+def llama_cpp(script, model, device, flash_attention):
+    command = ["node", script, pathlib.Path(model).resolve(), CONTEXT, flash_attention]
     # llama.cpp leaves out CPU-type devices unless they are named.
-    peer = Peer("llama.cpp Vulkan", ["node", script, pathlib.Path(model).resolve(), CONTEXT], warm_up=512,
-                GGML_VK_VISIBLE_DEVICES=str(device))
+    peer = Peer("llama.cpp Vulkan", command, warm_up=512, GGML_VK_VISIBLE_DEVICES=str(device))
     print(f"llama.cpp {peer.about['release']} on {', '.join(peer.about['devices'])}", file=sys.stderr)
     return peer
 
@@ -133,6 +136,8 @@ def main():
     parser.add_argument("-r", "--runs", type=int, default=3)
     parser.add_argument("--device", help="wgpt's device, an index of `wgpt devices` or a part of a name")
     parser.add_argument("--llama-device", type=int, default=0, help="llama.cpp's device: its number among Vulkan's")
+    parser.add_argument("--llama-flash-attention", choices=["auto", "on", "off"], default="auto",
+                        help="whether llama.cpp uses flash attention")
     parser.add_argument("--tests", nargs="+", choices=TESTS, default=list(TESTS), metavar="TEST",
                         help=f"only some of these: {', '.join(TESTS)}")
     parser.add_argument("--wgml", action="store_true", help="measure the crate wgml as well")
@@ -141,7 +146,7 @@ def main():
     arguments = parser.parse_args()
     script = install()
     for model in arguments.models:
-        peers = [llama_cpp(script, model, arguments.llama_device)]
+        peers = [llama_cpp(script, model, arguments.llama_device, arguments.llama_flash_attention)]
         if arguments.wgml:
             peers.append(wgml(model, peers[0].about["devices"][0]))
         print(f"\n{os.path.basename(model)}\n")

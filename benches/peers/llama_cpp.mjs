@@ -7,12 +7,13 @@
 import readline from "node:readline";
 import {getLlama, LlamaLogLevel} from "node-llama-cpp";
 
-const [modelPath, contextSize] = process.argv.slice(2);
+const [modelPath, contextSize, flashAttention] = process.argv.slice(2);
 const llama = await getLlama({gpu: "vulkan", build: "never", logLevel: LlamaLogLevel.error, vramPadding: 0});
 // node-llama-cpp would decide by the free memory, which a software adapter does not tell.
 const model = await llama.loadModel({modelPath, gpuLayers: "max", ignoreMemorySafetyChecks: true});
 const context = await model.createContext({
     contextSize: Number(contextSize), batchSize: 512, ignoreMemorySafetyChecks: true,
+    flashAttention: flashAttention === "auto" ? "auto" : flashAttention === "on",
 });
 const sequence = context.getSequence();
 
