@@ -109,16 +109,23 @@ fn what_was_measured_is_used_until_it_is_stale_or_forgotten() {
     let listed = |what: &str| decode[what].as_array().map_or(0, Vec::len);
     assert!(listed("measured") > 0 && listed("measured") + listed("given_up") > 1, "{decode}");
     decode["chosen"] = json!("matvec_blocks");
+    let measured = json!([{ "variant": "matvec", "milliseconds": 0.25 }]);
+    decode["exceptions"] = json!([{ "weights": "q6_k", "chosen": "matvec", "measured": measured }]);
     let rewritten = with_body(header, &tuning.to_string());
     fs::write(&file, &rewritten).expect("written");
-    assert!(kernels(cache, &[]).contains(&"linear.decode: matvec_blocks".to_owned()));
-    assert!(kernels(cache, &["--variant", "linear.decode=matvec"]).contains(&"linear.decode: matvec".to_owned()));
+    let used = kernels(cache, &[]);
+    assert_eq!(used[..2], ["linear.decode: matvec_blocks", "linear.decode q6_k: matvec"]);
+    let forced = kernels(cache, &["--variant", "linear.decode=matvec"]);
+    assert!(forced[0] == "linear.decode: matvec" && !forced[1].starts_with("linear.decode"), "{forced:?}");
     let deterministic = kernels(cache, &["--deterministic"]);
     assert_eq!(deterministic, kernels(Path::new("off"), &["--deterministic"]));
     command(cache, &["devices", "-v"])
         .assert()
         .success()
-        .stdout(contains("linear.decode (1 token): matvec_blocks - tuned on 20").and(contains(" ms")));
+        .stdout(contains("linear.decode (1 token): matvec_blocks - tuned on 20"))
+        .stdout(
+            contains("linear.decode (1 token, q6_k weights): matvec - tuned on 20").and(contains(": matvec 0.250 ms")),
+        );
 
     for (bad, says) in [
         (rewritten[..rewritten.len() - 1].to_owned(), "damaged"),

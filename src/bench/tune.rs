@@ -1,7 +1,8 @@
 //! Measures which kernels are fastest for a model on one adapter.
 //!
 //! Every kernel that could serve a role is timed in turns with the others, at the model's own shapes and types, with the
-//! weights out of the caches; its time for the role is that of all layers of a step. A kernel whose result is wrong is left out.
+//! weights out of the caches; its time for the role is that of all layers of a step. Weights of a type for which another kernel
+//! is faster get that one. A kernel whose result is wrong is left out.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +16,12 @@ use crate::gpu::GpuExecutor;
 use crate::kernels::attention::Heads;
 use crate::kernels::kv_cache::KvType;
 use crate::kernels::weight_layout::{row_bytes, shader_name};
-use crate::kernels::{Choices, LinearPath, Measurement, Role, Selection, Tuned, Tuning, Variant, matvec};
+use crate::kernels::{Choices, Exception, LinearPath, Measurement, Role, Selection, Tuned, Tuning, Variant, matvec};
 use crate::model::{Config, LinearLayers};
 use crate::recording::{ExecutionError, Executor};
 
-/// Another kernel than the default is chosen only if it takes less than this part of the default's time: less is noise.
+/// Another kernel than the default is chosen only if it takes less than this part of the default's time, and another than the
+/// role's for weights of one type only if it takes less than this part of that one's: less is noise.
 const WORTH_IT: f64 = 0.97;
 /// A kernel that takes this many times as long as the fastest one is not measured any further.
 const HOPELESS: f64 = 4.0;
@@ -108,10 +110,10 @@ pub fn tune(
     for Plan { role, variants, parts } in plans {
         let mut contest = Contest {
             default: choices.of(role).0,
-            running: variants.iter().map(|v| (*v, 0.0)).collect(),
+            running: variants.iter().map(|variant| Entrant { variant: *variant, times: Vec::new() }).collect(),
             given_up: Vec::new(),
         };
-        for Part { group, variants: measured, weight } in parts {
+        for Part { group, variants: measured, shares } in parts {
             on_case(Progress { done, total, name: &group.name });
             done += 1;
             let group = contest.entrants(&measured, group);
@@ -122,7 +124,7 @@ pub fn tune(
                     outcome.left_out.extend(
                         faults.map(|(record, fault)| leave_out(format!("{} is wrong: {fault}", record.program))),
                     );
-                    contest.add(&measured, &records, weight);
+                    contest.add(&measured, &records, &shares);
                 }
                 Err(Obstacle::Reason(reason)) => outcome.left_out.push(leave_out(reason)),
                 Err(Obstacle::Failure(error)) => return Err(error),
@@ -144,7 +146,14 @@ struct Plan {
 struct Part {
     group: Group,
     variants: Vec<Variant>,
-    weight: f64,
+    shares: Vec<Share>,
+}
+
+/// How many times a step does what a group measures, for weights of one type.
+struct Share {
+    /// None of attention.
+    weights: Option<DType>,
+    count: f64,
 }
 
 fn plans(gpu: &GpuExecutor, workload: &Workload) -> Vec<Plan> {
@@ -226,8 +235,8 @@ fn linear_parts(
         // What takes no such weights leaves them to the default.
         let paths: Vec<LinearPath> = paths.iter().map(|path| selection.or_default(*path, role, dtype)).collect();
         let group = product_group(name, dtype, [m, measured, k], &paths);
-        let weight = f64::from(count) * f64::from(n) / f64::from(measured);
-        Part { group, variants: variants.to_vec(), weight }
+        let count = f64::from(count) * f64::from(n) / f64::from(measured);
+        Part { group, variants: variants.to_vec(), shares: vec![Share { weights: Some(dtype), count }] }
     };
     workload.layers.iter().filter(|layers| is_in_role(layers, m)).map(part).collect()
 }
@@ -238,13 +247,14 @@ fn quantize_parts(workload: &Workload, role: Role, variants: &[Variant]) -> Vec<
     let rounding: Vec<Variant> =
         variants.iter().copied().filter(|v| v.linear().is_some_and(LinearPath::rounds_activations)).collect();
     let Some(path) = rounding.first().and_then(|variant| variant.linear()) else { return Vec::new() };
-    let mut products: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut products: BTreeMap<u32, Vec<Share>> = BTreeMap::new();
     for layers in workload.layers.iter().filter(|layers| is_in_role(layers, m) && path.takes(layers.dtype)) {
-        *products.entry(layers.k).or_default() += layers.count;
+        let share = Share { weights: Some(layers.dtype), count: f64::from(layers.count) };
+        products.entry(layers.k).or_default().push(share);
     }
-    let part = |(k, count): (u32, u32)| {
+    let part = |(k, shares): (u32, Vec<Share>)| {
         let group = quantize_group(format!("{role} quantize_q8 m{m} k{k}"), m, k, rounding.len());
-        Part { group, variants: rounding.clone(), weight: f64::from(count) }
+        Part { group, variants: rounding.clone(), shares }
     };
     products.into_iter().map(part).collect()
 }
@@ -268,7 +278,11 @@ fn attention_parts(workload: &Workload, variants: &[Variant]) -> Vec<Part> {
             1 => attention_group(name, heads, batch, &[], &split),
             _ => attention_group(name, heads, batch, &paths, &[]),
         };
-        Part { group, variants: variants.to_vec(), weight: 1.0 / f64::from(tokens) }
+        Part {
+            group,
+            variants: variants.to_vec(),
+            shares: vec![Share { weights: None, count: 1.0 / f64::from(tokens) }],
+        }
     };
     [&DECODE, &PREFILL].map(part).into()
 }
@@ -278,53 +292,85 @@ fn nanoseconds(record: &KernelRecord) -> Option<f64> {
     if record.fault.is_some() { None } else { record.device_min_ns.or(record.wall_min_ns) }
 }
 
-/// The variants of a role that are still worth measuring, with the nanoseconds of their layers so far.
+/// The variants of a role that are still worth measuring.
 struct Contest {
     default: Variant,
-    running: Vec<(Variant, f64)>,
+    running: Vec<Entrant>,
     given_up: Vec<Variant>,
+}
+
+/// A variant with the nanoseconds of its layers so far, by type of weights.
+#[derive(Clone, Debug, PartialEq)]
+struct Entrant {
+    variant: Variant,
+    times: Vec<(Option<DType>, f64)>,
+}
+
+impl Entrant {
+    fn total(&self) -> f64 {
+        self.times.iter().map(|(_, time)| time).sum()
+    }
+
+    fn of(&self, dtype: DType) -> f64 {
+        self.times.iter().filter(|(weights, _)| *weights == Some(dtype)).map(|(_, time)| time).sum()
+    }
 }
 
 impl Contest {
     /// The group with the cases alone of those that are still running; it has one for each of these variants, in their order.
     fn entrants(&self, variants: &[Variant], mut group: Group) -> Group {
-        let mut entered = variants.iter().map(|variant| self.running.iter().any(|(running, _)| running == variant));
+        let mut entered = variants.iter().map(|variant| self.running.iter().any(|running| running.variant == *variant));
         group.variants.retain(|_| entered.next().unwrap_or(false));
         group
     }
 
     /// Adds the times of a group with these variants, and takes out what is wrong or hopeless.
-    fn add(&mut self, variants: &[Variant], records: &[KernelRecord], weight: f64) {
-        let measured = self.running.iter_mut().filter(|(variant, _)| variants.contains(variant));
-        for ((_, sum), record) in measured.zip(records) {
-            *sum = nanoseconds(record).map_or(f64::INFINITY, |time| *sum + weight * time);
+    fn add(&mut self, variants: &[Variant], records: &[KernelRecord], shares: &[Share]) {
+        let measured = self.running.iter_mut().filter(|entrant| variants.contains(&entrant.variant));
+        for (entrant, record) in measured.zip(records) {
+            let time = nanoseconds(record).unwrap_or(f64::INFINITY);
+            entrant.times.extend(shares.iter().map(|share| (share.weights, share.count * time)));
         }
-        let least = self.running.iter().map(|(_, sum)| *sum).fold(f64::INFINITY, f64::min);
+        let least = self.running.iter().map(Entrant::total).fold(f64::INFINITY, f64::min);
         let default = self.default;
-        let hopeless = |&mut (variant, sum): &mut (Variant, f64)| {
-            sum == f64::INFINITY || (sum > HOPELESS * least && variant != default)
+        let hopeless = |entrant: &mut Entrant| {
+            let total = entrant.total();
+            total == f64::INFINITY || (total > HOPELESS * least && entrant.variant != default)
         };
-        self.given_up.extend(self.running.extract_if(.., hopeless).map(|(variant, _)| variant));
+        self.given_up.extend(self.running.extract_if(.., hopeless).map(|entrant| entrant.variant));
     }
 
-    /// The fastest, or the default if it is about as fast; nothing if nothing was measured.
+    /// The fastest, or the default if it is about as fast; nothing if nothing was measured. Types of weights for which another
+    /// one is faster than that are exceptions.
     fn decide(self, role: Role) -> Option<Tuned> {
-        let Contest { default, running: mut measured, given_up } = self;
-        measured.retain(|(_, time)| *time > 0.0);
-        measured.sort_by(|a, b| a.1.total_cmp(&b.1));
-        let &(fastest, least) = measured.first()?;
-        let of_default = measured.iter().find(|(variant, _)| *variant == default).map(|(_, time)| *time);
-        let chosen = if of_default.is_some_and(|time| least > WORTH_IT * time) { default } else { fastest };
-        let measurement = |(variant, time): (Variant, f64)| Measurement {
-            variant: variant.name().to_owned(),
-            milliseconds: time / 1e6,
+        let (chosen, measured) = self.fastest(self.default, Entrant::total)?;
+        let exception = |dtype: DType| {
+            let (own, measured) = self.fastest(chosen, |entrant| entrant.of(dtype))?;
+            let weights = shader_name(dtype).to_owned();
+            (own != chosen).then(|| Exception { weights, chosen: own.name().to_owned(), measured })
         };
         Some(Tuned {
             role,
             chosen: chosen.name().to_owned(),
-            measured: measured.into_iter().map(measurement).collect(),
-            given_up: given_up.into_iter().map(|variant| variant.name().to_owned()).collect(),
+            measured,
+            exceptions: DType::ALL.into_iter().filter_map(exception).collect(),
+            given_up: self.given_up.iter().map(|variant| variant.name().to_owned()).collect(),
         })
+    }
+
+    /// The fastest by this time, or this one if it is about as fast, and all with their times, the fastest first.
+    fn fastest(&self, unless: Variant, time: impl Fn(&Entrant) -> f64) -> Option<(Variant, Vec<Measurement>)> {
+        let timed = self.running.iter().map(|entrant| (entrant.variant, time(entrant)));
+        let mut timed: Vec<(Variant, f64)> = timed.filter(|(_, time)| *time > 0.0).collect();
+        timed.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let &(first, least) = timed.first()?;
+        let other = timed.iter().find(|(variant, _)| *variant == unless).map(|(_, time)| *time);
+        let fastest = if other.is_some_and(|time| least > WORTH_IT * time) { unless } else { first };
+        let measurement = |(variant, time): (Variant, f64)| Measurement {
+            variant: variant.name().to_owned(),
+            milliseconds: time / 1e6,
+        };
+        Some((fastest, timed.into_iter().map(measurement).collect()))
     }
 }
 
@@ -336,8 +382,25 @@ mod tests {
     const BASELINE: Selection = Selection::BASELINE;
     const SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
 
+    fn entrant(variant: Variant, time: f64) -> Entrant {
+        Entrant { variant, times: vec![(Some(DType::Q4_0), time)] }
+    }
+
     fn contest(times: &[(Variant, f64)]) -> Contest {
-        Contest { default: MATVEC, running: times.to_vec(), given_up: Vec::new() }
+        let running = times.iter().map(|(variant, time)| entrant(*variant, *time)).collect();
+        Contest { default: MATVEC, running, given_up: Vec::new() }
+    }
+
+    fn totals(contest: &Contest) -> Vec<(Variant, f64)> {
+        contest.running.iter().map(|entrant| (entrant.variant, entrant.total())).collect()
+    }
+
+    fn share(dtype: DType, count: f64) -> [Share; 1] {
+        [Share { weights: Some(dtype), count }]
+    }
+
+    fn count(part: &Part) -> f64 {
+        part.shares.iter().map(|share| share.count).sum()
     }
 
     #[test]
@@ -356,6 +419,26 @@ mod tests {
     }
 
     #[test]
+    fn weights_of_a_type_get_another_kernel_where_that_is_faster() {
+        let times = |own: [f64; 2], all: [f64; 2]| {
+            let mut contest = contest(&[(MATVEC, all[0]), (SUBGROUP, all[1])]);
+            contest
+                .running
+                .iter_mut()
+                .zip(own)
+                .for_each(|(entrant, time)| entrant.times.push((Some(DType::Q6_K), time)));
+            contest.decide(Role::LinearDecode).expect("measured")
+        };
+        let tuned = times([1e6, 2e6], [9e6, 4e6]);
+        let [Exception { weights, chosen, measured }] = &tuned.exceptions[..] else { panic!("{tuned:?}") };
+        assert_eq!((tuned.chosen.as_str(), weights.as_str(), chosen.as_str()), ("matvec_subgroup", "q6_k", "matvec"));
+        let times_of_type = |list: &[Measurement]| list.iter().map(|m| m.milliseconds).collect::<Vec<_>>();
+        assert_eq!((times_of_type(measured), times_of_type(&tuned.measured)), (vec![1.0, 2.0], vec![6.0, 10.0]));
+        assert_eq!(times([1.98e6, 2e6], [9e6, 4e6]).exceptions, [], "about as fast");
+        assert_eq!(times([3e6, 2e6], [9e6, 4e6]).exceptions, []);
+    }
+
+    #[test]
     fn what_is_wrong_or_hopeless_is_measured_no_further_but_the_default() {
         let record = |time: f64, fault: Option<&str>| KernelRecord {
             device_min_ns: Some(time),
@@ -365,10 +448,10 @@ mod tests {
         let tiles = Variant::Linear(LinearPath::Matmul { tm: 4, tn: 4 });
         let mut contest = contest(&[(MATVEC, 0.0), (SUBGROUP, 0.0), (tiles, 0.0)]);
         let all = [MATVEC, SUBGROUP, tiles];
-        contest.add(&all, &[record(1e6, None), record(1e5, None), record(5e5, None)], 2.0);
-        assert_eq!(contest.running, [(MATVEC, 2e6), (SUBGROUP, 2e5)]);
-        contest.add(&all, &[record(1e6, None), record(1e5, Some("off by one"))], 1.0);
-        assert_eq!(contest.running, [(MATVEC, 3e6)]);
+        contest.add(&all, &[record(1e6, None), record(1e5, None), record(5e5, None)], &share(DType::Q4_0, 2.0));
+        assert_eq!(totals(&contest), [(MATVEC, 2e6), (SUBGROUP, 2e5)]);
+        contest.add(&all, &[record(1e6, None), record(1e5, Some("off by one"))], &share(DType::Q8_0, 1.0));
+        assert_eq!(totals(&contest), [(MATVEC, 3e6)]);
         assert_eq!(contest.given_up, [tiles, SUBGROUP]);
     }
 
@@ -379,14 +462,14 @@ mod tests {
         assert_eq!(quantize_parts(&workload, Role::LinearDecode, &[MATVEC, SUBGROUP]).len(), 0);
         let parts = quantize_parts(&workload, Role::LinearDecode, &[MATVEC, DOT4]);
         assert_eq!(parts.len(), 2, "rows of two lengths");
-        assert_eq!(parts.iter().map(|part| part.weight).sum::<f64>(), 30.0 * 4.0 + 1.0);
+        assert_eq!(parts.iter().map(count).sum::<f64>(), 30.0 * 4.0 + 1.0);
         let record = KernelRecord { device_min_ns: Some(1e3), ..KernelRecord::default() };
         let mut contest = contest(&[(MATVEC, 5e6), (DOT4, 4e6)]);
-        for Part { group, variants, weight } in parts {
+        for Part { group, variants, shares } in parts {
             assert_eq!((group.variants.len(), &variants[..]), (1, &[DOT4][..]));
-            contest.add(&variants, std::slice::from_ref(&record), weight);
+            contest.add(&variants, std::slice::from_ref(&record), &shares);
         }
-        assert_eq!(contest.running, [(MATVEC, 5e6), (DOT4, 4e6 + 121e3)]);
+        assert_eq!(totals(&contest), [(MATVEC, 5e6), (DOT4, 4e6 + 121e3)]);
 
         // Float weights are left to the default, in that kernel's time as in a run.
         workload.layers[0].dtype = DType::F16;
@@ -404,12 +487,12 @@ mod tests {
         };
         let whole = parts(u64::MAX, u64::MAX);
         assert_eq!(whole.len(), 5);
-        assert_eq!(whole.iter().map(|part| part.weight).sum::<f64>(), 30.0 * 4.0 + 1.0);
+        assert_eq!(whole.iter().map(count).sum::<f64>(), 30.0 * 4.0 + 1.0);
         let cut = parts(2 * 576 * 1024, 1 << 20);
         for (part, whole) in cut.iter().zip(&whole) {
             assert!(part.group.work.flops <= 2 * 576 * 1024 && part.group.variants.len() == 2, "{}", part.group.name);
             let (scaled, real) =
-                (part.weight * part.group.work.flops as f64, whole.weight * whole.group.work.flops as f64);
+                (count(part) * part.group.work.flops as f64, count(whole) * whole.group.work.flops as f64);
             assert!((scaled / real - 1.0).abs() < 1e-9, "{}", part.group.name);
         }
         assert!(

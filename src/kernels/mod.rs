@@ -38,8 +38,8 @@ mod work;
 
 pub use outputs::Elements;
 pub use selection::{
-    AdapterClass, AdapterFacts, AdapterKind, Choices, Forced, ForcedError, LinearPath, MAX_SHORT, Measurement, Reason,
-    Role, Selection, Tuned, Tuning, Variant,
+    AdapterClass, AdapterFacts, AdapterKind, Choices, Exception, Forced, ForcedError, LinearPath, MAX_SHORT,
+    Measurement, Reason, Role, Selection, Tuned, Tuning, Variant,
 };
 pub use weight_layout::WeightSlices;
 pub use work::Work;

@@ -1,7 +1,11 @@
 //! The choice of each role with its reason.
 
+use std::fmt;
+
 use super::defaults::{AdapterClass, default_of};
 use super::{AdapterFacts, Forced, ForcedError, LinearPath, Role, Selection, Tuning, Variant};
+use crate::formats::DType;
+use crate::kernels::weight_layout::{dtype_of_shader, shader_name};
 
 /// Why a kernel was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,11 +18,35 @@ pub enum Reason {
     Forced,
 }
 
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Default { class, why } => write!(f, "default of {}: {why}", class.name()),
+            Reason::Tuned(why) => f.write_str(why),
+            Reason::Forced => f.write_str("forced by --variant"),
+        }
+    }
+}
+
 /// A kernel for each role, and why that one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choices {
     facts: AdapterFacts,
-    chosen: [(Variant, Reason); Role::ALL.len()],
+    chosen: [Choice; Role::ALL.len()],
+}
+
+/// What was chosen for a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Choice {
+    all: (Variant, Reason),
+    /// Another kernel for weights of one type.
+    exceptions: Vec<(DType, LinearPath, Reason)>,
+}
+
+impl Choice {
+    fn all(variant: Variant, reason: Reason) -> Choice {
+        Choice { all: (variant, reason), exceptions: Vec::new() }
+    }
 }
 
 impl Choices {
@@ -27,7 +55,7 @@ impl Choices {
         let class = AdapterClass::of(facts);
         let chosen = Role::ALL.map(|role| {
             let (variant, why) = default_of(facts, role);
-            (variant, Reason::Default { class, why })
+            Choice::all(variant, Reason::Default { class, why })
         });
         Choices { facts: *facts, chosen }
     }
@@ -35,9 +63,17 @@ impl Choices {
     /// Takes what was measured to be fastest. What the adapter cannot run, or is not known any more, stays as it is.
     pub fn tune(&mut self, tuning: &Tuning) {
         for tuned in &tuning.results {
-            if let Some(variant) = tuned.role.variant(&tuned.chosen).filter(|v| self.facts.meet(v.requirement())) {
-                self.set(tuned.role, variant, Reason::Tuned(tuning.reason(tuned)));
+            let facts = self.facts;
+            let runs = |name: &str| tuned.role.variant(name).filter(|variant| facts.meet(variant.requirement()));
+            let Some(variant) = runs(&tuned.chosen) else { continue };
+            let mut choice = Choice::all(variant, Reason::Tuned(tuning.reason(tuned)));
+            for exception in &tuned.exceptions {
+                let dtype = dtype_of_shader(&exception.weights);
+                let path = runs(&exception.chosen).and_then(Variant::linear);
+                let reason = Reason::Tuned(tuning.figures(&exception.measured));
+                choice.exceptions.extend(dtype.zip(path).map(|(dtype, path)| (dtype, path, reason)));
             }
+            self.chosen[tuned.role as usize] = choice;
         }
     }
 
@@ -54,38 +90,40 @@ impl Choices {
                     possible: names(Selection::for_adapter(&self.facts).variants(role)),
                 });
             }
-            self.set(role, variant, Reason::Forced);
+            self.chosen[role as usize] = Choice::all(variant, Reason::Forced);
         }
         Ok(())
     }
 
-    fn set(&mut self, role: Role, variant: Variant, reason: Reason) {
-        self.chosen[role as usize] = (variant, reason);
-    }
-
+    /// The kernel of a role, but for weights of some types, and the reason.
     pub fn of(&self, role: Role) -> &(Variant, Reason) {
-        &self.chosen[role as usize]
+        &self.chosen[role as usize].all
     }
 
     pub fn selection(&self) -> Selection {
-        let chosen = |selection: Selection, role: Role| selection.with(role, self.of(role).0);
+        let chosen = |selection: Selection, role: Role| {
+            let Choice { all: (variant, _), exceptions } = &self.chosen[role as usize];
+            let other =
+                |selection: Selection, (dtype, path, _): &(_, _, _)| selection.with_exception(role, *dtype, *path);
+            exceptions.iter().fold(selection.with(role, *variant), other)
+        };
         Role::ALL.into_iter().fold(Selection::for_adapter(&self.facts), chosen)
     }
 
-    /// A line for each role: what was chosen and why.
+    /// A line for each role, and for each type of weights that is an exception: what was chosen and why.
     pub fn describe(&self) -> Vec<String> {
-        let line = |role: Role| {
-            let (variant, reason) = self.of(role);
-            let why = match reason {
-                Reason::Default { class, why } => format!("default of {}: {why}", class.name()),
-                Reason::Tuned(why) => why.clone(),
-                Reason::Forced => "forced by --variant".to_owned(),
+        let line = |(role, Choice { all: (variant, reason), exceptions }): (Role, &Choice)| {
+            let line = |what: String, variant: Variant, reason: &Reason| {
+                let rounds = variant.linear().is_some_and(LinearPath::rounds_activations);
+                let note = if rounds { " (rounds activations to 8 bits)" } else { "" };
+                format!("{role} ({what}): {variant}{note} - {reason}")
             };
-            let rounds = variant.linear().is_some_and(LinearPath::rounds_activations);
-            let note = if rounds { " (rounds activations to 8 bits)" } else { "" };
-            format!("{role} ({}): {variant}{note} - {why}", role.steps())
+            let others = exceptions.iter().map(|(dtype, path, reason)| {
+                line(format!("{}, {} weights", role.steps(), shader_name(*dtype)), Variant::Linear(*path), reason)
+            });
+            std::iter::once(line(role.steps(), *variant, reason)).chain(others).collect::<Vec<_>>()
         };
-        let mut lines: Vec<String> = Role::ALL.into_iter().map(line).collect();
+        let mut lines: Vec<String> = Role::ALL.into_iter().zip(&self.chosen).flat_map(line).collect();
         let in_one_order = self.selection().deterministic().variant(Role::LinearDecode);
         lines.push(format!("with --deterministic: {in_one_order} for any number of tokens"));
         lines
@@ -100,8 +138,7 @@ pub(super) fn names(variants: impl IntoIterator<Item = Variant>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::DType;
-    use crate::kernels::{Measurement, Tuned};
+    use crate::kernels::{Exception, Measurement, Tuned};
     use crate::recording::Requirement;
 
     const GPU: AdapterFacts = AdapterFacts {
@@ -119,6 +156,7 @@ mod tests {
             chosen: chosen.to_owned(),
             measured,
             given_up: vec!["matmul64".to_owned()],
+            exceptions: Vec::new(),
         };
         Tuning { date: "2026-11-22".to_owned(), model: "a model".to_owned(), results: vec![tuned] }
     }
@@ -145,6 +183,43 @@ mod tests {
             Selection::for_adapter(&GPU).linear(2, DType::F32),
             "another role"
         );
+    }
+
+    #[test]
+    fn weights_of_one_type_can_have_a_kernel_of_their_own() {
+        let exception = |weights: &str, chosen: &str| Exception {
+            weights: weights.to_owned(),
+            chosen: chosen.to_owned(),
+            measured: vec![Measurement { variant: chosen.to_owned(), milliseconds: 0.5 }],
+        };
+        let mut tuning = tuning("matvec");
+        tuning.results[0].exceptions = vec![
+            exception("q6_k", "matvec_subgroup"),
+            exception("q8_0", "matvec_dot4"),
+            exception("q4_k", "matvec_lanes"),
+            exception("q2_k", "matvec_subgroup"),
+        ];
+        let mut choices = Choices::for_adapter(&GPU);
+        choices.tune(&tuning);
+        let selection = choices.selection();
+        assert_eq!(selection.linear(1, DType::Q6_K), LinearPath::Matvec { subgroups: true, blocks: false });
+        assert_eq!(selection.linear(1, DType::Q8_0), LinearPath::MatvecDot4 { subgroups: false });
+        assert_eq!(selection.linear(1, DType::Q4_K).name(), "matvec", "what a GPU cannot run");
+        assert_eq!(
+            selection.linear(2, DType::Q6_K),
+            Selection::for_adapter(&GPU).linear(2, DType::Q6_K),
+            "another role"
+        );
+        assert!(selection.rounds_activations());
+        let lines = selection.describe();
+        assert_eq!(
+            lines[..3],
+            ["linear.decode: matvec", "linear.decode q8_0: matvec_dot4", "linear.decode q6_k: matvec_subgroup"]
+        );
+        let why = "linear.decode (1 token, q6_k weights): matvec_subgroup - tuned on 2026-11-22 for a model: matvec_subgroup 0.500 ms";
+        assert!(choices.describe().iter().any(|line| line == why), "{:?}", choices.describe());
+        choices.force(&"linear.decode=matmul32".parse().expect("a variant")).expect("runs anywhere");
+        assert_eq!(choices.selection().linear(1, DType::Q6_K).name(), "matmul32", "what is forced is so for all types");
     }
 
     #[test]

@@ -12,9 +12,10 @@ pub use defaults::AdapterClass;
 pub use forced::{Forced, ForcedError};
 pub use linear_path::LinearPath;
 pub use role::{MAX_SHORT, Role, Variant};
-pub use tuning::{Measurement, Tuned, Tuning};
+pub use tuning::{Exception, Measurement, Tuned, Tuning};
 
 use super::attention_tiles::{AttentionPath, SplitPath};
+use super::weight_layout::shader_name;
 use crate::formats::DType;
 use crate::recording::Requirement;
 
@@ -84,12 +85,40 @@ impl AdapterFacts {
     }
 }
 
+/// The kernels of a role's linear layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ByType {
+    path: LinearPath,
+    /// In the place of `path`, by type of weights.
+    exceptions: [Option<LinearPath>; DType::ALL.len()],
+}
+
+impl ByType {
+    const fn all(path: LinearPath) -> ByType {
+        ByType { path, exceptions: [None; DType::ALL.len()] }
+    }
+
+    fn of(&self, dtype: DType) -> LinearPath {
+        self.exceptions[dtype as usize].unwrap_or(self.path)
+    }
+
+    /// The types that have a kernel of their own.
+    fn exceptions(&self) -> impl Iterator<Item = (DType, LinearPath)> {
+        DType::ALL.into_iter().zip(self.exceptions).filter_map(|(dtype, path)| Some((dtype, path?)))
+    }
+
+    /// Whether any of them is such a one.
+    fn any(&self, is: impl Fn(LinearPath) -> bool) -> bool {
+        is(self.path) || self.exceptions().any(|(_, path)| is(path))
+    }
+}
+
 /// The variants that an adapter uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selection {
     facts: AdapterFacts,
     /// By [`Role`]: decode, batch, short, prefill.
-    linear: [LinearPath; 4],
+    linear: [ByType; 4],
     attention: AttentionPath,
     deterministic: bool,
 }
@@ -99,10 +128,10 @@ impl Selection {
     pub const BASELINE: Selection = Selection {
         facts: AdapterFacts::LEAST,
         linear: [
-            LinearPath::Matvec { subgroups: false, blocks: false },
-            LinearPath::Matvec { subgroups: false, blocks: false },
-            LinearPath::Matmul { tm: 2, tn: 2 },
-            LinearPath::Matmul { tm: 4, tn: 4 },
+            ByType::all(LinearPath::Matvec { subgroups: false, blocks: false }),
+            ByType::all(LinearPath::Matvec { subgroups: false, blocks: false }),
+            ByType::all(LinearPath::Matmul { tm: 2, tn: 2 }),
+            ByType::all(LinearPath::Matmul { tm: 4, tn: 4 }),
         ],
         attention: AttentionPath::Tile,
         deterministic: false,
@@ -116,21 +145,27 @@ impl Selection {
             .fold(baseline, |selection, role| selection.with(role, defaults::default_of(facts, role).0))
     }
 
-    /// The same with another kernel for a role.
+    /// The same with another kernel for a role, whatever the weights.
     fn with(mut self, role: Role, variant: Variant) -> Selection {
         match variant {
-            Variant::Linear(path) => self.linear[role as usize] = path,
+            Variant::Linear(path) => self.linear[role as usize] = ByType::all(path),
             Variant::Attention(path) => self.attention = path,
         }
         self
     }
 
-    /// The kernel of a role.
+    /// The same with another kernel for a role's weights of one type.
+    fn with_exception(mut self, role: Role, dtype: DType, path: LinearPath) -> Selection {
+        self.linear[role as usize].exceptions[dtype as usize] = Some(path);
+        self
+    }
+
+    /// The kernel of a role, but for types of weights that have one of their own.
     pub fn variant(&self, role: Role) -> Variant {
         match role {
             Role::Attention => Variant::Attention(self.attention()),
             _ if self.deterministic => Variant::Linear(self.linear_in_one_order()),
-            linear => Variant::Linear(self.linear[linear as usize]),
+            linear => Variant::Linear(self.linear[linear as usize].path),
         }
     }
 
@@ -143,12 +178,13 @@ impl Selection {
         Selection { deterministic: true, ..Selection::for_adapter(&self.facts) }
     }
 
-    /// The kernel for `m` rows of x and weights of this type: the role's, or where that takes no such weights, its default.
+    /// The kernel for `m` rows of x and weights of this type: the type's own, the role's, or where that takes no such
+    /// weights, its default.
     pub fn linear(&self, m: u32, dtype: DType) -> LinearPath {
         let role = Role::of_rows(m);
         match self.deterministic {
             true => self.linear_in_one_order(),
-            false => self.or_default(self.linear[role as usize], role, dtype),
+            false => self.or_default(self.linear[role as usize].of(dtype), role, dtype),
         }
     }
 
@@ -160,7 +196,7 @@ impl Selection {
 
     /// Whether a kernel for linear layers [rounds activations](LinearPath::rounds_activations).
     pub fn rounds_activations(&self) -> bool {
-        !self.deterministic && self.linear.into_iter().any(LinearPath::rounds_activations)
+        !self.deterministic && self.linear.iter().any(|paths| paths.any(LinearPath::rounds_activations))
     }
 
     /// Whether the kernel for `m` rows and weights of this type takes half of a norm of `dim` elements: whether it
@@ -198,7 +234,7 @@ impl Selection {
 
     /// Whether any step has products whose factors are rounded to f16.
     pub fn multiplies_halves(&self) -> bool {
-        !self.deterministic && self.linear.iter().any(|path| path.multiplies_halves())
+        !self.deterministic && self.linear.iter().any(|paths| paths.any(LinearPath::multiplies_halves))
     }
 
     /// The kernel of each role, in words.
@@ -210,7 +246,12 @@ impl Selection {
                 self.variant(Role::Attention).to_string(),
             ];
         }
-        Role::ALL.map(|role| format!("{role}: {}", self.variant(role))).to_vec()
+        let line = |role: Role| {
+            let exceptions = self.linear.get(role as usize).into_iter().flat_map(ByType::exceptions);
+            let others = exceptions.map(move |(dtype, path)| format!("{role} {}: {}", shader_name(dtype), path.name()));
+            std::iter::once(format!("{role}: {}", self.variant(role))).chain(others)
+        };
+        Role::ALL.into_iter().flat_map(line).collect()
     }
 
     /// The kernels that the adapter can run for a role.

@@ -25,6 +25,18 @@ pub struct Tuned {
     pub measured: Vec<Measurement>,
     /// Those that were given up, as far too slow or as wrong.
     pub given_up: Vec<String>,
+    /// Types of weights for which another one is faster.
+    pub exceptions: Vec<Exception>,
+}
+
+/// What was found for a role's work on weights of one type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exception {
+    /// The type, as [`shader_name`](crate::kernels::weight_layout::shader_name) has it.
+    pub weights: String,
+    pub chosen: String,
+    /// As of [`Tuned`], for this part of the work.
+    pub measured: Vec<Measurement>,
 }
 
 /// How long a variant takes for all of a role's work in a step.
@@ -58,13 +70,18 @@ impl Tuning {
 
     /// Why a result was chosen, with the figures.
     pub(super) fn reason(&self, tuned: &Tuned) -> String {
-        let figure = |m: &Measurement| format!("{} {} ms", m.variant, three_digits(m.milliseconds));
-        let figures = tuned.measured.iter().map(figure).collect::<Vec<_>>().join(", ");
-        let mut reason = format!("tuned on {} for {}: {figures}", self.date, self.model);
+        let mut reason = self.figures(&tuned.measured);
         if !tuned.given_up.is_empty() {
             reason += &format!("; given up: {}", tuned.given_up.join(", "));
         }
         reason
+    }
+
+    /// When and for what these were measured.
+    pub(super) fn figures(&self, measured: &[Measurement]) -> String {
+        let figure = |m: &Measurement| format!("{} {} ms", m.variant, three_digits(m.milliseconds));
+        let figures = measured.iter().map(figure).collect::<Vec<_>>().join(", ");
+        format!("tuned on {} for {}: {figures}", self.date, self.model)
     }
 }
 
