@@ -9,6 +9,7 @@ use wgpt::formats::DType;
 use wgpt::kernels::attention::{self, Heads, Sequence};
 use wgpt::kernels::gated_activation::{self, Activation};
 use wgpt::kernels::kv_cache::KvType;
+use wgpt::kernels::linear::Fused;
 use wgpt::kernels::{Work, argmax, embed, gather_rows, head_norm, linear, rms_norm, rope_append};
 
 use crate::support::command::{has_device, wgpt};
@@ -90,6 +91,18 @@ fn the_work_of_products_is_that_of_a_hand_count() {
     assert_eq!(linear::work(DType::Q4_K, 1, 1, 256), work(512, 148 + 1024, 4));
     // Nothing overflows: the head of Llama 3 for a long chunk.
     assert_eq!(linear::work(DType::F32, 4096, 128_256, 4096).flops, 2 * 4096 * 128_256 * 4096);
+}
+
+#[test]
+fn the_work_of_products_with_what_they_do_beside_is_that_of_a_hand_count() {
+    let with = |fused| linear::fused_work(fused, DType::Q8_0, 2, 4, 64);
+    let (products, read) = (2 * 2 * 4 * 64, 4 * (64 + 4) + 4 * 2 * 64);
+    // Each of 2 x 4 sums is divided by the root.
+    assert_eq!(with(Fused::NormBefore), work(products + 8, read, 4 * 8));
+    // Half of them are gates, each with five operations, and half of them remain.
+    assert_eq!(with(Fused::NormBeforeAndGate), work(products + 8 + 5 * 4, read, 4 * 4));
+    // The stream is read and written, the norm's weights are read.
+    assert_eq!(with(Fused::NormBehind), work(products + 4 * 8, read + 4 * 8 + 4 * 4, 2 * 4 * 8));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The cases that are timed: the shared case list's kernels with the shapes of real models.
 
-use super::models::{MatrixShape, ModelShape};
+use super::models::{Layer, MatrixShape, ModelShape};
 use crate::formats::DType;
 use crate::kernels::attention::{self, Heads, Sequence};
 use crate::kernels::attention_tiles::{AttentionPath, SplitPath};
 use crate::kernels::gated_activation::{self, Activation};
 use crate::kernels::kv_cache::{self, KvType};
+use crate::kernels::linear::Fused;
 use crate::kernels::rope_append::{self, Pairing};
 use crate::kernels::sample::{self, Draw};
 use crate::kernels::weight_layout::{row_words, shader_name};
@@ -145,13 +146,19 @@ impl List<'_> {
     fn linear(&mut self, model: &ModelShape, selection: &Selection) {
         let choice = self.choice;
         for &m in &choice.rows {
-            for (layer, n, k) in model.layers() {
+            for Layer { name: layer, n, k, fused } in model.layers() {
                 // The head runs for the rows whose logits are wanted: decode.
                 if layer == "head" && m > matvec::MAX_M {
                     continue;
                 }
                 for &dtype in &choice.types {
-                    self.product(format!("{model} {layer} {} m{m}", shader_name(dtype)), dtype, [m, n, k], selection);
+                    let dtype_name = shader_name(dtype);
+                    let plain = format!("{model} {layer} {dtype_name} m{m}");
+                    let Some(paths) = self.product(plain, dtype, [m, n, k], selection) else { continue };
+                    if let Some(fused) = fused {
+                        let name = format!("{model} {layer} fused {dtype_name} m{m}");
+                        self.push_group(fused_group(name, dtype, [m, n, k], fused, &paths));
+                    }
                 }
             }
         }
@@ -167,14 +174,20 @@ impl List<'_> {
         }
     }
 
-    fn product(&mut self, name: String, dtype: DType, [m, n, k]: [u32; 3], selection: &Selection) {
-        if !self.named(&name) {
-            return;
-        }
+    /// Adds a product, and gives the kernels that suit it, if any can.
+    fn product(
+        &mut self,
+        name: String,
+        dtype: DType,
+        [m, n, k]: [u32; 3],
+        selection: &Selection,
+    ) -> Option<Vec<LinearPath>> {
         if !(k as usize).is_multiple_of(dtype.block_len()) {
             let reason = format!("rows of {k} are no whole blocks of {}", dtype.block_len());
-            self.impossible.push(Impossible { name, reason });
-            return;
+            if self.named(&name) {
+                self.impossible.push(Impossible { name, reason });
+            }
+            return None;
         }
         // An adapter that emulates them takes ten times as long as in f32, and seconds to compile them.
         let halves = !selection.emulates_halves() || self.choice.kernel.is_some();
@@ -191,6 +204,7 @@ impl List<'_> {
         let suits = |path: &LinearPath| path.takes(dtype) && suits(path);
         let paths: Vec<LinearPath> = selection.linear_paths(m).into_iter().filter(suits).collect();
         self.push_group(product_group(name, dtype, [m, n, k], &paths));
+        Some(paths)
     }
 
     fn attention(&mut self, model: &ModelShape, selection: &Selection) {
@@ -312,10 +326,22 @@ fn zipf(row: &mut [f32]) {
 /// The product of `x [m][k]` with `n` rows of weights, by each of the kernels.
 pub(super) fn product_group(name: String, dtype: DType, [m, n, k]: [u32; 3], paths: &[LinearPath]) -> Group {
     let product = |path: &LinearPath| cases::linear::product(*path, dtype, m as usize, n as usize, k as usize);
-    let codes = row_words(dtype, k as usize)[0] as u64 * 4 * u64::from(n);
-    let largest = codes.max(4 * u64::from(m) * u64::from(n.max(k)));
     let variants = paths.iter().map(product).collect();
-    Group::new(name, linear::work(dtype, m, n, k), largest, &["weights"], variants)
+    Group::new(name, linear::work(dtype, m, n, k), largest_of_product(dtype, [m, n, k]), &["weights"], variants)
+}
+
+/// The same with what it does beside in a decode step, by those of the kernels that can.
+fn fused_group(name: String, dtype: DType, [m, n, k]: [u32; 3], fused: Fused, paths: &[LinearPath]) -> Group {
+    let can = |path: &&LinearPath| m <= matvec::MAX_M && path.part_of_norm().is_some();
+    let product = |path: &LinearPath| cases::linear::fused(*path, dtype, m as usize, n as usize, k as usize, fused);
+    let variants = paths.iter().filter(can).map(product).collect();
+    let largest = largest_of_product(dtype, [m, n, k]);
+    Group::new(name, linear::fused_work(fused, dtype, m, n, k), largest, &["weights"], variants)
+}
+
+fn largest_of_product(dtype: DType, [m, n, k]: [u32; 3]) -> u64 {
+    let codes = row_words(dtype, k as usize)[0] as u64 * 4 * u64::from(n);
+    codes.max(4 * u64::from(m) * u64::from(n.max(k)))
 }
 
 /// Rounding `x [m][k]` to blocks of q8_0, as often as there are kernels that want it.
@@ -351,4 +377,27 @@ pub(super) fn attention_group(
 fn batch_of(path: Path, heads: Heads, sequences: &'static [(u32, u32)]) -> Batch {
     let Heads { heads, kv_heads, head_dim, kv_type, window, .. } = heads;
     Batch { path, heads, kv_heads, head_dim, kv_type, window, sequences, ..cases::attention::PLAIN }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_few_rows_are_timed_as_decode_has_them_too() {
+        let choice = Choice { types: vec![DType::Q4_0], rows: vec![1, 128], ..Choice::default() };
+        let (groups, _) = groups(&choice, &Selection::BASELINE);
+        let names = |text: &str| -> Vec<&str> {
+            groups.iter().map(|group| group.name.as_str()).filter(|name| name.contains(text)).collect()
+        };
+        let layers = ["attn_qkv", "attn_output", "ffn_gate_up", "ffn_down"];
+        assert_eq!(names(" fused "), layers.map(|layer| format!("smollm2 {layer} fused q4_0 m1")));
+        let flags = |layer: &str| {
+            let found = groups.iter().find(|group| group.name.starts_with(&format!("smollm2 {layer} fused")));
+            found.expect("a group").variants[0].program.flags().collect::<Vec<_>>()
+        };
+        assert_eq!(flags("attn_qkv"), ["unscaled"]);
+        assert_eq!(flags("ffn_gate_up"), ["gated", "unscaled"]);
+        assert_eq!(flags("ffn_down"), ["residual"]);
+    }
 }

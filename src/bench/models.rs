@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::kernels::linear::Fused;
 use crate::kernels::weight_layout::GROUP;
 
 /// The sizes of a decoder that decide its kernels' shapes.
@@ -17,6 +18,18 @@ pub struct ModelShape {
     pub kv_heads: u32,
     pub head_dim: u32,
     pub vocabulary: u32,
+}
+
+/// A linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    pub name: &'static str,
+    /// Rows of the weights.
+    pub n: u32,
+    /// Elements of a row.
+    pub k: u32,
+    /// What its product does beside in a decode step, where the kernel can.
+    pub fused: Option<Fused>,
 }
 
 impl ModelShape {
@@ -52,14 +65,16 @@ impl ModelShape {
         },
     ];
 
-    /// The linear layers of different shapes, those of one input as one: name, rows and row length of the weights.
-    pub fn layers(&self) -> [(&'static str, u32, u32); 5] {
+    /// The linear layers of different shapes, those of one input as one.
+    pub fn layers(&self) -> [Layer; 5] {
+        let qkv = (self.heads + 2 * self.kv_heads) * self.head_dim;
+        let layer = |name, n, k, fused| Layer { name, n, k, fused };
         [
-            ("attn_qkv", (self.heads + 2 * self.kv_heads) * self.head_dim, self.dim),
-            ("attn_output", self.dim, self.heads * self.head_dim),
-            ("ffn_gate_up", 2 * self.ffn, self.dim),
-            ("ffn_down", self.dim, self.ffn),
-            ("head", self.vocabulary, self.dim),
+            layer("attn_qkv", qkv, self.dim, Some(Fused::NormBefore)),
+            layer("attn_output", self.dim, self.heads * self.head_dim, Some(Fused::NormBehind)),
+            layer("ffn_gate_up", 2 * self.ffn, self.dim, Some(Fused::NormBeforeAndGate)),
+            layer("ffn_down", self.dim, self.ffn, Some(Fused::NormBehind)),
+            layer("head", self.vocabulary, self.dim, None),
         ]
     }
 }

@@ -29,6 +29,8 @@ pub enum Extent {
 pub fn run(reference: &mut ReferenceExecutor, dispatch: &Dispatch, flops: u64) -> Result<Extent, ExecutionError> {
     let parts = match dispatch.program.kernel {
         _ if flops <= AFFORDABLE => None,
+        // A gate's two halves lie apart, and sums of squares are of rows that lie together.
+        _ if dispatch.program.has_flag("gated") || dispatch.program.has_flag("residual") => None,
         // Where its sums go depends on the place in the table.
         _ if dispatch.program.has_flag("split") || dispatch.program.kernel == "attention_key_lanes" => None,
         "attention" | "attention_lanes" => Some(vec![some_tiles(reference, dispatch, flops)?]),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::cases::{Group, attention_group, product_group, quantize_group};
 use super::kernels::{Bench, Obstacle};
-use super::models::ModelShape;
+use super::models::{Layer, ModelShape};
 use super::roofline::Roofs;
 use super::{Impossible, KernelRecord, Progress};
 use crate::formats::DType;
@@ -59,7 +59,7 @@ impl Workload {
     pub fn typical() -> Workload {
         const LAYERS: u32 = 30;
         let shape = ModelShape::ALL[0];
-        let layers = shape.layers().map(|(name, n, k)| {
+        let layers = shape.layers().map(|Layer { name, n, k, .. }| {
             let head = name == "head";
             let (dtype, count) = if head { (DType::Q8_0, 1) } else { (DType::Q4_0, LAYERS) };
             LinearLayers { n, k, dtype, count, head }

@@ -4,7 +4,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::gated_activation::Activation;
+use super::gated_activation::{self, Activation};
 use super::quantize_q8::Quantized;
 use super::weight_layout::{WeightSlices, row_bytes};
 use super::{
@@ -178,6 +178,36 @@ fn finish(
     match slices.bias {
         Some(bias) => dispatch.read(5, bias),
         None => dispatch,
+    }
+}
+
+/// What a product of few rows does beside, in the same dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fused {
+    /// Its half of the norm before it.
+    NormBefore,
+    /// The same, and the [gate](gated).
+    NormBeforeAndGate,
+    /// The sum with the residual stream, and its half of the norm [behind](residual) that.
+    NormBehind,
+}
+
+/// The [work](work()) of a product that does this beside, but for the sums of squares, whose number is the kernel's.
+pub fn fused_work(fused: Fused, dtype: DType, m: u32, n: u32, k: u32) -> Work {
+    let plain = work(dtype, m, n, k);
+    let outputs = u64::from(m) * u64::from(n);
+    match fused {
+        Fused::NormBefore => Work { flops: plain.flops + outputs, ..plain },
+        Fused::NormBeforeAndGate => {
+            let gate = gated_activation::work(Activation::Silu, m * (n / 2));
+            Work { flops: plain.flops + outputs + gate.flops, written: gate.written, ..plain }
+        }
+        // An addition, a product with the norm's weight, a square and its addition.
+        Fused::NormBehind => Work {
+            flops: plain.flops + 4 * outputs,
+            read: plain.read + 4 * outputs + 4 * u64::from(n),
+            written: plain.written + 4 * outputs,
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use super::embed::planes;
 use super::{Case, FOLDED_WORKGROUPS};
 use crate::formats::DType;
 use crate::kernels::gated_activation::Activation::{self, GeluTanh, Silu};
-use crate::kernels::linear::{Input, Residual, Slices, Unscaled, gated, residual, squares_stride, with_path};
+use crate::kernels::linear::{Fused, Input, Residual, Slices, Unscaled, gated, residual, squares_stride, with_path};
 use crate::kernels::quantize_q8::{BLOCK, Quantized};
 use crate::kernels::weight_layout::row_words;
 use crate::kernels::{LinearPath, Selection, WeightSlices};
@@ -234,6 +234,16 @@ fn whole(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Linear
 /// `y = x W^T` for `m` rows of x and a whole `W [n][k]`.
 pub(crate) fn product(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Case {
     case(whole(path, dtype, m, n, k))
+}
+
+/// The same with what it does beside in a decode step; with a gate, `n` is even.
+pub(crate) fn fused(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize, fused: Fused) -> Case {
+    let (gate, norm) = match fused {
+        Fused::NormBefore => (None, NormSide::Before { squares: 1.0 }),
+        Fused::NormBeforeAndGate => (Some(Silu), NormSide::Before { squares: 1.0 }),
+        Fused::NormBehind => (None, NormSide::Behind { offset: 0.0 }),
+    };
+    case(Linear { gate, norm: Some(norm), ..whole(path, dtype, m, n, k) })
 }
 
 fn push_case(cases: &mut Vec<Case>, linear: Linear) {
