@@ -101,6 +101,7 @@ fn the_work_of_products_with_what_they_do_beside_is_that_of_a_hand_count() {
     assert_eq!(with(Fused::NormBefore), work(products + 8, read, 4 * 8));
     // Half of them are gates, each with five operations, and half of them remain.
     assert_eq!(with(Fused::NormBeforeAndGate), work(products + 8 + 5 * 4, read, 4 * 4));
+    assert_eq!(with(Fused::Gate), work(products + 5 * 4, read, 4 * 4));
     // The stream is read and written, the norm's weights are read.
     assert_eq!(with(Fused::NormBehind), work(products + 4 * 8, read + 4 * 8 + 4 * 4, 2 * 4 * 8));
 }
@@ -205,7 +206,18 @@ fn the_records_of_a_run_are_complete_and_sane() {
     let device = listing.as_array().expect("a list").iter().find(|device| device["usable"] == true).expect("one");
     let folder = tempfile::tempdir().expect("a folder");
     let plot = folder.path().join("roofline.svg");
-    let arguments = ["--device", &device["index"].to_string(), "--case", "attn_output q8_0", "--m", "1,32", "-r", "2"];
+    let arguments = [
+        "--device",
+        &device["index"].to_string(),
+        "--case",
+        "attn_output",
+        "--types",
+        "q8_0",
+        "--m",
+        "1,32",
+        "-r",
+        "2",
+    ];
     let output = ["-o", "json", "--plot", plot.to_str().expect("UTF-8")];
     let run = bench_kernels(&[&arguments[..], &output].concat()).assert().success().get_output().clone();
     assert!(run.stderr.is_empty(), "{}", String::from_utf8_lossy(&run.stderr));
@@ -234,7 +246,9 @@ fn the_records_of_a_run_are_complete_and_sane() {
     let names = |record: &&serde_json::Value| record["name"].as_str().expect("a name").to_owned();
     let mut cases: Vec<String> = kernels.iter().map(names).collect();
     cases.dedup();
-    assert_eq!(cases, ["smollm2 attn_output q8_0 m1", "smollm2 attn_output q8_0 m32"]);
+    let expected =
+        ["q8_0 m1", "with residual, norm q8_0 m1", "q8_0 m32"].map(|case| format!("smollm2 attn_output {case}"));
+    assert_eq!(cases, expected);
     assert!(kernels.iter().any(|record| record["kernel"] == "matvec" && record["variant"] == "workgroup"));
     assert!(kernels.iter().any(|record| record["kernel"] == "matmul" && record["variant"] == "tile64"));
     for record in kernels {

@@ -94,7 +94,8 @@ class Peer:
 def llama_cpp(script, model, device, flash_attention):
     command = ["node", script, pathlib.Path(model).resolve(), CONTEXT, flash_attention]
     # llama.cpp leaves out CPU-type devices unless they are named.
-    peer = Peer("llama.cpp Vulkan", command, warm_up=512, GGML_VK_VISIBLE_DEVICES=str(device))
+    without = " without flash attention" if flash_attention == "off" else ""
+    peer = Peer(f"llama.cpp Vulkan{without}", command, warm_up=512, GGML_VK_VISIBLE_DEVICES=str(device))
     print(f"llama.cpp {peer.about['release']} on {', '.join(peer.about['devices'])}", file=sys.stderr)
     return peer
 

@@ -14,8 +14,8 @@ struct Tile {
 @if(wide) alias Four = vec2<u64>;
 @if(!wide) alias Four = vec4<f32>;
 
-// Four elements as the cache holds them, and as they are loaded: with q8_0, four codes, and the word with the scales of their
-// blocks of K and V.
+// Four elements as the cache holds them (Stored), and as they are loaded (Cached): with q8_0, four codes, and the word with
+// the scales of their blocks of K and V.
 @if(kv_q8_0) alias Stored = u32;
 @if(kv_q8_0) alias Cached = vec2<u32>;
 @if(kv_f16 && wide) alias Stored = u64;

@@ -152,11 +152,11 @@ impl List<'_> {
                     continue;
                 }
                 for &dtype in &choice.types {
-                    let dtype_name = shader_name(dtype);
-                    let plain = format!("{model} {layer} {dtype_name} m{m}");
-                    let Some(paths) = self.product(plain, dtype, [m, n, k], selection) else { continue };
-                    if let Some(fused) = fused {
-                        let name = format!("{model} {layer} fused {dtype_name} m{m}");
+                    let weights = shader_name(dtype);
+                    let name = format!("{model} {layer} {weights} m{m}");
+                    let paths = self.product(name, dtype, [m, n, k], selection);
+                    for &fused in fused {
+                        let name = format!("{model} {layer} {fused} {weights} m{m}");
                         self.push_group(fused_group(name, dtype, [m, n, k], fused, &paths));
                     }
                 }
@@ -174,20 +174,14 @@ impl List<'_> {
         }
     }
 
-    /// Adds a product, and gives the kernels that suit it, if any can.
-    fn product(
-        &mut self,
-        name: String,
-        dtype: DType,
-        [m, n, k]: [u32; 3],
-        selection: &Selection,
-    ) -> Option<Vec<LinearPath>> {
+    /// Adds a product, and gives the kernels that suit it.
+    fn product(&mut self, name: String, dtype: DType, [m, n, k]: [u32; 3], selection: &Selection) -> Vec<LinearPath> {
         if !(k as usize).is_multiple_of(dtype.block_len()) {
             let reason = format!("rows of {k} are no whole blocks of {}", dtype.block_len());
             if self.named(&name) {
                 self.impossible.push(Impossible { name, reason });
             }
-            return None;
+            return Vec::new();
         }
         // An adapter that emulates them takes ten times as long as in f32, and seconds to compile them.
         let halves = !selection.emulates_halves() || self.choice.kernel.is_some();
@@ -204,7 +198,7 @@ impl List<'_> {
         let suits = |path: &LinearPath| path.takes(dtype) && suits(path);
         let paths: Vec<LinearPath> = selection.linear_paths(m).into_iter().filter(suits).collect();
         self.push_group(product_group(name, dtype, [m, n, k], &paths));
-        Some(paths)
+        paths
     }
 
     fn attention(&mut self, model: &ModelShape, selection: &Selection) {
@@ -332,7 +326,7 @@ pub(super) fn product_group(name: String, dtype: DType, [m, n, k]: [u32; 3], pat
 
 /// The same with what it does beside in a decode step, by those of the kernels that can.
 fn fused_group(name: String, dtype: DType, [m, n, k]: [u32; 3], fused: Fused, paths: &[LinearPath]) -> Group {
-    let can = |path: &&LinearPath| m <= matvec::MAX_M && path.part_of_norm().is_some();
+    let can = |path: &&LinearPath| m <= matvec::MAX_M && fused.suits(**path, n, k);
     let product = |path: &LinearPath| cases::linear::fused(*path, dtype, m as usize, n as usize, k as usize, fused);
     let variants = paths.iter().filter(can).map(product).collect();
     let largest = largest_of_product(dtype, [m, n, k]);
@@ -384,20 +378,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn halves_of_long_norms_are_not_timed_where_decode_has_none() {
+        let models = vec![ModelShape::ALL[3]];
+        let choice = Choice { models, types: vec![DType::Q4_0], rows: vec![1], ..Choice::default() };
+        let (groups, _) = groups(&choice, &Selection::BASELINE);
+        let fused = groups.iter().filter(|group| group.name.contains(" with ")).map(|group| group.name.as_str());
+        assert_eq!(fused.collect::<Vec<_>>(), ["llama3-8b ffn_gate_up with gate q4_0 m1"]);
+    }
+
+    #[test]
     fn products_of_few_rows_are_timed_as_decode_has_them_too() {
         let choice = Choice { types: vec![DType::Q4_0], rows: vec![1, 128], ..Choice::default() };
         let (groups, _) = groups(&choice, &Selection::BASELINE);
-        let names = |text: &str| -> Vec<&str> {
-            groups.iter().map(|group| group.name.as_str()).filter(|name| name.contains(text)).collect()
-        };
-        let layers = ["attn_qkv", "attn_output", "ffn_gate_up", "ffn_down"];
-        assert_eq!(names(" fused "), layers.map(|layer| format!("smollm2 {layer} fused q4_0 m1")));
-        let flags = |layer: &str| {
-            let found = groups.iter().find(|group| group.name.starts_with(&format!("smollm2 {layer} fused")));
-            found.expect("a group").variants[0].program.flags().collect::<Vec<_>>()
-        };
-        assert_eq!(flags("attn_qkv"), ["unscaled"]);
-        assert_eq!(flags("ffn_gate_up"), ["gated", "unscaled"]);
-        assert_eq!(flags("ffn_down"), ["residual"]);
+        let flags = |group: &Group| group.variants[0].program.flags().collect::<Vec<_>>();
+        let fused: Vec<_> = groups.iter().filter(|group| group.name.contains(" with ")).collect();
+        let found: Vec<_> = fused.iter().map(|group| (group.name.as_str(), flags(group))).collect();
+        let expected = [
+            ("smollm2 attn_qkv with norm q4_0 m1", vec!["unscaled"]),
+            ("smollm2 attn_output with residual, norm q4_0 m1", vec!["residual"]),
+            ("smollm2 ffn_gate_up with norm, gate q4_0 m1", vec!["gated", "unscaled"]),
+            ("smollm2 ffn_gate_up with gate q4_0 m1", vec!["gated"]),
+            ("smollm2 ffn_down with residual, norm q4_0 m1", vec!["residual"]),
+            ("smollm2 head with norm q4_0 m1", vec!["unscaled"]),
+        ];
+        assert_eq!(found, expected);
     }
 }

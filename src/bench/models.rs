@@ -28,8 +28,8 @@ pub struct Layer {
     pub n: u32,
     /// Elements of a row.
     pub k: u32,
-    /// What its product does beside in a decode step, where the kernel can.
-    pub fused: Option<Fused>,
+    /// What its product does beside in a decode step, by what the kernel can.
+    pub fused: &'static [Fused],
 }
 
 impl ModelShape {
@@ -70,11 +70,11 @@ impl ModelShape {
         let qkv = (self.heads + 2 * self.kv_heads) * self.head_dim;
         let layer = |name, n, k, fused| Layer { name, n, k, fused };
         [
-            layer("attn_qkv", qkv, self.dim, Some(Fused::NormBefore)),
-            layer("attn_output", self.dim, self.heads * self.head_dim, Some(Fused::NormBehind)),
-            layer("ffn_gate_up", 2 * self.ffn, self.dim, Some(Fused::NormBeforeAndGate)),
-            layer("ffn_down", self.dim, self.ffn, Some(Fused::NormBehind)),
-            layer("head", self.vocabulary, self.dim, None),
+            layer("attn_qkv", qkv, self.dim, &[Fused::NormBefore]),
+            layer("attn_output", self.dim, self.heads * self.head_dim, &[Fused::NormBehind]),
+            layer("ffn_gate_up", 2 * self.ffn, self.dim, &[Fused::NormBeforeAndGate, Fused::Gate]),
+            layer("ffn_down", self.dim, self.ffn, &[Fused::NormBehind]),
+            layer("head", self.vocabulary, self.dim, &[Fused::NormBefore]),
         ]
     }
 }

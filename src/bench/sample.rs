@@ -133,6 +133,18 @@ mod tests {
     }
 
     #[test]
+    fn gates_and_products_onto_the_residual_stream_are_computed_whole() {
+        for case in ["ffn_gate_up with gate", "ffn_gate_up with norm, gate", "ffn_down with residual, norm"] {
+            let choice = Choice { case: Some(format!("{case} q8_0")), rows: vec![1], ..Choice::default() };
+            let (groups, _) = groups(&choice, &Selection::BASELINE);
+            let [group] = &groups[..] else { panic!("{} groups of {case}", groups.len()) };
+            let (whole, _) = output(&group.variants[0], group.work.flops);
+            assert!(whole.iter().all(|word| *word != UNTOUCHED));
+            assert_eq!(output(&group.variants[0], 5 * AFFORDABLE), (whole, Extent::Whole), "{case}");
+        }
+    }
+
+    #[test]
     fn a_part_is_what_the_whole_has_there_and_nothing_else() {
         for (case, kernel) in [("attn_output q8_0 m32", "matmul"), ("attention f16 m128 context 512", "attention")] {
             let choice = Choice {

@@ -2,9 +2,9 @@
 //!
 //! Every kernel that could serve a role is timed in turns with the others, at the model's own shapes and types, with the
 //! weights out of the caches; its time for the role is that of all layers of a step. Weights of a type for which another kernel
-//! is faster get that one. A kernel whose result is wrong is left out.
+//! is faster get that one, unless it is hopeless for the others. A kernel whose result is wrong is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cases::{Group, attention_group, product_group, quantize_group};
 use super::kernels::{Bench, Obstacle};
@@ -97,6 +97,9 @@ pub fn tune(
     let plans = plans(gpu, workload);
     let total = plans.iter().map(|plan| plan.parts.len()).sum();
     let choices = Choices::for_adapter(&gpu.info().facts());
+    let defaults = choices.selection();
+    // What is found for a head says little of layers, which other models have of its type.
+    let types: BTreeSet<DType> = workload.layers.iter().filter(|layers| !layers.head).map(|l| l.dtype).collect();
     let mut bench = Bench::new(gpu, Roofs::UNKNOWN, rounds);
     let mut outcome = Outcome {
         tuning: Tuning {
@@ -130,7 +133,7 @@ pub fn tune(
                 Err(Obstacle::Failure(error)) => return Err(error),
             }
         }
-        outcome.tuning.results.extend(contest.decide(role));
+        outcome.tuning.results.extend(contest.decide(role, &defaults, &types));
     }
     Ok(outcome)
 }
@@ -340,25 +343,32 @@ impl Contest {
         self.given_up.extend(self.running.extract_if(.., hopeless).map(|entrant| entrant.variant));
     }
 
-    /// The fastest, or the default if it is about as fast; nothing if nothing was measured. Types of weights for which another
-    /// one is faster than that are exceptions.
-    fn decide(self, role: Role) -> Option<Tuned> {
+    /// The fastest, or the default if it is about as fast; nothing if nothing was measured. Of these types of weights, those
+    /// for which another one is faster are exceptions.
+    fn decide(&self, role: Role, defaults: &Selection, types: &BTreeSet<DType>) -> Option<Tuned> {
         let (chosen, measured) = self.fastest(self.default, Entrant::total)?;
         let exception = |dtype: DType| {
-            let (own, measured) = self.fastest(chosen, |entrant| entrant.of(dtype))?;
+            let used = defaults.or_default(chosen.linear()?, role, dtype);
+            let suits = |path: LinearPath| path.takes(dtype) && path.does_beside_as(used);
+            let time = |entrant: &Entrant| match entrant.variant.linear().is_some_and(suits) {
+                true => entrant.of(dtype),
+                false => 0.0,
+            };
+            let (own, measured) = self.fastest(Variant::Linear(used), time)?;
             let weights = shader_name(dtype).to_owned();
-            (own != chosen).then(|| Exception { weights, chosen: own.name().to_owned(), measured })
+            (own != Variant::Linear(used)).then(|| Exception { weights, chosen: own.name().to_owned(), measured })
         };
         Some(Tuned {
             role,
             chosen: chosen.name().to_owned(),
             measured,
-            exceptions: DType::ALL.into_iter().filter_map(exception).collect(),
+            exceptions: types.iter().copied().filter_map(exception).collect(),
             given_up: self.given_up.iter().map(|variant| variant.name().to_owned()).collect(),
         })
     }
 
-    /// The fastest by this time, or this one if it is about as fast, and all with their times, the fastest first.
+    /// The fastest by this time, which is 0 for those that do not count, or this one if it is about as fast, and all with
+    /// their times, the fastest first.
     fn fastest(&self, unless: Variant, time: impl Fn(&Entrant) -> f64) -> Option<(Variant, Vec<Measurement>)> {
         let timed = self.running.iter().map(|entrant| (entrant.variant, time(entrant)));
         let mut timed: Vec<(Variant, f64)> = timed.filter(|(_, time)| *time > 0.0).collect();
@@ -380,6 +390,7 @@ mod tests {
 
     const MATVEC: Variant = Variant::Linear(LinearPath::Matvec { subgroups: false, blocks: false });
     const BASELINE: Selection = Selection::BASELINE;
+    const DOT4: Variant = Variant::Linear(LinearPath::MatvecDot4 { subgroups: false });
     const SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
 
     fn entrant(variant: Variant, time: f64) -> Entrant {
@@ -389,6 +400,10 @@ mod tests {
     fn contest(times: &[(Variant, f64)]) -> Contest {
         let running = times.iter().map(|(variant, time)| entrant(*variant, *time)).collect();
         Contest { default: MATVEC, running, given_up: Vec::new() }
+    }
+
+    fn decide(contest: &Contest) -> Option<Tuned> {
+        contest.decide(Role::LinearDecode, &BASELINE, &BTreeSet::from([DType::Q4_0, DType::F16, DType::Q6_K]))
     }
 
     fn totals(contest: &Contest) -> Vec<(Variant, f64)> {
@@ -407,15 +422,15 @@ mod tests {
     fn the_fastest_is_chosen_unless_the_default_is_about_as_fast() {
         let chosen = |matvec: f64, subgroup: f64| {
             let contest = contest(&[(MATVEC, matvec), (SUBGROUP, subgroup)]);
-            contest.decide(Role::LinearDecode).expect("measured").chosen
+            decide(&contest).expect("measured").chosen
         };
         assert_eq!(chosen(2e6, 1e6), "matvec_subgroup");
         assert_eq!(chosen(2e6, 1.99e6), "matvec");
         assert_eq!(chosen(1e6, 2e6), "matvec");
-        let without_default = contest(&[(SUBGROUP, 2.5e6)]).decide(Role::LinearDecode).expect("measured");
+        let without_default = decide(&contest(&[(SUBGROUP, 2.5e6)])).expect("measured");
         assert_eq!(without_default.chosen, "matvec_subgroup");
         assert_eq!(without_default.measured[0].milliseconds, 2.5);
-        assert_eq!(contest(&[(MATVEC, 0.0)]).decide(Role::LinearDecode), None, "nothing was measured");
+        assert_eq!(decide(&contest(&[(MATVEC, 0.0)])), None, "nothing was measured");
     }
 
     #[test]
@@ -427,7 +442,7 @@ mod tests {
                 .iter_mut()
                 .zip(own)
                 .for_each(|(entrant, time)| entrant.times.push((Some(DType::Q6_K), time)));
-            contest.decide(Role::LinearDecode).expect("measured")
+            decide(&contest).expect("measured")
         };
         let tuned = times([1e6, 2e6], [9e6, 4e6]);
         let [Exception { weights, chosen, measured }] = &tuned.exceptions[..] else { panic!("{tuned:?}") };
@@ -436,6 +451,25 @@ mod tests {
         assert_eq!((times_of_type(measured), times_of_type(&tuned.measured)), (vec![1.0, 2.0], vec![6.0, 10.0]));
         assert_eq!(times([1.98e6, 2e6], [9e6, 4e6]).exceptions, [], "about as fast");
         assert_eq!(times([3e6, 2e6], [9e6, 4e6]).exceptions, []);
+    }
+
+    #[test]
+    fn no_type_gets_a_kernel_that_does_not_take_it_or_takes_no_halves_of_norms() {
+        let chosen = |dtype: DType, all: [f64; 3], own: [f64; 3]| {
+            let mut contest = contest(&[(MATVEC, all[0]), (SUBGROUP, all[1]), (DOT4, all[2])]);
+            contest.running.iter_mut().zip(own).for_each(|(entrant, time)| entrant.times.push((Some(dtype), time)));
+            let Tuned { chosen, exceptions, .. } = decide(&contest).expect("measured");
+            (chosen, exceptions.into_iter().map(|exception| exception.chosen).collect::<Vec<_>>())
+        };
+        let [matvec, dot4, subgroup] = ["matvec", "matvec_dot4", "matvec_subgroup"].map(str::to_owned);
+        // Norms would be dispatches of their own in all layers.
+        assert_eq!(chosen(DType::Q6_K, [4e6, 9e6, 9e6], [2e6, 3e6, 1e6]), (matvec.clone(), vec![]));
+        assert_eq!(chosen(DType::Q6_K, [9e6, 9e6, 1e6], [2e6, 1e6, 5e6]), (dot4.clone(), vec![subgroup.clone()]));
+        // Bytes are not multiplied with f16: what was measured is the default, again.
+        assert_eq!(chosen(DType::F16, [9e6, 9e6, 1e6], [2e6, 3e6, 1e6]), (dot4.clone(), vec![]));
+        assert_eq!(chosen(DType::F16, [9e6, 9e6, 1e6], [2e6, 1e6, 2e6]), (dot4, vec![subgroup]));
+        // A head's type.
+        assert_eq!(chosen(DType::Q8_0, [4e6, 9e6, 9e6], [2e6, 1e6, 3e6]), (matvec, vec![]));
     }
 
     #[test]
@@ -457,7 +491,6 @@ mod tests {
 
     #[test]
     fn rounding_activations_is_added_to_the_kernels_that_want_it() {
-        const DOT4: Variant = Variant::Linear(LinearPath::MatvecDot4 { subgroups: false });
         let mut workload = Workload::typical();
         assert_eq!(quantize_parts(&workload, Role::LinearDecode, &[MATVEC, SUBGROUP]).len(), 0);
         let parts = quantize_parts(&workload, Role::LinearDecode, &[MATVEC, DOT4]);

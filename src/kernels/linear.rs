@@ -2,6 +2,8 @@
 //! at once, the gate of a feed-forward network, where the rows of G and U are one matrix; and some take an RMS norm between
 //! them, a half each, as `W (x / rms(x) * weight) = (W (x * weight)) / rms(x)`.
 
+use std::fmt;
+
 use bytemuck::{Pod, Zeroable};
 
 use super::gated_activation::{self, Activation};
@@ -188,20 +190,49 @@ pub enum Fused {
     NormBefore,
     /// The same, and the [gate](gated).
     NormBeforeAndGate,
+    /// The gate alone.
+    Gate,
     /// The sum with the residual stream, and its half of the norm [behind](residual) that.
     NormBehind,
+}
+
+impl Fused {
+    /// Whether a kernel does this for `n` rows of weights of `k` elements.
+    pub fn suits(self, path: LinearPath, n: u32, k: u32) -> bool {
+        match self {
+            Fused::NormBefore => path.splits_norms(k),
+            Fused::NormBeforeAndGate => path.gates() && path.splits_norms(k),
+            Fused::Gate => path.gates(),
+            Fused::NormBehind => path.splits_norms(n),
+        }
+    }
+}
+
+impl fmt::Display for Fused {
+    /// As names of benchmarks have it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fused::NormBefore => "with norm",
+            Fused::NormBeforeAndGate => "with norm, gate",
+            Fused::Gate => "with gate",
+            Fused::NormBehind => "with residual, norm",
+        })
+    }
 }
 
 /// The [work](work()) of a product that does this beside, but for the sums of squares, whose number is the kernel's.
 pub fn fused_work(fused: Fused, dtype: DType, m: u32, n: u32, k: u32) -> Work {
     let plain = work(dtype, m, n, k);
     let outputs = u64::from(m) * u64::from(n);
+    let scaled = Work { flops: plain.flops + outputs, ..plain };
+    let gated = |before: Work| {
+        let gate = gated_activation::work(Activation::Silu, m * (n / 2));
+        Work { flops: before.flops + gate.flops, written: gate.written, ..before }
+    };
     match fused {
-        Fused::NormBefore => Work { flops: plain.flops + outputs, ..plain },
-        Fused::NormBeforeAndGate => {
-            let gate = gated_activation::work(Activation::Silu, m * (n / 2));
-            Work { flops: plain.flops + outputs + gate.flops, written: gate.written, ..plain }
-        }
+        Fused::NormBefore => scaled,
+        Fused::NormBeforeAndGate => gated(scaled),
+        Fused::Gate => gated(plain),
         // An addition, a product with the norm's weight, a square and its addition.
         Fused::NormBehind => Work {
             flops: plain.flops + 4 * outputs,

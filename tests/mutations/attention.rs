@@ -344,7 +344,7 @@ pub const ATTENTION_IO: &[Mutation] = &[
         "bitcast<vec4<f32>>(words4(v))",
         "bitcast<vec4<f32>>(words4(v.yx))",
     ),
-    plant(Codes, "a wide f16 is the one beside it", "halves(words2(w))", "halves(words2(w).yx)"),
+    plant(Codes, "the pairs of a wide f16 are swapped", "halves(words2(w))", "halves(words2(w).yx)"),
 ];
 
 pub const ATTENTION_PARAMS: &[Mutation] =

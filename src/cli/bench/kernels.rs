@@ -30,8 +30,8 @@ Each adapter's own peaks are measured first. `bound` names the one that a case m
 arithmetic, read or copy bandwidth, or the cost of a dispatch; `of its bound` is the least time that
 the peak allows over the median that was taken. `spread` is the standard deviation over the mean.
 Times are the device's own where it has a clock, and the wall's of many dispatches in one submit.
-A product that is `fused` does what it does in a decode step: it takes its half of the norm before or
-behind it, adds to the residual stream, and applies the gate.
+Products of few rows are timed alone, and `with` what they do in a decode step: their half of the norm
+before or behind them, the sum with the residual stream, the gate.
 Weights and cached keys are read from copies in turns, so that caches are as cold as in a model.
 Of large results, the error is that of rows at the start, in the middle and near the end.
 The exit code is 1 if a result was wrong or no device could be measured.";

@@ -113,15 +113,15 @@ impl Choices {
     /// A line for each role, and for each type of weights that is an exception: what was chosen and why.
     pub fn describe(&self) -> Vec<String> {
         let line = |(role, Choice { all: (variant, reason), exceptions }): (Role, &Choice)| {
-            let line = |what: String, variant: Variant, reason: &Reason| {
+            let chosen = |what: String, variant: Variant, reason: &Reason| {
                 let rounds = variant.linear().is_some_and(LinearPath::rounds_activations);
                 let note = if rounds { " (rounds activations to 8 bits)" } else { "" };
                 format!("{role} ({what}): {variant}{note} - {reason}")
             };
             let others = exceptions.iter().map(|(dtype, path, reason)| {
-                line(format!("{}, {} weights", role.steps(), shader_name(*dtype)), Variant::Linear(*path), reason)
+                chosen(format!("{}, {} weights", role.steps(), shader_name(*dtype)), Variant::Linear(*path), reason)
             });
-            std::iter::once(line(role.steps(), *variant, reason)).chain(others).collect::<Vec<_>>()
+            std::iter::once(chosen(role.steps(), *variant, reason)).chain(others).collect::<Vec<_>>()
         };
         let mut lines: Vec<String> = Role::ALL.into_iter().zip(&self.chosen).flat_map(line).collect();
         let in_one_order = self.selection().deterministic().variant(Role::LinearDecode);

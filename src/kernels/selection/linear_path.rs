@@ -4,6 +4,11 @@ use crate::formats::DType;
 use crate::kernels::{matvec, matvec_lanes};
 use crate::recording::{MatrixSize, Requirement};
 
+/// The most sums of squares of a row that each workgroup of the product behind a norm may add up: 2 KiB, beside four times
+/// as much of x. With more it reads as much as a dispatch less is worth, some microseconds: at 4096 elements and four a sum,
+/// a layer of 7B parameters would read 35 MB of them.
+const MOST_PARTS: u32 = 512;
+
 /// A kernel and variant for linear layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinearPath {
@@ -138,6 +143,18 @@ impl LinearPath {
             LinearPath::MatvecLanes => Some(matvec_lanes::ROWS),
             _ => None,
         }
+    }
+
+    /// Whether it takes half of a norm of `dim` elements, and gains by it.
+    pub fn splits_norms(self, dim: u32) -> bool {
+        self.part_of_norm().is_some_and(|part| dim.div_ceil(part) <= MOST_PARTS)
+    }
+
+    /// Whether it does beside its product what the other does. A step's norms are halved only where all of its products take
+    /// halves, so that another kernel for one type of weights costs more than its own time where it takes none.
+    pub fn does_beside_as(self, other: LinearPath) -> bool {
+        let keeps_norms = other.part_of_norm().is_none_or(|part| self.part_of_norm() == Some(part));
+        keeps_norms && (self.gates() || !other.gates())
     }
 
     /// The most rows that the kernel takes at once.

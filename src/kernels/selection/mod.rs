@@ -19,11 +19,6 @@ use super::weight_layout::shader_name;
 use crate::formats::DType;
 use crate::recording::Requirement;
 
-/// The most sums of squares of a row that each workgroup of the product behind a norm may add up: 2 KiB, beside four times
-/// as much of x. With more it reads as much as a dispatch less is worth, some microseconds: at 4096 elements and four a sum,
-/// a layer of 7B parameters would read 35 MB of them.
-const MOST_PARTS: u32 = 512;
-
 /// What emulates or is the GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdapterKind {
@@ -199,11 +194,10 @@ impl Selection {
         !self.deterministic && self.linear.iter().any(|paths| paths.any(LinearPath::rounds_activations))
     }
 
-    /// Whether the kernel for `m` rows and weights of this type takes half of a norm of `dim` elements: whether it
-    /// [can](LinearPath::part_of_norm), and gains by it. None does where a token's sums must not depend on how many come with it.
+    /// Whether the kernel for `m` rows and weights of this type [takes half of a norm](LinearPath::splits_norms) of `dim`
+    /// elements. None does where a token's sums must not depend on how many come with it.
     pub fn splits_norms(&self, m: u32, dtype: DType, dim: u32) -> bool {
-        let part = self.linear(m, dtype).part_of_norm();
-        !self.deterministic && part.is_some_and(|part| dim.div_ceil(part) <= MOST_PARTS)
+        !self.deterministic && self.linear(m, dtype).splits_norms(dim)
     }
 
     /// The fastest kernel for few rows, in blocks. Measured on software adapters, matrix kernels lose more in decode than this

@@ -238,12 +238,14 @@ pub(crate) fn product(path: LinearPath, dtype: DType, m: usize, n: usize, k: usi
 
 /// The same with what it does beside in a decode step; with a gate, `n` is even.
 pub(crate) fn fused(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize, fused: Fused) -> Case {
+    let before = Some(NormSide::Before { squares: 1.0 });
     let (gate, norm) = match fused {
-        Fused::NormBefore => (None, NormSide::Before { squares: 1.0 }),
-        Fused::NormBeforeAndGate => (Some(Silu), NormSide::Before { squares: 1.0 }),
-        Fused::NormBehind => (None, NormSide::Behind { offset: 0.0 }),
+        Fused::NormBefore => (None, before),
+        Fused::NormBeforeAndGate => (Some(Silu), before),
+        Fused::Gate => (Some(Silu), None),
+        Fused::NormBehind => (None, Some(NormSide::Behind { offset: 0.0 })),
     };
-    case(Linear { gate, norm: Some(norm), ..whole(path, dtype, m, n, k) })
+    case(Linear { gate, norm, ..whole(path, dtype, m, n, k) })
 }
 
 fn push_case(cases: &mut Vec<Case>, linear: Linear) {
@@ -275,6 +277,8 @@ impl Linear {
     fn tensors(&self, random: &mut Random) -> Vec<Tensor> {
         let mut x = random.floats(self.m * self.k, self.sizes[0]);
         x[self.m * self.k - 1] *= self.outlier;
+        // Before what there are more of for one kernel than for another, so that all get the same weights.
+        let mut planes = random.weights(self.dtype, self.n, self.k);
         let width = if self.gate.is_some() { self.total / 2 } else { self.total };
         let mut tensors = vec![Tensor::output("y", self.m * width, Elements::F32)];
         tensors.extend(self.input(x));
@@ -295,7 +299,6 @@ impl Linear {
         if self.bias {
             tensors.push(Tensor::f32("bias", random.floats(self.total, 4.0)));
         }
-        let mut planes = random.weights(self.dtype, self.n, self.k);
         if self.dtype == DType::F32 {
             let weights: &mut [f32] = bytemuck::cast_slice_mut(&mut planes[0]);
             weights.iter_mut().for_each(|weight| *weight *= self.sizes[1]);
