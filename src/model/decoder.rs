@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::ModelError;
 use super::config::Config;
 use super::kv_cache::{KvCache, KvCachePlan};
+use super::linear_layers::linear_types;
 use super::names::Names;
 use super::rope_table::RopeTable;
 use super::scratch::{Scratch, ScratchSizes};
@@ -110,7 +111,7 @@ impl Model {
                 config.heads_per_kv_head() as u32,
                 options.sequences,
             ),
-            rounds_activations: options.selection.rounds_activations(),
+            rounds_activations: options.selection.rounds_activations(&linear_types(&config, checkpoint)?),
         };
         let sizes = ScratchSizes::new(&config, limits, memory_limits)?;
         let memory = Memory {

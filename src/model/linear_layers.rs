@@ -1,5 +1,7 @@
 //! The matrix products of a model's step, counted by shape and type.
 
+use std::collections::BTreeSet;
+
 use super::ModelError;
 use super::config::Config;
 use super::names::{Global, Names};
@@ -45,6 +47,14 @@ pub fn linear_layers(config: &Config, checkpoint: &Checkpoint) -> Result<Vec<Lin
         }
     }
     Ok(all)
+}
+
+/// The types of their weights.
+///
+/// # Errors
+/// As of [`linear_layers`].
+pub fn linear_types(config: &Config, checkpoint: &Checkpoint) -> Result<BTreeSet<DType>, ModelError> {
+    Ok(linear_layers(config, checkpoint)?.into_iter().map(|layers| layers.dtype).collect())
 }
 
 #[cfg(test)]

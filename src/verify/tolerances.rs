@@ -1,5 +1,8 @@
 //! How far a kernel may be from the reference: the one table, with a reason each.
 
+use std::collections::BTreeSet;
+
+use crate::formats::DType;
 use crate::kernels::kv_cache::KvType;
 use crate::kernels::{Elements, Selection};
 use crate::recording::Program;
@@ -170,12 +173,13 @@ static OUTLIERS_HALF_ROUNDED: Tolerance =
 static OUTLIERS_CODED: Tolerance =
     Tolerance { nmse: 1e-4, max: 0.5, reason: "one code to either side; in blocks with outliers all others are small" };
 
-/// The bounds of a whole model whose cache has this type, and whose products are of rounded factors if the selection says so.
-pub fn of_model(kv_type: KvType, selection: &Selection) -> &'static ModelTolerance {
+/// The bounds of a whole model with weights of these types whose cache has this type, and whose products are of rounded factors
+/// if the selection says so.
+pub fn of_model(kv_type: KvType, selection: &Selection, types: &BTreeSet<DType>) -> &'static ModelTolerance {
     match kv_type {
         KvType::Q8_0 => &MODEL_Q8_0,
-        _ if selection.rounds_activations() => &MODEL_Q8_0,
-        _ if selection.multiplies_halves() => &MODEL_HALVES,
+        _ if selection.rounds_activations(types) => &MODEL_Q8_0,
+        _ if selection.multiplies_halves(types) => &MODEL_HALVES,
         KvType::F32 => &MODEL_F32,
         KvType::F16 => &MODEL_F16,
     }

@@ -137,6 +137,8 @@ pub(super) fn names(variants: impl IntoIterator<Item = Variant>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::kernels::{Exception, Measurement, Tuned};
     use crate::recording::Requirement;
@@ -159,6 +161,10 @@ mod tests {
             exceptions: Vec::new(),
         };
         Tuning { date: "2026-11-22".to_owned(), model: "a model".to_owned(), results: vec![tuned] }
+    }
+
+    fn all() -> BTreeSet<DType> {
+        DType::ALL.into()
     }
 
     fn decode(choices: &Choices) -> &'static str {
@@ -210,7 +216,8 @@ mod tests {
             Selection::for_adapter(&GPU).linear(2, DType::Q6_K),
             "another role"
         );
-        assert!(selection.rounds_activations());
+        assert!(selection.rounds_activations(&all()) && selection.rounds_activations(&BTreeSet::from([DType::Q8_0])));
+        assert!(!selection.rounds_activations(&BTreeSet::from([DType::Q6_K, DType::F16])));
         let lines = selection.describe();
         assert_eq!(
             lines[..3],
@@ -245,8 +252,8 @@ mod tests {
         let units = AdapterFacts { f16: true, matrices: [false, true], ..GPU };
         let mut choices = Choices::for_adapter(&units);
         choices.force(&forced).expect("it has them");
-        assert!(choices.selection().multiplies_halves());
-        assert!(!choices.selection().deterministic().multiplies_halves());
+        assert!(choices.selection().multiplies_halves(&all()));
+        assert!(!choices.selection().deterministic().multiplies_halves(&all()));
         let wide = AdapterFacts { subgroup_sizes: (32, 64), ..units };
         assert!(Choices::for_adapter(&wide).force(&forced).is_err());
         let forced = "linear.prefill=matmul_coop16_128_wide".parse().expect("known");
@@ -256,11 +263,11 @@ mod tests {
     #[test]
     fn products_of_packed_bytes_leave_float_weights_to_the_default_and_are_none_themselves() {
         let mut choices = Choices::for_adapter(&GPU);
-        assert!(!choices.selection().rounds_activations(), "the default");
+        assert!(!choices.selection().rounds_activations(&all()), "the default");
         let default = choices.selection().linear(1, DType::F16);
         choices.force(&"linear.decode=matvec_dot4_subgroup".parse().expect("a variant")).expect("subgroups");
         let selection = choices.selection();
-        assert!(selection.rounds_activations());
+        assert!(selection.rounds_activations(&all()));
         for dtype in DType::ALL {
             let expected = if dtype.block_len() > 1 { LinearPath::MatvecDot4 { subgroups: true } } else { default };
             assert_eq!(selection.linear(1, dtype), expected, "{dtype:?}");
@@ -276,7 +283,7 @@ mod tests {
             choices.tune(&tuning(chosen));
             assert_eq!(choices.selection().deterministic(), before);
         }
-        assert!(choices.selection().rounds_activations() && !before.rounds_activations());
+        assert!(choices.selection().rounds_activations(&all()) && !before.rounds_activations(&all()));
         assert_eq!(before.linear(1, DType::F32), LinearPath::Matvec { subgroups: false, blocks: true });
         assert_eq!(before.linear(1, DType::F32), before.linear(500, DType::Q4_0));
     }

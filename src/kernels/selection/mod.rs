@@ -14,6 +14,8 @@ pub use linear_path::LinearPath;
 pub use role::{MAX_SHORT, Role, Variant};
 pub use tuning::{Exception, Measurement, Tuned, Tuning};
 
+use std::collections::BTreeSet;
+
 use super::attention_tiles::{AttentionPath, SplitPath};
 use super::weight_layout::shader_name;
 use crate::formats::DType;
@@ -101,11 +103,6 @@ impl ByType {
     fn exceptions(&self) -> impl Iterator<Item = (DType, LinearPath)> {
         DType::ALL.into_iter().zip(self.exceptions).filter_map(|(dtype, path)| Some((dtype, path?)))
     }
-
-    /// Whether any of them is such a one.
-    fn any(&self, is: impl Fn(LinearPath) -> bool) -> bool {
-        is(self.path) || self.exceptions().any(|(_, path)| is(path))
-    }
 }
 
 /// The variants that an adapter uses.
@@ -189,9 +186,21 @@ impl Selection {
         if path.takes(dtype) { path } else { default().unwrap_or(path) }
     }
 
-    /// Whether a kernel for linear layers [rounds activations](LinearPath::rounds_activations).
-    pub fn rounds_activations(&self) -> bool {
-        !self.deterministic && self.linear.iter().any(|paths| paths.any(LinearPath::rounds_activations))
+    /// Whether a kernel for weights of one of these types [rounds activations](LinearPath::rounds_activations).
+    pub fn rounds_activations(&self, types: &BTreeSet<DType>) -> bool {
+        self.uses(types, LinearPath::rounds_activations)
+    }
+
+    /// Whether products with weights of one of these types have factors that are rounded to f16.
+    pub fn multiplies_halves(&self, types: &BTreeSet<DType>) -> bool {
+        self.uses(types, LinearPath::multiplies_halves)
+    }
+
+    fn uses(&self, types: &BTreeSet<DType>, is: fn(LinearPath) -> bool) -> bool {
+        let roles = Role::ALL.into_iter().zip(&self.linear);
+        let mut paths = roles
+            .flat_map(|(role, paths)| types.iter().map(move |dtype| self.or_default(paths.of(*dtype), role, *dtype)));
+        !self.deterministic && paths.any(is)
     }
 
     /// Whether the kernel for `m` rows and weights of this type [takes half of a norm](LinearPath::splits_norms) of `dim`
@@ -224,11 +233,6 @@ impl Selection {
     /// Whether the adapter emulates what others have f16 arithmetic and matrix units for.
     pub fn emulates_halves(&self) -> bool {
         self.facts.kind == AdapterKind::Software
-    }
-
-    /// Whether any step has products whose factors are rounded to f16.
-    pub fn multiplies_halves(&self) -> bool {
-        !self.deterministic && self.linear.iter().any(|paths| paths.any(LinearPath::multiplies_halves))
     }
 
     /// The kernel of each role, in words.

@@ -25,7 +25,7 @@ use crate::formats::Checkpoint;
 use crate::kernels::Selection;
 use crate::kernels::argmax;
 use crate::kernels::kv_cache::KvType;
-use crate::model::{Config, ModelError, ModelOptions};
+use crate::model::{Config, ModelError, ModelOptions, linear_types};
 use crate::recording::{ExecutionError, Executor, Label};
 use crate::reference::ReferenceExecutor;
 use crate::schedule::{BatchError, LogitsWanted};
@@ -101,6 +101,7 @@ pub fn check(
     if context > config.context {
         return Err(ModelCheckError::TooLong { forced, context: config.context });
     }
+    let types = linear_types(&config, model)?;
     let limits = device.memory_limits();
     let rows = (limits.max_binding / (4 * config.vocabulary as u64)).clamp(1, STEP as u64) as usize;
     let options = ModelOptions {
@@ -118,9 +119,9 @@ pub fn check(
     let device = Side::load(device, model, config.clone(), options, &mut load)?;
     let reference = Side::load(&mut executor, against, config, options, &mut load)?;
 
-    let tolerance = tolerances::of_model(settings.kv_type, &settings.selection);
+    let tolerance = tolerances::of_model(settings.kv_type, &settings.selection, &types);
     // Kernels that round activations serve some numbers of rows and not others: then both sides decode alike, token by token.
-    let rows = if settings.selection.rounds_activations() { 1 } else { rows };
+    let rows = if settings.selection.rounds_activations(&types) { 1 } else { rows };
     let mut check = Check { device, reference, tolerance, rows, parted: None, progress };
     let mut report = check.run(settings)?;
     report.seconds = began.elapsed().as_secs_f64();
