@@ -8,8 +8,8 @@ llama.cpp comes prebuilt in the npm package node-llama-cpp, which is installed i
 generated one by one, "@ d512" is behind 512 tokens of context. Each run of one is followed by a run of the other; the tables
 print medians, with the lowest and the highest, and the ratio of the medians.
 
-llama.cpp decides by itself whether to use its flash attention. On lavapipe LLVM compiles those shaders for more than a quarter
-of an hour where heads have 256 elements; --llama-flash-attention off does without.
+llama.cpp decides by itself whether to use its flash attention. Where heads have 256 elements, LLVM had not compiled those shaders
+for lavapipe after thirteen minutes; --llama-flash-attention off does without.
 
 With --wgml the crate wgml, another engine on wgpu, is measured as well; cargo builds benches/peers/wgml for it, which takes
 minutes at the first run. It runs models of the family 'llama', computes prompts token by token and holds weights in f32.
