@@ -261,7 +261,8 @@ impl<'e> Bench<'e> {
         Ok(placed)
     }
 
-    /// Runs a variant once on fresh outputs, and compares with the reference, in part where all of it would take long and parts can be had.
+    /// Runs a variant once on fresh outputs, and compares with the reference: in part where all of it would take long and parts
+    /// can be had.
     fn compare(
         &mut self,
         group: &Group,

@@ -23,12 +23,13 @@ Examples:
   wgpt tune --forget
 
 Every kernel that the device can run is timed in turns with the others, at the shapes and types of the
-model, and the fastest one of each role is used from then on: by run, perplexity and verify -m, with any
-model, on this device with this driver and version of wgpt. A kernel takes the default's place only if it
-is 3 % faster or more. If the layers have weights of several types, a type for which another kernel is
-faster than the role's gets that one; types that were not measured take the role's. Those whose names have f16 or coop in them round to f16 what they multiply, which
-changes logits by about a thousandth of their size; those with dot4 round activations to 8 bits, as most
-engines do with quantised weights, which changes them by about a hundredth, and the list says so.
+model, and the fastest one of each role is used from then on: by run, perplexity and verify -m, with
+any model, on this device with this driver and version of wgpt. A kernel takes the default's place only
+if it is 3 % faster or more. If the layers have weights of several types, a type for which another
+kernel is faster than the role's gets that one; types that were not measured take the role's. Those
+whose names have f16 or coop in them round to f16 what they multiply, which changes logits by about a
+thousandth of their size; those with dot4 round activations to 8 bits, as most engines do with
+quantised weights, which changes them by about a hundredth, and the list says so.
 `wgpt devices -v` prints what was chosen and why; --variant overrides it, and
 --deterministic ignores it. The file lies in WGPT_CACHE, or in wgpt in the user's cache folder.";
 
