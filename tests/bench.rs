@@ -275,6 +275,22 @@ fn the_records_of_a_run_are_complete_and_sane() {
 }
 
 #[test]
+fn a_software_device_shows_what_decode_loses_to_memory() {
+    if !has_device() {
+        return;
+    }
+    let arguments = ["--device", "0", "--shapes", "1700x576", "--types", "q8_0", "--m", "1", "-r", "2", "-o", "json"];
+    let run = bench_kernels(&arguments).assert().success().get_output().clone();
+    let records: Vec<serde_json::Value> = serde_json::from_slice(&run.stdout).expect("an array");
+    let kernels: Vec<_> = records.iter().filter(|record| record["bench"] == "kernels").collect();
+    assert!(!kernels.is_empty());
+    for record in kernels {
+        let share = record["percent_of_inner_loop"].as_f64();
+        assert_eq!(share.is_some_and(|share| share > 0.0), record["device_type"] == "software", "{record}");
+    }
+}
+
+#[test]
 fn what_cannot_be_measured_is_said_in_one_sentence() {
     for (arguments, advice) in [
         (["--types", "q9_0"], "there is no storage type 'q9_0'"),

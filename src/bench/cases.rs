@@ -9,7 +9,7 @@ use crate::kernels::kv_cache::{self, KvType};
 use crate::kernels::linear::Fused;
 use crate::kernels::rope_append::{self, Pairing};
 use crate::kernels::sample::{self, Draw};
-use crate::kernels::weight_layout::{row_words, shader_name};
+use crate::kernels::weight_layout::{row_bytes, row_words, shader_name};
 use crate::kernels::{
     LinearPath, Selection, Work, argmax, attention_merge, embed, gather_rows, head_norm, linear, matvec, quantize_q8,
     residual_norm, rms_norm, run_peaks,
@@ -30,6 +30,12 @@ static PREFILL: [[(u32, u32); 1]; 9] = [
     [(3584, 512)],
     [(7680, 512)],
 ];
+
+/// Bytes that stay in the second-level cache of a CPU's core; what rows of such weights are a multiple of, which tiles divide;
+/// and positions of decode steps that may see no more keys than that.
+const CACHED_BYTES: u64 = 512 << 10;
+const CACHED_STEP: u32 = 64;
+static CACHED: [[(u32, u32); 1]; 3] = [[(511, 1)], [(255, 1)], [(127, 1)]];
 
 /// Ways to draw, as (name, top-k, top-p, min-p); first the default of `wgpt run`.
 const DRAWS: [(&str, usize, f32, f32); 4] = [
@@ -79,6 +85,16 @@ pub struct Group {
     pub cold: &'static [&'static str],
     /// At least one; all with the same inputs.
     pub variants: Vec<Case>,
+    /// The same work on less, all of which a cache holds.
+    pub in_cache: Option<InCache>,
+}
+
+/// A part of a group's work that shows what its kernels do where memory keeps none of them waiting.
+pub struct InCache {
+    /// One for each variant of the group.
+    pub variants: Vec<Case>,
+    /// Of the group's operations.
+    pub share: f64,
 }
 
 impl Group {
@@ -87,7 +103,7 @@ impl Group {
         if let Some(seed) = variants.first().map(|case| case.seed) {
             variants.iter_mut().for_each(|case| case.seed = seed);
         }
-        Group { name, work, largest, cold, variants }
+        Group { name, work, largest, cold, variants, in_cache: None }
     }
 }
 
@@ -129,18 +145,18 @@ impl List<'_> {
 
     /// Adds a group, if anything of it is wanted.
     fn push(&mut self, name: String, work: Work, largest: u64, cold: &'static [&'static str], variants: Vec<Case>) {
-        if !self.named(&name) {
-            return;
-        }
-        let variants = variants.into_iter().filter(|case| self.runs(case.program.kernel)).collect();
-        let group = Group::new(name, work, largest, cold, variants);
-        if !group.variants.is_empty() {
-            self.groups.push(group);
-        }
+        self.push_group(Group::new(name, work, largest, cold, variants));
     }
 
-    fn push_group(&mut self, group: Group) {
-        self.push(group.name, group.work, group.largest, group.cold, group.variants);
+    fn push_group(&mut self, mut group: Group) {
+        let runs = |case: &Case| self.runs(case.program.kernel);
+        group.variants.retain(runs);
+        if let Some(in_cache) = &mut group.in_cache {
+            in_cache.variants.retain(runs);
+        }
+        if self.named(&group.name) && !group.variants.is_empty() {
+            self.groups.push(group);
+        }
     }
 
     fn linear(&mut self, model: &ModelShape, selection: &Selection) {
@@ -197,7 +213,12 @@ impl List<'_> {
         };
         let suits = |path: &LinearPath| path.takes(dtype) && suits(path);
         let paths: Vec<LinearPath> = selection.linear_paths(m).into_iter().filter(suits).collect();
-        self.push_group(product_group(name, dtype, [m, n, k], &paths));
+        let mut group = product_group(name, dtype, [m, n, k], &paths);
+        // Where a CPU emulates the GPU, instructions bound what memory does on a real one.
+        if m <= matvec::MAX_M && selection.emulates_halves() {
+            group.in_cache = in_cache(dtype, [m, n, k], &paths);
+        }
+        self.push_group(group);
         paths
     }
 
@@ -218,8 +239,13 @@ impl List<'_> {
                 window: 0,
                 scale: 1.0,
             };
+            let whole = selection.attention_paths();
             let split = if tokens == 1 { selection.split_paths() } else { Vec::new() };
-            self.push_group(attention_group(name, heads, batch, &selection.attention_paths(), &split));
+            let mut group = attention_group(name, heads, batch, &whole, &split);
+            if tokens == 1 && selection.emulates_halves() {
+                group.in_cache = attention_in_cache(heads, context, &whole, &split);
+            }
+            self.push_group(group);
             for path in split {
                 let batch = batch_of(Path::Split(path), heads, batch);
                 let parts = batch.tiling().parts(context);
@@ -324,6 +350,14 @@ pub(super) fn product_group(name: String, dtype: DType, [m, n, k]: [u32; 3], pat
     Group::new(name, linear::work(dtype, m, n, k), largest_of_product(dtype, [m, n, k]), &["weights"], variants)
 }
 
+/// The same for so few rows of weights that a core's cache holds them, unless there are hardly more.
+fn in_cache(dtype: DType, [m, n, k]: [u32; 3], paths: &[LinearPath]) -> Option<InCache> {
+    let rows = (CACHED_BYTES / row_bytes(dtype, k as usize)) as u32 / CACHED_STEP * CACHED_STEP;
+    let worthwhile = rows > 0 && 2 * rows <= n;
+    let Group { variants, .. } = worthwhile.then(|| product_group(String::new(), dtype, [m, rows, k], paths))?;
+    Some(InCache { variants, share: f64::from(rows) / f64::from(n) })
+}
+
 /// The same with what it does beside in a decode step, by those of the kernels that can.
 fn fused_group(name: String, dtype: DType, [m, n, k]: [u32; 3], fused: Fused, paths: &[LinearPath]) -> Group {
     let can = |path: &&LinearPath| m <= matvec::MAX_M && fused.suits(**path, n, k);
@@ -368,6 +402,15 @@ pub(super) fn attention_group(
     Group::new(name, work, largest, &["k_cache", "v_cache"], variants)
 }
 
+/// The same of one token over so few keys that a core's cache holds them, unless there are hardly more.
+fn attention_in_cache(heads: Heads, context: u32, whole: &[AttentionPath], split: &[SplitPath]) -> Option<InCache> {
+    let bytes = |keys: u32| 2 * heads.kv_type.element_bytes(u64::from(keys * heads.kv_heads * heads.head_dim));
+    let fits = |batch: &&[(u32, u32); 1]| bytes(batch[0].0 + 1) <= CACHED_BYTES && 2 * (batch[0].0 + 1) <= context;
+    let batch = CACHED.iter().find(fits)?;
+    let Group { variants, .. } = attention_group(String::new(), heads, batch, whole, split);
+    Some(InCache { variants, share: f64::from(batch[0].0 + 1) / f64::from(context) })
+}
+
 fn batch_of(path: Path, heads: Heads, sequences: &'static [(u32, u32)]) -> Batch {
     let Heads { heads, kv_heads, head_dim, kv_type, window, .. } = heads;
     Batch { path, heads, kv_heads, head_dim, kv_type, window, sequences, ..cases::attention::PLAIN }
@@ -376,6 +419,33 @@ fn batch_of(path: Path, heads: Heads, sequences: &'static [(u32, u32)]) -> Batch
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::{AdapterFacts, AdapterKind};
+
+    #[test]
+    fn large_products_of_few_rows_are_timed_in_the_cache_too_where_a_cpu_is_the_gpu() {
+        let software = Selection::for_adapter(&AdapterFacts { kind: AdapterKind::Software, ..AdapterFacts::LEAST });
+        let choice = Choice {
+            models: Vec::new(),
+            matrices: vec![MatrixShape { n: 4096, k: 4096 }, MatrixShape { n: 64, k: 4096 }],
+            types: vec![DType::Q4_0],
+            rows: vec![1, 128],
+            ..Choice::default()
+        };
+        let parts = |selection: &Selection| {
+            let (groups, _) = groups(&choice, selection);
+            let part = |group: &Group| group.in_cache.as_ref().map(|part| (part.variants.len(), part.share));
+            groups.iter().map(|group| (group.name.clone(), part(group))).collect::<Vec<_>>()
+        };
+        // 2304 bytes a row: 227 of them, down to whole tiles.
+        let expected = [
+            ("4096x4096 q4_0 m1", Some((1, 192.0 / 4096.0))),
+            ("4096x4096 q4_0 m128", None),
+            ("64x4096 q4_0 m1", None),
+            ("64x4096 q4_0 m128", None),
+        ];
+        assert_eq!(parts(&software), expected.map(|(name, part)| (name.to_owned(), part)));
+        assert!(parts(&Selection::BASELINE).iter().all(|(_, part)| part.is_none()));
+    }
 
     #[test]
     fn halves_of_long_norms_are_not_timed_where_decode_has_none() {

@@ -18,12 +18,14 @@ impl Tabular for KernelRecord {
         Column::number("FLOP/B"),
         Column::number("of its bound"),
         Column::text("bound"),
+        Column::number("of its loop"),
         Column::number("NMSE"),
     ];
 
     fn cells(&self) -> Vec<String> {
         let time = |nanoseconds: Option<f64>| nanoseconds.map_or_else(|| "-".to_owned(), duration);
         let figure = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), three_digits);
+        let percent = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.1} %"));
         // Where the device has no clock, the wall's figures stand in for its own.
         let (min, p95) = (self.device_min_ns.or(self.wall_min_ns), self.device_p95_ns.or(self.wall_p95_ns));
         let (mean, deviation) =
@@ -46,8 +48,9 @@ impl Tabular for KernelRecord {
             figure(self.gflops),
             figure(self.gbps),
             figure(self.intensity),
-            self.percent_of_bound.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.1} %")),
+            percent(self.percent_of_bound),
             self.bound.unwrap_or("-").to_owned(),
+            percent(self.percent_of_inner_loop),
             nmse,
         ]
     }

@@ -3,7 +3,8 @@
 //! The variants of a case are timed in turns, so that a change of the machine's speed meets all of them alike. What a model
 //! reads once a step (weights, cached keys and values) lies in memory many times, and each dispatch reads the next copy:
 //! caches are as cold as in a model. Activations stay where they are, in caches, as they do in a model. Kernels that work in
-//! place run on their own output.
+//! place run on their own output. Where instructions may bound what is read once, a part of it that caches hold is timed in
+//! turns with the rest.
 
 use std::time::Duration;
 
@@ -140,6 +141,8 @@ impl Placed {
 struct Variant<'g> {
     case: &'g Case,
     sampler: Sampler,
+    /// Of the part of the work that [a cache holds](super::cases::InCache).
+    in_cache: Option<Sampler>,
     outcome: Outcome,
     compared: u64,
     elements: u64,
@@ -179,20 +182,29 @@ impl<'e> Bench<'e> {
         let mut uploaded: Vec<(Tensor, Placed)> = Vec::new();
         let mut variants = Vec::with_capacity(group.variants.len());
         let mut copies = 1;
-        for case in &group.variants {
+        for (number, case) in group.variants.iter().enumerate() {
             let tensors = case.tensors();
             copies = copies_of(&tensors, group.cold);
             let placed = self.place(&tensors, group.cold, copies, &mut uploaded)?;
             let dispatch = |copy: u64| case.dispatch(&placed.iter().map(|p| p.copy(copy)).collect::<Vec<_>>());
             let mut sampler = Sampler::new(self.gpu, (0..copies).map(dispatch))?;
             sampler.run_first(self.gpu)?;
+            let outcome = Outcome::default();
             let mut variant =
-                Variant { case, sampler, outcome: Outcome::default(), compared: 0, elements: 0, takes: Duration::ZERO };
+                Variant { case, sampler, in_cache: None, outcome, compared: 0, elements: 0, takes: Duration::ZERO };
             self.compare(group, &tensors, &placed, &mut variant)?;
+            if let Some(part) = group.in_cache.as_ref().and_then(|in_cache| in_cache.variants.get(number)) {
+                let placed = self.place(&part.tensors(), &[], 1, &mut uploaded)?;
+                let slices: Vec<Slice> = placed.iter().map(|place| place.first).collect();
+                variant.in_cache = Some(Sampler::new(self.gpu, std::iter::once(part.dispatch(&slices)))?);
+            }
             variants.push(variant);
         }
         for variant in &mut variants {
             variant.takes = variant.sampler.calibrate(self.gpu, TARGET)?;
+            if let Some(part) = &mut variant.in_cache {
+                part.calibrate(self.gpu, TARGET)?;
+            }
         }
         for round in 0..self.rounds {
             // Another one first in each round.
@@ -202,11 +214,16 @@ impl<'e> Bench<'e> {
                 let spent = variant.takes * (round * variant.sampler.per_sample) as u32;
                 if spent < PATIENCE {
                     variant.sampler.sample(self.gpu)?;
+                    if let Some(part) = &mut variant.in_cache {
+                        part.sample(self.gpu)?;
+                    }
                 }
             }
         }
         let records = variants.iter().filter_map(|variant| self.record(group, variant, copies)).collect();
-        variants.into_iter().for_each(|variant| variant.sampler.discard(self.gpu));
+        for Variant { sampler, in_cache, .. } in variants {
+            std::iter::once(sampler).chain(in_cache).for_each(|sampler| sampler.discard(self.gpu));
+        }
         self.gpu.forget_bind_groups();
         Ok(records)
     }
@@ -313,6 +330,13 @@ impl<'e> Bench<'e> {
         Ok(slices)
     }
 
+    /// Nanoseconds of the group's work, were a variant as fast in all of it as in what a cache holds.
+    fn in_cache(&self, group: &Group, variant: &Variant<'_>) -> Option<f64> {
+        let (device, wall) = variant.in_cache.as_ref()?.stats();
+        let share = group.in_cache.as_ref()?.share;
+        Some(throughout(device.or(wall)?.min, share, 1e9 * self.roofs.dispatch))
+    }
+
     /// `None` without a sample, which does not happen.
     fn record(&self, group: &Group, variant: &Variant<'_>, copies: u64) -> Option<KernelRecord> {
         let (device, wall) = variant.sampler.stats();
@@ -347,6 +371,7 @@ impl<'e> Bench<'e> {
                 bound: Some(bound.name),
                 bound_peak: Some(bound.peak),
                 percent_of_bound: Some(100.0 * bound.seconds * 1e9 / nanoseconds),
+                percent_of_inner_loop: self.in_cache(group, variant).map(|least| 100.0 * least / nanoseconds),
                 nmse: Some(outcome.nmse),
                 max_error: Some(outcome.max_error),
                 compared: Some(*compared),
@@ -360,9 +385,25 @@ impl<'e> Bench<'e> {
     }
 }
 
+/// The time of a dispatch's work of which a share takes so long: what any dispatch costs does not grow with it.
+fn throughout(time: f64, share: f64, dispatch: f64) -> f64 {
+    (time - dispatch).max(0.0) / share + dispatch
+}
+
 /// How often what is cold must lie in memory.
 fn copies_of(tensors: &[Tensor], cold: &[&str]) -> u64 {
     let bytes = |tensor: &Tensor| (4 * tensor.words.len() as u64).next_multiple_of(ALIGNMENT);
     let all: u64 = tensors.iter().filter(|tensor| cold.contains(&tensor.name)).map(bytes).sum();
     if all == 0 { 1 } else { COLD_BYTES.div_ceil(all).min(MOST_COPIES) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::throughout;
+
+    #[test]
+    fn what_a_dispatch_costs_does_not_grow_with_its_work() {
+        assert_eq!(throughout(105.0, 0.25, 5.0), 405.0);
+        assert_eq!(throughout(4.0, 0.25, 5.0), 5.0);
+    }
 }

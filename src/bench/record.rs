@@ -103,6 +103,10 @@ pub struct KernelRecord {
     pub bound_peak: Option<f64>,
     /// The least time that the bound allows over the time taken, in percent. Above 100 where caches helped.
     pub percent_of_bound: Option<f64>,
+    /// The time that the kernel would take if it were as fast throughout as over weights or keys that stay in a cache, over
+    /// the time taken, in percent: what it loses to memory. Only of software devices, whose cores bound what memory does on
+    /// a GPU.
+    pub percent_of_inner_loop: Option<f64>,
     /// Normalised mean squared error against the CPU reference.
     pub nmse: Option<f64>,
     /// The largest error of an element, over the reference's root mean square.

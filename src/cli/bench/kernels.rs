@@ -28,7 +28,9 @@ Examples:
 
 Each adapter's own peaks are measured first. `bound` names the one that a case meets first: f32
 arithmetic, read or copy bandwidth, or the cost of a dispatch; `of its bound` is the least time that
-the peak allows over the median that was taken. `spread` is the standard deviation over the mean.
+the peak allows over the median that was taken. On a software device, `of its loop` is the time that a
+kernel of decode would take as fast as it is over weights or keys that stay in a core's cache, over
+that median. `spread` is the standard deviation over the mean.
 Times are the device's own where it has a clock, and the wall's of many dispatches in one submit.
 Products of few rows are timed alone, and `with` what they do in a decode step: their half of the norm
 before or behind them, the sum with the residual stream, the gate.
