@@ -14,6 +14,7 @@ use crate::kernels::{
     LinearPath, Selection, Work, argmax, attention_merge, embed, gather_rows, head_norm, linear, matvec, quantize_q8,
     residual_norm, rms_norm, run_peaks,
 };
+use crate::model::Place;
 use crate::verify::cases::attention::{Batch, Path};
 use crate::verify::{Case, cases};
 
@@ -162,18 +163,24 @@ impl List<'_> {
     fn linear(&mut self, model: &ModelShape, selection: &Selection) {
         let choice = self.choice;
         for &m in &choice.rows {
-            for Layer { name: layer, n, k, fused } in model.layers() {
+            for Layer { place, n, k } in model.layers() {
                 // The head runs for the rows whose logits are wanted: decode.
-                if layer == "head" && m > matvec::MAX_M {
+                if place == Place::Head && m > matvec::MAX_M {
                     continue;
                 }
                 for &dtype in &choice.types {
                     let weights = shader_name(dtype);
-                    let name = format!("{model} {layer} {weights} m{m}");
+                    let name = format!("{model} {place} {weights} m{m}");
                     let paths = self.product(name, dtype, [m, n, k], selection);
-                    for &fused in fused {
-                        let name = format!("{model} {layer} {fused} {weights} m{m}");
-                        self.push_group(fused_group(name, dtype, [m, n, k], fused, &paths));
+                    if m > matvec::MAX_M {
+                        continue;
+                    }
+                    for (fused, paths) in by_fused(place, &paths, model.dim) {
+                        let name = format!("{model} {place} {fused} {weights} m{m}");
+                        let products: Vec<_> = paths.into_iter().map(|path| (path, Some(fused))).collect();
+                        let mut group = product_group(name, dtype, [m, n, k], &products);
+                        group.work = linear::fused_work(fused, dtype, m, n, k);
+                        self.push_group(group);
                     }
                 }
             }
@@ -213,7 +220,7 @@ impl List<'_> {
         };
         let suits = |path: &LinearPath| path.takes(dtype) && suits(path);
         let paths: Vec<LinearPath> = selection.linear_paths(m).into_iter().filter(suits).collect();
-        let mut group = product_group(name, dtype, [m, n, k], &paths);
+        let mut group = product_group(name, dtype, [m, n, k], &plain(&paths));
         // Where a CPU emulates the GPU, instructions bound what memory does on a real one.
         if m <= matvec::MAX_M && selection.emulates_halves() {
             group.in_cache = in_cache(dtype, [m, n, k], &paths);
@@ -273,15 +280,13 @@ impl List<'_> {
                 variants
             };
 
-            let rounded = quantize_group(name("quantize_q8"), m, dim, 1);
-            self.push_group(rounded);
+            self.push_group(quantize_group(name("quantize_q8"), m, dim, 1));
 
             let params = rms_norm::Params { rows: m, dim4: dim / 4, eps: 1e-6, offset: 0.0 };
             let case = cases::rms_norm::case(m as usize, dim as usize, 1.0, 0.0);
             self.push(name("rms_norm"), rms_norm::work(params), bytes(dim), &[], vec![case]);
 
-            let case = cases::residual_norm::case(m as usize, dim as usize, 1.0, 0.0, false);
-            self.push(name("residual_norm"), residual_norm::work(params, false), bytes(dim), &[], vec![case]);
+            self.push_group(residual_norm_group(name("residual_norm"), m, dim, 1));
 
             let dim4 = head_dim / 4;
             let params = head_norm::Params { tokens: m, heads, kv_heads, dim4, eps: 1e-6, offset: 0.0 };
@@ -295,10 +300,7 @@ impl List<'_> {
             };
             self.push(name("rope_append f16"), rope_append::work(KvType::F16, params), bytes(row), &[], one(&push));
 
-            let work = gated_activation::work(Activation::Silu, m * ffn);
-            let (rows, width) = (m as usize, ffn as usize);
-            let variants = one(&|cases| cases::gated_activation::push_case(cases, Activation::Silu, rows, width, 1.0));
-            self.push(name("gated_activation"), work, bytes(2 * ffn), &[], variants);
+            self.push_group(gated_activation_group(name("gated_activation"), m, ffn, 1));
 
             let case = cases::gather_rows::case(m as usize, dim as usize, m as usize);
             self.push(name("gather_rows"), gather_rows::work(m, dim), bytes(dim), &[], vec![case]);
@@ -343,33 +345,52 @@ fn zipf(row: &mut [f32]) {
     row.iter_mut().for_each(|logit| *logit = -1.5 * libm::logf((8.0 - *logit).max(1e-6)));
 }
 
-/// The product of `x [m][k]` with `n` rows of weights, by each of the kernels.
-pub(super) fn product_group(name: String, dtype: DType, [m, n, k]: [u32; 3], paths: &[LinearPath]) -> Group {
-    let product = |path: &LinearPath| cases::linear::product(*path, dtype, m as usize, n as usize, k as usize);
-    let variants = paths.iter().map(product).collect();
-    Group::new(name, linear::work(dtype, m, n, k), largest_of_product(dtype, [m, n, k]), &["weights"], variants)
+/// What the products of a place do beside in a step of few rows, and the kernels that can: with norms of `dim` elements in
+/// the products first, then without.
+fn by_fused(place: Place, paths: &[LinearPath], dim: u32) -> Vec<(Fused, Vec<LinearPath>)> {
+    let mut all: Vec<(Fused, Vec<LinearPath>)> = Vec::new();
+    for splits_norms in [true, false] {
+        for path in paths.iter().filter(|path| !splits_norms || path.splits_norms(dim)) {
+            let Some(fused) = place.fused(path.gates(), splits_norms) else { continue };
+            match all.iter_mut().find(|(same, _)| *same == fused) {
+                Some((_, paths)) => paths.push(*path),
+                None => all.push((fused, vec![*path])),
+            }
+        }
+    }
+    all
+}
+
+/// The kernels with nothing beside their products.
+fn plain(paths: &[LinearPath]) -> Vec<(LinearPath, Option<Fused>)> {
+    paths.iter().map(|path| (*path, None)).collect()
+}
+
+/// The product of `x [m][k]` with `n` rows of weights, by each of the kernels with what it does beside. The work is that of
+/// the product.
+pub(super) fn product_group(
+    name: String,
+    dtype: DType,
+    [m, n, k]: [u32; 3],
+    products: &[(LinearPath, Option<Fused>)],
+) -> Group {
+    let [rows, columns, inner] = [m, n, k].map(|side| side as usize);
+    let case = |&(path, fused): &(LinearPath, Option<Fused>)| match fused {
+        Some(fused) => cases::linear::fused(path, dtype, rows, columns, inner, fused),
+        None => cases::linear::product(path, dtype, rows, columns, inner),
+    };
+    let codes = row_words(dtype, k as usize)[0] as u64 * 4 * u64::from(n);
+    let largest = codes.max(4 * u64::from(m) * u64::from(n.max(k)));
+    Group::new(name, linear::work(dtype, m, n, k), largest, &["weights"], products.iter().map(case).collect())
 }
 
 /// The same for so few rows of weights that a core's cache holds them, unless there are hardly more.
 fn in_cache(dtype: DType, [m, n, k]: [u32; 3], paths: &[LinearPath]) -> Option<InCache> {
     let rows = (CACHED_BYTES / row_bytes(dtype, k as usize)) as u32 / CACHED_STEP * CACHED_STEP;
     let worthwhile = rows > 0 && 2 * rows <= n;
-    let Group { variants, .. } = worthwhile.then(|| product_group(String::new(), dtype, [m, rows, k], paths))?;
+    let Group { variants, .. } =
+        worthwhile.then(|| product_group(String::new(), dtype, [m, rows, k], &plain(paths)))?;
     Some(InCache { variants, share: f64::from(rows) / f64::from(n) })
-}
-
-/// The same with what it does beside in a decode step, by those of the kernels that can.
-fn fused_group(name: String, dtype: DType, [m, n, k]: [u32; 3], fused: Fused, paths: &[LinearPath]) -> Group {
-    let can = |path: &&LinearPath| m <= matvec::MAX_M && fused.suits(**path, n, k);
-    let product = |path: &LinearPath| cases::linear::fused(*path, dtype, m as usize, n as usize, k as usize, fused);
-    let variants = paths.iter().filter(can).map(product).collect();
-    let largest = largest_of_product(dtype, [m, n, k]);
-    Group::new(name, linear::fused_work(fused, dtype, m, n, k), largest, &["weights"], variants)
-}
-
-fn largest_of_product(dtype: DType, [m, n, k]: [u32; 3]) -> u64 {
-    let codes = row_words(dtype, k as usize)[0] as u64 * 4 * u64::from(n);
-    codes.max(4 * u64::from(m) * u64::from(n.max(k)))
 }
 
 /// Rounding `x [m][k]` to blocks of q8_0, as often as there are kernels that want it.
@@ -378,6 +399,24 @@ pub(super) fn quantize_group(name: String, m: u32, k: u32, times: usize) -> Grou
     let blocks = (m * k) as usize / quantize_q8::BLOCK;
     (0..times).for_each(|_| cases::quantize_q8::push_case(&mut variants, blocks, "below 1", |_| {}));
     Group::new(name, quantize_q8::work(m * k), 4 * u64::from(m) * u64::from(k), &[], variants)
+}
+
+/// A norm between two products that take no half of it, as often as there are kernels of such products.
+pub(super) fn residual_norm_group(name: String, m: u32, dim: u32, times: usize) -> Group {
+    let params = rms_norm::Params { rows: m, dim4: dim / 4, eps: 1e-6, offset: 0.0 };
+    let case = || cases::residual_norm::case(m as usize, dim as usize, 1.0, 0.0, false);
+    let variants = (0..times).map(|_| case()).collect();
+    Group::new(name, residual_norm::work(params, false), 4 * u64::from(m) * u64::from(dim), &[], variants)
+}
+
+/// A gate with what goes through it, as often as there are kernels that leave it to a dispatch of its own.
+pub(super) fn gated_activation_group(name: String, m: u32, ffn: u32, times: usize) -> Group {
+    let mut variants = Vec::new();
+    let (rows, width) = (m as usize, ffn as usize);
+    let push = |_| cases::gated_activation::push_case(&mut variants, Activation::Silu, rows, width, 1.0);
+    (0..times).for_each(push);
+    let work = gated_activation::work(Activation::Silu, m * ffn);
+    Group::new(name, work, 8 * u64::from(m) * u64::from(ffn), &[], variants)
 }
 
 /// Attention of one sequence's tokens, as (position, tokens), by each of the kernels; of those that split the keys, without

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::kernels::linear::Fused;
 use crate::kernels::weight_layout::GROUP;
+use crate::model::Place;
 
 /// The sizes of a decoder that decide its kernels' shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +23,11 @@ pub struct ModelShape {
 /// A linear layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layer {
-    pub name: &'static str,
+    pub place: Place,
     /// Rows of the weights.
     pub n: u32,
     /// Elements of a row.
     pub k: u32,
-    /// What its product does beside in a decode step, by what the kernel can.
-    pub fused: &'static [Fused],
 }
 
 impl ModelShape {
@@ -68,13 +66,13 @@ impl ModelShape {
     /// The linear layers of different shapes, those of one input as one.
     pub fn layers(&self) -> [Layer; 5] {
         let qkv = (self.heads + 2 * self.kv_heads) * self.head_dim;
-        let layer = |name, n, k, fused| Layer { name, n, k, fused };
+        let layer = |place, n, k| Layer { place, n, k };
         [
-            layer("attn_qkv", qkv, self.dim, &[Fused::NormBefore]),
-            layer("attn_output", self.dim, self.heads * self.head_dim, &[Fused::NormBehind]),
-            layer("ffn_gate_up", 2 * self.ffn, self.dim, &[Fused::NormBeforeAndGate, Fused::Gate]),
-            layer("ffn_down", self.dim, self.ffn, &[Fused::NormBehind]),
-            layer("head", self.vocabulary, self.dim, &[Fused::NormBefore]),
+            layer(Place::Qkv, qkv, self.dim),
+            layer(Place::AttentionOutput, self.dim, self.heads * self.head_dim),
+            layer(Place::GateUp, 2 * self.ffn, self.dim),
+            layer(Place::Down, self.dim, self.ffn),
+            layer(Place::Head, self.vocabulary, self.dim),
         ]
     }
 }

@@ -1,12 +1,16 @@
 //! Measures which kernels are fastest for a model on one adapter.
 //!
 //! Every kernel that could serve a role is timed in turns with the others, at the model's own shapes and types, with the
-//! weights out of the caches; its time for the role is that of all layers of a step. Weights of a type for which another kernel
-//! is faster get that one, unless it is hopeless for the others. A kernel whose result is wrong is left out.
+//! weights out of the caches; its time for the role is that of all layers of a step. In steps of few rows that is what the step
+//! does with it: norms and gates in the products of the kernels that can, and as dispatches of their own beside the others.
+//! Weights of a type for which another kernel is faster get that one, unless it is hopeless for the others. A kernel whose
+//! result is wrong is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cases::{Group, attention_group, product_group, quantize_group};
+use super::cases::{
+    Group, attention_group, gated_activation_group, product_group, quantize_group, residual_norm_group,
+};
 use super::kernels::{Bench, Obstacle};
 use super::models::{Layer, ModelShape};
 use super::roofline::Roofs;
@@ -15,9 +19,10 @@ use crate::formats::DType;
 use crate::gpu::GpuExecutor;
 use crate::kernels::attention::Heads;
 use crate::kernels::kv_cache::KvType;
+use crate::kernels::linear::Fused;
 use crate::kernels::weight_layout::{row_bytes, shader_name};
 use crate::kernels::{Choices, Exception, LinearPath, Measurement, Role, Selection, Tuned, Tuning, Variant, matvec};
-use crate::model::{Config, LinearLayers};
+use crate::model::{Config, LinearLayers, Place};
 use crate::recording::{ExecutionError, Executor};
 
 /// Another kernel than the default is chosen only if it takes less than this part of the default's time, and another than the
@@ -40,7 +45,14 @@ pub struct Workload {
     /// The model's name, for people.
     pub name: String,
     /// Of a whole step.
-    pub layers: Vec<LinearLayers>,
+    pub linear: Vec<LinearLayers>,
+    /// Decoder layers.
+    pub layers: u32,
+    /// Elements of the residual stream, and of the feed-forward network's hidden layer.
+    pub dim: u32,
+    pub ffn: u32,
+    /// There are norms behind attention and feed-forward network, before the sum with the residual stream.
+    pub post_norms: bool,
     pub heads: u32,
     pub kv_heads: u32,
     pub head_dim: u32,
@@ -50,24 +62,28 @@ pub struct Workload {
 
 impl Workload {
     /// That of a model.
-    pub fn of_model(name: String, config: &Config, layers: Vec<LinearLayers>, chunk: u32) -> Workload {
+    pub fn of_model(name: String, config: &Config, linear: Vec<LinearLayers>, chunk: u32) -> Workload {
         let [heads, kv_heads, head_dim] = [config.heads, config.kv_heads, config.head_dim].map(|n| n as u32);
-        Workload { name, layers, heads, kv_heads, head_dim, chunk }
+        let [layers, dim, ffn] = [config.layers.len(), config.dim, config.ffn_dim].map(|n| n as u32);
+        Workload { name, linear, layers, dim, ffn, post_norms: config.post_norms, heads, kv_heads, head_dim, chunk }
     }
 
     /// That of a typical small model in 4 bits, with its head in 8.
     pub fn typical() -> Workload {
         const LAYERS: u32 = 30;
         let shape = ModelShape::ALL[0];
-        let layers = shape.layers().map(|Layer { name, n, k, .. }| {
-            let head = name == "head";
-            let (dtype, count) = if head { (DType::Q8_0, 1) } else { (DType::Q4_0, LAYERS) };
-            LinearLayers { n, k, dtype, count, head }
+        let linear = shape.layers().map(|Layer { place, n, k }| {
+            let (dtype, count) = if place == Place::Head { (DType::Q8_0, 1) } else { (DType::Q4_0, LAYERS) };
+            LinearLayers { place, n, k, dtype, count }
         });
-        let ModelShape { heads, kv_heads, head_dim, .. } = shape;
+        let ModelShape { dim, ffn, heads, kv_heads, head_dim, .. } = shape;
         Workload {
             name: format!("the shapes of {shape} in q4_0"),
-            layers: layers.to_vec(),
+            linear: linear.to_vec(),
+            layers: LAYERS,
+            dim,
+            ffn,
+            post_norms: false,
             heads,
             kv_heads,
             head_dim,
@@ -99,7 +115,8 @@ pub fn tune(
     let choices = Choices::for_adapter(&gpu.info().facts());
     let defaults = choices.selection();
     // What is found for a head says little of layers, which other models have of its type.
-    let types: BTreeSet<DType> = workload.layers.iter().filter(|layers| !layers.head).map(|l| l.dtype).collect();
+    let layers = workload.linear.iter().filter(|linear| linear.place != Place::Head);
+    let types: BTreeSet<DType> = layers.map(|linear| linear.dtype).collect();
     let mut bench = Bench::new(gpu, Roofs::UNKNOWN, rounds);
     let mut outcome = Outcome {
         tuning: Tuning {
@@ -165,7 +182,7 @@ fn plans(gpu: &GpuExecutor, workload: &Workload) -> Vec<Plan> {
     let selection = gpu.selection();
     let plan = |role: Role| {
         let takes_some = |variant: &Variant| {
-            variant.linear().is_none_or(|path| workload.layers.iter().any(|layers| path.takes(layers.dtype)))
+            variant.linear().is_none_or(|path| workload.linear.iter().any(|linear| path.takes(linear.dtype)))
         };
         let runs = |v: &Variant| {
             is_contender(role, *v) && takes_some(v) && !(selection.emulates_halves() && multiplies_halves(*v))
@@ -174,8 +191,11 @@ fn plans(gpu: &GpuExecutor, workload: &Workload) -> Vec<Plan> {
         let parts = match role {
             Role::Attention => attention_parts(workload, &variants),
             _ => {
-                let mut parts = linear_parts(&selection, workload, role, &variants, flops, largest);
-                parts.extend(quantize_parts(workload, role, &variants));
+                let step = Step { selection: &selection, workload, role, m: rows(role, workload.chunk) };
+                let mut parts = step.linear_parts(&variants, flops, largest);
+                parts.extend(step.quantize_parts(&variants));
+                parts.extend(step.norm_parts(&variants));
+                parts.extend(step.gate_parts(&variants));
                 parts
             }
         };
@@ -218,53 +238,119 @@ fn rows(role: Role, chunk: u32) -> u32 {
     }
 }
 
-fn linear_parts(
-    selection: &Selection,
-    workload: &Workload,
+/// The linear layers of a step whose rows are in a role.
+struct Step<'a> {
+    selection: &'a Selection,
+    workload: &'a Workload,
     role: Role,
-    variants: &[Variant],
-    flops: u64,
-    largest: u64,
-) -> Vec<Part> {
-    let m = rows(role, workload.chunk);
-    let paths: Vec<LinearPath> = variants.iter().filter_map(|variant| variant.linear()).collect();
-    let part = |&LinearLayers { n, k, dtype, count, head }: &LinearLayers| {
-        let by_flops = flops / (2 * u64::from(m) * u64::from(k));
-        let by_bytes = largest / row_bytes(dtype, k as usize).max(4 * u64::from(m));
-        let most = by_flops.min(by_bytes).min(u64::from(n)) as u32;
-        let measured = if most < n { (most / ROW_STEP * ROW_STEP).max(ROW_STEP.min(n)) } else { n };
-        let what = if head { "head" } else { "linear" };
-        let name = format!("{role} {what} {} m{m} n{n} k{k}", shader_name(dtype));
-        // What takes no such weights leaves them to the default.
-        let paths: Vec<LinearPath> = paths.iter().map(|path| selection.or_default(*path, role, dtype)).collect();
-        let group = product_group(name, dtype, [m, measured, k], &paths);
-        let count = f64::from(count) * f64::from(n) / f64::from(measured);
-        Part { group, variants: variants.to_vec(), shares: vec![Share { weights: Some(dtype), count }] }
-    };
-    workload.layers.iter().filter(|layers| is_in_role(layers, m)).map(part).collect()
+    m: u32,
 }
 
-/// What rounding the activations adds to the kernels that want it: it stands in front of each product that they take.
-fn quantize_parts(workload: &Workload, role: Role, variants: &[Variant]) -> Vec<Part> {
-    let m = rows(role, workload.chunk);
-    let rounding: Vec<Variant> =
-        variants.iter().copied().filter(|v| v.linear().is_some_and(LinearPath::rounds_activations)).collect();
-    let Some(path) = rounding.first().and_then(|variant| variant.linear()) else { return Vec::new() };
-    let mut products: BTreeMap<u32, Vec<Share>> = BTreeMap::new();
-    for layers in workload.layers.iter().filter(|layers| is_in_role(layers, m) && path.takes(layers.dtype)) {
-        let share = Share { weights: Some(layers.dtype), count: f64::from(layers.count) };
-        products.entry(layers.k).or_default().push(share);
+impl Step<'_> {
+    fn layers(&self) -> impl Iterator<Item = &LinearLayers> {
+        // The head runs for the rows whose logits are wanted.
+        self.workload.linear.iter().filter(|linear| linear.place != Place::Head || self.is_of_few_rows())
     }
-    let part = |(k, shares): (u32, Vec<Share>)| {
-        let group = quantize_group(format!("{role} quantize_q8 m{m} k{k}"), m, k, rounding.len());
-        Part { group, variants: rounding.clone(), shares }
-    };
-    products.into_iter().map(part).collect()
+
+    fn is_of_few_rows(&self) -> bool {
+        self.m <= matvec::MAX_M
+    }
+
+    /// What takes no such weights leaves them to the default.
+    fn path(&self, path: LinearPath, dtype: DType) -> LinearPath {
+        self.selection.or_default(path, self.role, dtype)
+    }
+
+    /// Whether all products take half of a norm if this kernel serves the role.
+    fn splits_norms(&self, path: LinearPath) -> bool {
+        let splits = |linear: &LinearLayers| self.path(path, linear.dtype).splits_norms(self.workload.dim);
+        self.is_of_few_rows() && !self.workload.post_norms && self.workload.linear.iter().all(splits)
+    }
+
+    /// Whether a kernel computes the gate of these layers and what goes through it at once. Rows of one of the two alone lie
+    /// apart from the other's.
+    fn gates(&self, linear: &LinearLayers, path: LinearPath) -> bool {
+        linear.place == Place::GateUp
+            && linear.n == 2 * self.workload.ffn
+            && self.is_of_few_rows()
+            && self.path(path, linear.dtype).gates()
+    }
+
+    /// What a product does beside.
+    fn fused(&self, linear: &LinearLayers, path: LinearPath) -> Option<Fused> {
+        linear.place.fused(self.gates(linear, path), self.splits_norms(path))
+    }
+
+    fn linear_parts(&self, variants: &[Variant], flops: u64, largest: u64) -> Vec<Part> {
+        let &Step { role, m, .. } = self;
+        let part = |linear: &LinearLayers| {
+            let &LinearLayers { place, n, k, dtype, count } = linear;
+            let by_flops = flops / (2 * u64::from(m) * u64::from(k));
+            let by_bytes = largest / row_bytes(dtype, k as usize).max(4 * u64::from(m));
+            let most = by_flops.min(by_bytes).min(u64::from(n)) as u32;
+            let measured = if most < n { (most / ROW_STEP * ROW_STEP).max(ROW_STEP.min(n)) } else { n };
+            let name = format!("{role} {place} {} m{m} n{measured} k{k}", shader_name(dtype));
+            let paths = variants.iter().filter_map(|variant| variant.linear());
+            let products: Vec<_> = paths.map(|path| (self.path(path, dtype), self.fused(linear, path))).collect();
+            let group = product_group(name, dtype, [m, measured, k], &products);
+            let count = f64::from(count) * f64::from(n) / f64::from(measured);
+            Part { group, variants: variants.to_vec(), shares: vec![Share { weights: Some(dtype), count }] }
+        };
+        self.layers().map(part).collect()
+    }
+
+    /// What rounding the activations adds to the kernels that want it: it stands in front of each product that they take.
+    fn quantize_parts(&self, variants: &[Variant]) -> Vec<Part> {
+        let &Step { role, m, .. } = self;
+        let rounding = those(variants, LinearPath::rounds_activations);
+        let Some(path) = rounding.first().and_then(|variant| variant.linear()) else { return Vec::new() };
+        let mut products: BTreeMap<u32, Vec<Share>> = BTreeMap::new();
+        for linear in self.layers().filter(|linear| path.takes(linear.dtype)) {
+            let share = Share { weights: Some(linear.dtype), count: f64::from(linear.count) };
+            products.entry(linear.k).or_default().push(share);
+        }
+        let part = |(k, shares): (u32, Vec<Share>)| {
+            let group = quantize_group(format!("{role} quantize_q8 m{m} k{k}"), m, k, rounding.len());
+            Part { group, variants: rounding.clone(), shares }
+        };
+        products.into_iter().map(part).collect()
+    }
+
+    /// What the norms between the products add to the kernels that take no halves of them, where others do: two a layer.
+    fn norm_parts(&self, variants: &[Variant]) -> Option<Part> {
+        let (m, dim) = (self.m, self.workload.dim);
+        let without = those(variants, |path| !self.splits_norms(path));
+        let differ = !without.is_empty() && without.len() < variants.len();
+        let share = Share { weights: None, count: 2.0 * f64::from(self.workload.layers) };
+        let name = format!("{} residual_norm m{m} dim {dim}", self.role);
+        differ.then(|| Part {
+            group: residual_norm_group(name, m, dim, without.len()),
+            variants: without,
+            shares: vec![share],
+        })
+    }
+
+    /// What a gate's own dispatch adds to the kernels that leave it to one, where others do not.
+    fn gate_parts(&self, variants: &[Variant]) -> Vec<Part> {
+        let (m, ffn) = (self.m, self.workload.ffn);
+        let part = |linear: &LinearLayers| {
+            let without = those(variants, |path| !self.gates(linear, path));
+            let differ = !without.is_empty() && without.len() < variants.len();
+            let share = Share { weights: Some(linear.dtype), count: f64::from(linear.count) };
+            let name = format!("{} gated_activation m{m} ffn {ffn}", self.role);
+            differ.then(|| Part {
+                group: gated_activation_group(name, m, ffn, without.len()),
+                variants: without,
+                shares: vec![share],
+            })
+        };
+        self.layers().filter_map(part).collect()
+    }
 }
 
-/// The head runs for the rows whose logits are wanted.
-fn is_in_role(layers: &LinearLayers, m: u32) -> bool {
-    !layers.head || m <= matvec::MAX_M
+/// The variants whose kernels for linear layers are so.
+fn those(variants: &[Variant], are: impl Fn(LinearPath) -> bool) -> Vec<Variant> {
+    variants.iter().copied().filter(|variant| variant.linear().is_some_and(&are)).collect()
 }
 
 /// A token of a prompt and one of an answer count alike.
@@ -349,7 +435,7 @@ impl Contest {
         let (chosen, measured) = self.fastest(self.default, Entrant::total)?;
         let exception = |dtype: DType| {
             let used = defaults.or_default(chosen.linear()?, role, dtype);
-            let suits = |path: LinearPath| path.takes(dtype) && path.does_beside_as(used);
+            let suits = |path: LinearPath| path.takes(dtype) && path.splits_norms_as(used);
             let time = |entrant: &Entrant| match entrant.variant.linear().is_some_and(suits) {
                 true => entrant.of(dtype),
                 false => 0.0,
@@ -387,6 +473,7 @@ impl Contest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verify::Case;
 
     const MATVEC: Variant = Variant::Linear(LinearPath::Matvec { subgroups: false, blocks: false });
     const BASELINE: Selection = Selection::BASELINE;
@@ -489,11 +576,53 @@ mod tests {
         assert_eq!(contest.given_up, [tiles, SUBGROUP]);
     }
 
+    fn step(workload: &Workload, role: Role) -> Step<'_> {
+        Step { selection: &BASELINE, workload, role, m: rows(role, 128) }
+    }
+
+    #[test]
+    fn products_of_few_rows_are_timed_with_what_the_step_does_beside() {
+        let mut workload = Workload::typical();
+        let flags = |workload: &Workload, role: Role, variants: &[Variant]| {
+            let parts = step(workload, role).linear_parts(variants, u64::MAX, u64::MAX);
+            let flags = |case: &Case| case.program.flags().collect::<Vec<_>>().join(" ");
+            parts.iter().map(|part| part.group.variants.iter().map(flags).collect::<Vec<_>>()).collect::<Vec<_>>()
+        };
+        let decode = flags(&workload, Role::LinearDecode, &[MATVEC, DOT4]);
+        let halves = ["unscaled", "residual", "gated unscaled", "residual", "unscaled"];
+        assert_eq!(decode.iter().map(|part| part[0].as_str()).collect::<Vec<_>>(), halves);
+        // For the head's bytes too, and so for none of the norms.
+        assert_eq!(decode.iter().map(|part| part[1].as_str()).collect::<Vec<_>>(), ["", "", "gated", "", ""]);
+        let tiles = Variant::Linear(LinearPath::Matmul { tm: 2, tn: 2 });
+        assert!(flags(&workload, Role::LinearBatch, &[tiles]).concat().iter().all(String::is_empty));
+        assert!(flags(&workload, Role::LinearPrefill, &[MATVEC]).concat().iter().all(String::is_empty));
+        // Gate and up of two types.
+        workload.linear[2].n /= 2;
+        assert_eq!(flags(&workload, Role::LinearDecode, &[MATVEC])[2], ["unscaled"]);
+        workload.post_norms = true;
+        assert!(flags(&workload, Role::LinearDecode, &[MATVEC]).concat().iter().all(String::is_empty));
+    }
+
+    #[test]
+    fn norms_and_gates_of_their_own_are_added_to_the_kernels_that_need_them() {
+        let workload = Workload::typical();
+        let tiles = Variant::Linear(LinearPath::Matmul { tm: 2, tn: 2 });
+        let all = [MATVEC, DOT4, tiles];
+        let beside = |role: Role, variants: &[Variant]| {
+            let step = step(&workload, role);
+            let parts = step.norm_parts(variants).into_iter().chain(step.gate_parts(variants));
+            parts.map(|part| (part.group.variants.len(), count(&part), part.variants)).collect::<Vec<_>>()
+        };
+        assert_eq!(beside(Role::LinearBatch, &all), [(2, 60.0, vec![DOT4, tiles]), (1, 30.0, vec![tiles])]);
+        assert_eq!(beside(Role::LinearBatch, &[tiles]), [], "alike for all");
+        assert_eq!(beside(Role::LinearPrefill, &all), []);
+    }
+
     #[test]
     fn rounding_activations_is_added_to_the_kernels_that_want_it() {
         let mut workload = Workload::typical();
-        assert_eq!(quantize_parts(&workload, Role::LinearDecode, &[MATVEC, SUBGROUP]).len(), 0);
-        let parts = quantize_parts(&workload, Role::LinearDecode, &[MATVEC, DOT4]);
+        assert_eq!(step(&workload, Role::LinearDecode).quantize_parts(&[MATVEC, SUBGROUP]).len(), 0);
+        let parts = step(&workload, Role::LinearDecode).quantize_parts(&[MATVEC, DOT4]);
         assert_eq!(parts.len(), 2, "rows of two lengths");
         assert_eq!(parts.iter().map(count).sum::<f64>(), 30.0 * 4.0 + 1.0);
         let record = KernelRecord { device_min_ns: Some(1e3), ..KernelRecord::default() };
@@ -505,8 +634,8 @@ mod tests {
         assert_eq!(totals(&contest), [(MATVEC, 5e6), (DOT4, 4e6 + 121e3)]);
 
         // Float weights are left to the default, in that kernel's time as in a run.
-        workload.layers[0].dtype = DType::F16;
-        let parts = linear_parts(&BASELINE, &workload, Role::LinearDecode, &[MATVEC, DOT4], u64::MAX, u64::MAX);
+        workload.linear[0].dtype = DType::F16;
+        let parts = step(&workload, Role::LinearDecode).linear_parts(&[MATVEC, DOT4], u64::MAX, u64::MAX);
         let kernels = |part: &Part| part.group.variants.iter().map(|case| case.program.kernel).collect::<Vec<_>>();
         assert_eq!(kernels(&parts[0]), ["matvec", "matvec"]);
         assert_eq!(kernels(&parts[1]), ["matvec", "matvec_dot4"]);
@@ -515,9 +644,8 @@ mod tests {
     #[test]
     fn large_layers_are_measured_in_part_and_their_time_scaled() {
         let variants = [MATVEC, SUBGROUP];
-        let parts = |flops, largest| {
-            linear_parts(&BASELINE, &Workload::typical(), Role::LinearDecode, &variants, flops, largest)
-        };
+        let workload = Workload::typical();
+        let parts = |flops, largest| step(&workload, Role::LinearDecode).linear_parts(&variants, flops, largest);
         let whole = parts(u64::MAX, u64::MAX);
         assert_eq!(whole.len(), 5);
         assert_eq!(whole.iter().map(count).sum::<f64>(), 30.0 * 4.0 + 1.0);
@@ -528,9 +656,6 @@ mod tests {
                 (count(part) * part.group.work.flops as f64, count(whole) * whole.group.work.flops as f64);
             assert!((scaled / real - 1.0).abs() < 1e-9, "{}", part.group.name);
         }
-        assert!(
-            linear_parts(&BASELINE, &Workload::typical(), Role::LinearPrefill, &[], u64::MAX, u64::MAX).len() == 4,
-            "no head"
-        );
+        assert_eq!(step(&workload, Role::LinearPrefill).linear_parts(&[], u64::MAX, u64::MAX).len(), 4, "no head");
     }
 }

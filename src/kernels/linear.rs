@@ -196,18 +196,6 @@ pub enum Fused {
     NormBehind,
 }
 
-impl Fused {
-    /// Whether a kernel does this for `n` rows of weights of `k` elements.
-    pub fn suits(self, path: LinearPath, n: u32, k: u32) -> bool {
-        match self {
-            Fused::NormBefore => path.splits_norms(k),
-            Fused::NormBeforeAndGate => path.gates() && path.splits_norms(k),
-            Fused::Gate => path.gates(),
-            Fused::NormBehind => path.splits_norms(n),
-        }
-    }
-}
-
 impl fmt::Display for Fused {
     /// As names of benchmarks have it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::ModelError;
 use super::config::Config;
 use super::kv_cache::{KvCache, KvCachePlan};
-use super::linear_layers::linear_types;
+use super::linear_layers::types_of;
 use super::names::Names;
 use super::rope_table::RopeTable;
 use super::scratch::{Scratch, ScratchSizes};
@@ -96,7 +96,9 @@ impl Model {
     ) -> Result<Model, ModelError> {
         let memory_limits = executor.memory_limits();
         let names = Names::new(checkpoint, &config);
-        let plan = Plan::new(items(&config, &names)?, memory_limits)?;
+        let items = items(&config, &names)?;
+        let rounds_activations = options.selection.rounds_activations(&types_of(&items));
+        let plan = Plan::new(items, memory_limits)?;
         let cache_plan = KvCachePlan::new(&config, options.kv_type, options.context, options.sequences, memory_limits)?;
         let limits = StepLimits {
             tokens: options.step_tokens,
@@ -111,7 +113,7 @@ impl Model {
                 config.heads_per_kv_head() as u32,
                 options.sequences,
             ),
-            rounds_activations: options.selection.rounds_activations(&linear_types(&config, checkpoint)?),
+            rounds_activations,
         };
         let sizes = ScratchSizes::new(&config, limits, memory_limits)?;
         let memory = Memory {

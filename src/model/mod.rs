@@ -21,7 +21,7 @@ mod weights;
 pub use config::Config;
 pub use decoder::{Choice, ExpectedStep, Memory, Model, ModelOptions, StepShape};
 pub use error::ModelError;
-pub use linear_layers::{LinearLayers, linear_layers, linear_types};
+pub use linear_layers::{LinearLayers, Place, linear_layers, linear_types};
 pub use log_softmax::LogSoftmax;
 pub use non_finite::NonFinite;
 pub use weight_upload::UploadTimings;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::ModelError;
+use super::linear_layers::Place;
 use crate::formats::{Checkpoint, DType, TensorInfo, blocks};
 use crate::kernels::WeightSlices;
 use crate::kernels::weight_layout::{GROUP, PLANES, repack, row_words};
@@ -21,8 +22,8 @@ const FLUSH: u64 = 16 << 20;
 /// What tensors are used as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Rows of `k` elements for matrix products and look-ups, in their storage type.
-    Matrix { dtype: DType, rows: usize, k: usize },
+    /// Rows of `k` elements in their storage type, for the products of a place, or for look-ups alone.
+    Matrix { dtype: DType, rows: usize, k: usize, place: Option<Place> },
     /// A norm's weight or a bias, in f32.
     Vector { len: usize },
 }
@@ -83,7 +84,7 @@ impl<'a> Plan<'a> {
                     let slice = plan.place(4 * len as u64, arena_limit);
                     Placed { shards: Vec::new(), vector: slice }
                 }
-                Role::Matrix { dtype, rows, k } => {
+                Role::Matrix { dtype, rows, k, .. } => {
                     plan.place_matrix(item.name(), dtype, [rows, k], limits, arena_limit)?
                 }
             };

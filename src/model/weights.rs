@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::ModelError;
 use super::config::Config;
+use super::linear_layers::Place;
 use super::names::{Global, Names, PerLayer};
 use super::stacks::{self, Stack};
 use super::weight_upload::{Item, Member, Placed, Role};
@@ -57,16 +58,19 @@ pub(super) struct Weights {
 pub(super) fn items<'a>(config: &Config, names: &Names<'a>) -> Result<Vec<Item<'a>>, ModelError> {
     let mut needed = Needed { config, names, items: Vec::new() };
     let (dim, head_dim) = (config.dim, config.head_dim);
-    needed.matrix(&names.global_name(Global::Embedding), [config.vocabulary, dim])?;
+    let output = names.global_name(Global::Output);
+    let tied = config.tied.unwrap_or_else(|| names.find(&output).is_none());
+    let head_of_embedding = tied.then_some(Place::Head);
+    needed.matrix(&names.global_name(Global::Embedding), [config.vocabulary, dim], head_of_embedding)?;
     for layer in 0..config.layers.len() {
         use PerLayer::*;
         let name = |what| names.layer_name(layer, what);
         needed.vector(&name(AttentionNorm), dim)?;
-        needed.stack(layer, stacks::QKV)?;
-        needed.stack(layer, stacks::ATTENTION_OUTPUT)?;
+        needed.stack(layer, Place::Qkv, stacks::QKV)?;
+        needed.stack(layer, Place::AttentionOutput, stacks::ATTENTION_OUTPUT)?;
         needed.vector(&name(FfnNorm), dim)?;
-        needed.stack(layer, stacks::GATE_UP)?;
-        needed.stack(layer, stacks::DOWN)?;
+        needed.stack(layer, Place::GateUp, stacks::GATE_UP)?;
+        needed.stack(layer, Place::Down, stacks::DOWN)?;
         if config.qk_norm {
             needed.vector(&name(QueryNorm), head_dim)?;
             needed.vector(&name(KeyNorm), head_dim)?;
@@ -77,9 +81,8 @@ pub(super) fn items<'a>(config: &Config, names: &Names<'a>) -> Result<Vec<Item<'
         }
     }
     needed.vector(&names.global_name(Global::OutputNorm), dim)?;
-    let output = names.global_name(Global::Output);
-    if !config.tied.unwrap_or_else(|| names.find(&output).is_none()) {
-        needed.matrix(&output, [config.vocabulary, dim])?;
+    if !tied {
+        needed.matrix(&output, [config.vocabulary, dim], Some(Place::Head))?;
     }
     let items = needed.items;
     let used: HashSet<&str> =
@@ -116,15 +119,15 @@ impl<'a> Needed<'_, 'a> {
         Ok(())
     }
 
-    fn matrix(&mut self, name: &str, [rows, k]: [usize; 2]) -> Result<(), ModelError> {
+    fn matrix(&mut self, name: &str, [rows, k]: [usize; 2], place: Option<Place>) -> Result<(), ModelError> {
         let tensor = self.tensor(name, &[rows, k])?;
-        let role = Role::Matrix { dtype: tensor.dtype, rows, k };
+        let role = Role::Matrix { dtype: tensor.dtype, rows, k, place };
         self.items.push(Item { members: vec![Member { tensor, first: 0 }], role });
         Ok(())
     }
 
     /// A matrix of each run of a stack's weights that are of one type, and a vector of its biases if it has any.
-    fn stack(&mut self, layer: usize, stack: &Stack) -> Result<(), ModelError> {
+    fn stack(&mut self, layer: usize, place: Place, stack: &Stack) -> Result<(), ModelError> {
         let name = |what| self.names.layer_name(layer, what);
         let mut weights = Vec::new();
         let mut biases = Vec::new();
@@ -145,7 +148,7 @@ impl<'a> Needed<'_, 'a> {
                 members.push(Member { tensor, first: rows });
                 rows += own;
             }
-            self.items.push(Item { members, role: Role::Matrix { dtype: tensor.dtype, rows, k } });
+            self.items.push(Item { members, role: Role::Matrix { dtype: tensor.dtype, rows, k, place: Some(place) } });
         }
         if !biases.is_empty() {
             self.items.push(Item { members: biases, role: Role::Vector { len: width } });

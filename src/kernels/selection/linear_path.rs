@@ -150,11 +150,10 @@ impl LinearPath {
         self.part_of_norm().is_some_and(|part| dim.div_ceil(part) <= MOST_PARTS)
     }
 
-    /// Whether it does beside its product what the other does. A step's norms are halved only where all of its products take
+    /// Whether it takes halves of norms if the other does. A step's norms are halved only where all of its products take
     /// halves, so that another kernel for one type of weights costs more than its own time where it takes none.
-    pub fn does_beside_as(self, other: LinearPath) -> bool {
-        let keeps_norms = other.part_of_norm().is_none_or(|part| self.part_of_norm() == Some(part));
-        keeps_norms && (self.gates() || !other.gates())
+    pub fn splits_norms_as(self, other: LinearPath) -> bool {
+        other.part_of_norm().is_none_or(|part| self.part_of_norm() == Some(part))
     }
 
     /// The most rows that the kernel takes at once.
