@@ -1,10 +1,14 @@
 //! What the forward pass of a step consists of: which layers are computed together, and which rows.
 
+use std::collections::BTreeSet;
+
 use half::bf16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tempfile::TempDir;
+use wgpt::kernels::Selection;
 use wgpt::kernels::kv_cache::{KvType, PAGE_SIZE};
-use wgpt::kernels::{Selection, linear};
+use wgpt::kernels::linear::{self, Fused};
+use wgpt::model::Place;
 use wgpt::recording::{Dispatch, Recording};
 use wgpt::schedule::{Batch, LogitsWanted};
 
@@ -175,6 +179,38 @@ fn norms_are_in_the_products_on_both_sides_where_these_can_take_them() {
             let norms = names(&recording, layer, |dispatch| dispatch.label.what.starts_with("residual"));
             assert_eq!(norms.len(), of_a_layer, "{tokens} tokens of {}: {norms:?}", path.display());
         }
+    }
+}
+
+/// What tuning and benchmarks take a decode step's products to do is what they do.
+#[test]
+fn products_do_beside_what_is_said_of_their_places() {
+    let beside = |fused: Option<Fused>| match fused {
+        None => vec![],
+        Some(Fused::NormBefore) => vec!["unscaled"],
+        Some(Fused::NormBehind) => vec!["residual"],
+        Some(Fused::Gate) => vec!["gated"],
+        Some(Fused::NormBeforeAndGate) => vec!["gated", "unscaled"],
+    };
+    for (path, splits_norms) in [("tiny/llama3", true), ("tiny/gguf/gemma3-q5_0.gguf", false)] {
+        let decode = recording(&oracle(path), &TEXT[..1], LogitsWanted::Last);
+        // The first layer's norm has no product before it.
+        let products =
+            decode.dispatches.iter().filter(|dispatch| is_linear(dispatch) && dispatch.label.layer != Some(0));
+        let mut seen = BTreeSet::new();
+        for dispatch in products {
+            let place = match dispatch.label.what {
+                "attn_qkv" => Place::Qkv,
+                "attn_output" => Place::AttentionOutput,
+                "ffn_gate_up" => Place::GateUp,
+                "ffn_down" => Place::Down,
+                _ => Place::Head,
+            };
+            let found = ["gated", "residual", "unscaled"].into_iter().filter(|flag| dispatch.program.has_flag(flag));
+            assert_eq!(found.collect::<Vec<_>>(), beside(place.fused(true, splits_norms)), "{place} of {path}");
+            seen.insert(place);
+        }
+        assert_eq!(seen.len(), 5, "{path}");
     }
 }
 

@@ -207,7 +207,7 @@ impl List<'_> {
             return Vec::new();
         }
         // An adapter that emulates them takes ten times as long as in f32, and seconds to compile them.
-        let halves = !selection.emulates_halves() || self.choice.kernel.is_some();
+        let halves = !selection.is_software() || self.choice.kernel.is_some();
         // Kernels in blocks serve `--deterministic`, not speed.
         let suits = |path: &LinearPath| match path {
             LinearPath::Matvec { blocks, .. } => !blocks && m <= matvec::MAX_M,
@@ -222,7 +222,7 @@ impl List<'_> {
         let paths: Vec<LinearPath> = selection.linear_paths(m).into_iter().filter(suits).collect();
         let mut group = product_group(name, dtype, [m, n, k], &plain(&paths));
         // Where a CPU emulates the GPU, instructions bound what memory does on a real one.
-        if m <= matvec::MAX_M && selection.emulates_halves() {
+        if m <= matvec::MAX_M && selection.is_software() {
             group.in_cache = in_cache(dtype, [m, n, k], &paths);
         }
         self.push_group(group);
@@ -249,7 +249,7 @@ impl List<'_> {
             let whole = selection.attention_paths();
             let split = if tokens == 1 { selection.split_paths() } else { Vec::new() };
             let mut group = attention_group(name, heads, batch, &whole, &split);
-            if tokens == 1 && selection.emulates_halves() {
+            if tokens == 1 && selection.is_software() {
                 group.in_cache = attention_in_cache(heads, context, &whole, &split);
             }
             self.push_group(group);

@@ -185,7 +185,7 @@ fn plans(gpu: &GpuExecutor, workload: &Workload) -> Vec<Plan> {
             variant.linear().is_none_or(|path| workload.linear.iter().any(|linear| path.takes(linear.dtype)))
         };
         let runs = |v: &Variant| {
-            is_contender(role, *v) && takes_some(v) && !(selection.emulates_halves() && multiplies_halves(*v))
+            is_contender(role, *v) && takes_some(v) && !(selection.is_software() && multiplies_halves(*v))
         };
         let variants: Vec<Variant> = selection.variants(role).filter(runs).collect();
         let parts = match role {

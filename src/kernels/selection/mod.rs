@@ -230,8 +230,8 @@ impl Selection {
         if self.deterministic { None } else { Some(self.attention.split()) }
     }
 
-    /// Whether the adapter emulates what others have f16 arithmetic and matrix units for.
-    pub fn emulates_halves(&self) -> bool {
+    /// Whether a CPU emulates the GPU: f16 arithmetic and matrix units too, where it has them.
+    pub fn is_software(&self) -> bool {
         self.facts.kind == AdapterKind::Software
     }
 
