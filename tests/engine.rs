@@ -10,6 +10,7 @@ use wgpt::engine::sampler::SamplingOptions;
 use wgpt::engine::{
     Engine, EngineError, EngineOptions, FinishReason, Generation, GenerationRequest, KvType, LoadProgress,
 };
+use wgpt::model::ModelError;
 use wgpt::schedule::ScheduleError;
 use wgpt::text::Message;
 
@@ -771,6 +772,12 @@ mod loading {
         let question = gpu_question();
         let error = fails(&mut engine, &[greedy(&question.rendered), greedy("What is in <image>?")]);
         assert!(error.to_string().contains("400"), "{error}");
+        // The uppermost bit is the batches' own.
+        for token in [400, 1 << 31, u32::MAX] {
+            let tokens = GenerationRequest { prompt_tokens: Some(vec![5, token]), ..greedy("") };
+            let error = fails(&mut engine, &[greedy(&question.rendered), tokens]);
+            assert!(matches!(error, EngineError::Model(ModelError::TokenOutOfRange { .. })), "{error}");
+        }
         assert_is(&run(&mut engine, &greedy(&question.rendered)), &question);
     }
 

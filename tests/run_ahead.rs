@@ -119,6 +119,31 @@ fn a_decode_step_is_one_write_one_submission_and_one_collection() {
     }
 }
 
+/// However many other shapes come between.
+#[test]
+fn a_shape_that_comes_again_is_prepared_once() {
+    if !has_device() {
+        return;
+    }
+    let calls = Arc::default();
+    let mut engine = load_counting(&calls);
+    let prompt = |tokens: u32| GenerationRequest {
+        prompt_tokens: Some((0..tokens).map(|token| token % 7 + 1).collect()),
+        ..request(2, SamplingOptions::greedy())
+    };
+    run(&mut engine, &prompt(3));
+    for tokens in 4..100 {
+        let before = *calls.lock().expect("calls");
+        run(&mut engine, &prompt(tokens));
+        let made = *calls.lock().expect("calls") - before;
+        // Of the prompt's chunks, but not of the decode step.
+        assert!(made.others <= 2, "{tokens} tokens: {made:?}");
+    }
+    let before = *calls.lock().expect("calls");
+    run(&mut engine, &prompt(99));
+    assert_eq!((*calls.lock().expect("calls") - before).others, 0);
+}
+
 /// A penalty too small to change any logit makes the host choose.
 #[test]
 fn the_device_chooses_the_tokens_that_the_host_would() {
@@ -157,6 +182,25 @@ fn what_is_computed_behind_an_end_is_counted() {
     let host = SamplingOptions { presence_penalty: 1e-30, ..SamplingOptions::greedy() };
     let stop = vec![to_length.text.chars().skip(8).take(6).collect()];
     assert_eq!(run(&mut engine, &GenerationRequest { stop, ..request(100, host) }).wasted_tokens, 0);
+}
+
+/// Neither for what is in flight behind the last end, nor for whether it fails.
+#[test]
+fn nobody_waits_behind_the_last_end() {
+    if !has_device() {
+        return;
+    }
+    let calls = Arc::default();
+    let mut engine = load_counting(&calls);
+    let text = run(&mut engine, &request(24, SamplingOptions::greedy())).text;
+    let before = *calls.lock().expect("calls");
+    let stop = vec![text.chars().skip(8).take(6).collect()];
+    let stopped = run(&mut engine, &GenerationRequest { stop, ..request(100, SamplingOptions::greedy()) });
+    assert!(stopped.wasted_tokens > 0);
+    let made = *calls.lock().expect("calls") - before;
+    assert_eq!(made.collections, stopped.token_ids.len());
+    assert_eq!(made.runs, stopped.token_ids.len() + stopped.wasted_tokens);
+    assert_eq!(run(&mut engine, &request(24, SamplingOptions::greedy())).text, text);
 }
 
 /// Steps that were in flight behind the end have written to the sequence's pages.

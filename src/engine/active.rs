@@ -119,6 +119,11 @@ impl<'a> Active<'a> {
         }
     }
 
+    /// Whether it has ended, and all of its text has been shown.
+    pub fn has_retired(&self) -> bool {
+        self.retired
+    }
+
     /// Leaves the scheduler if the request has ended.
     pub fn retire_if_ended(&mut self, scheduler: &mut Scheduler, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) {
         if self.retired {

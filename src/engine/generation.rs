@@ -9,7 +9,7 @@ use super::active::Active;
 use super::sampler::SamplingOptions;
 use super::steps::Steps;
 use super::{Engine, EngineError};
-use crate::model::Choice;
+use crate::model::{Choice, ModelError};
 use crate::schedule::{Request, RequestId};
 
 /// A prompt to continue.
@@ -123,7 +123,7 @@ impl Engine {
         let mut added = Vec::new();
         let steps = self.scheduler.stats().steps;
         let done = self.run(requests, &mut added, on_text);
-        // Of requests that have ended, and maybe of some that failed: nobody waits for it.
+        // Steps ahead of requests that have ended, or of some that failed: nobody waits for them.
         self.flight.forget();
         self.executor.forget_kept();
         if done.is_err() {
@@ -156,6 +156,10 @@ impl Engine {
             if prompt.is_empty() {
                 return Err(EngineError::EmptyPrompt);
             }
+            let vocabulary = model.config().vocabulary;
+            if let Some(&token) = prompt.iter().find(|token| **token as usize >= vocabulary) {
+                return Err(ModelError::TokenOutOfRange { token, vocabulary }.into());
+            }
             let prompt_tokens = prompt.len();
             let room = info.context as usize;
             let most = request.max_new_tokens.map_or(room, |n| n as usize);
@@ -175,6 +179,9 @@ impl Engine {
             }
             for (index, one) in active.iter_mut().enumerate() {
                 one.retire_if_ended(steps.scheduler, &mut |text| on_text(index, text));
+            }
+            if active.iter().all(Active::has_retired) {
+                break;
             }
         }
         let host_per_step = steps.host_per_step();

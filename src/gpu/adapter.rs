@@ -117,6 +117,11 @@ impl DeviceInfo {
         self.device_type == "software"
     }
 
+    /// Whether it is reached through OpenGL, whose context is one thread's at a time.
+    pub(super) fn is_gl(&self) -> bool {
+        self.backend == Backend::Gl.to_string()
+    }
+
     /// What the choice of kernel variants depends on.
     pub fn facts(&self) -> AdapterFacts {
         AdapterFacts {

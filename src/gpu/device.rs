@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::adapter::{AdapterError, Candidate, DeviceInfo};
@@ -23,6 +24,9 @@ const OF_BENCHMARKS: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY;
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// A CPU that emulates a GPU has no watchdog, and takes minutes for a submit of a large model.
 const SOFTWARE_STALL_LIMIT: Duration = Duration::from_secs(20 * 60);
+
+/// From a wait that came back early to the next one.
+const AGAIN: Duration = Duration::from_millis(1);
 
 /// What a device is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,8 +249,8 @@ impl Device {
             let wait = wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout };
             match catching(|| self.device.poll(wait)) {
                 Some(Ok(_)) => return true,
-                // GL gives up after about two seconds; the work goes on.
-                Some(Err(wgpu::PollError::Timeout)) if started.elapsed() < limit => {}
+                // GL gives up after about two seconds, and at once where a wait fails; the work may go on.
+                Some(Err(wgpu::PollError::Timeout)) if started.elapsed() < limit => thread::sleep(AGAIN),
                 Some(Err(wgpu::PollError::Timeout)) => return false,
                 Some(Err(wgpu::PollError::WrongSubmissionIndex(..))) => {
                     lock(&self.failures).lost.get_or_insert("it takes no more work".to_owned());

@@ -330,6 +330,11 @@ impl Executor for GpuExecutor {
     }
 
     fn compile_ahead(&mut self, recordings: &[Recording]) {
+        // A context of GL is one thread's at a time: a link holds it, and wgpu panics in another thread that has waited for it
+        // for some seconds.
+        if self.info().is_gl() {
+            return;
+        }
         self.pipelines.make_ahead(recordings.iter().flat_map(|recording| &recording.dispatches));
     }
 

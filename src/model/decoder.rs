@@ -1,7 +1,5 @@
 //! A model on a device: loads it, and runs steps.
 
-use std::collections::HashMap;
-
 use super::ModelError;
 use super::config::Config;
 use super::kv_cache::{KvCache, KvCachePlan};
@@ -67,16 +65,13 @@ pub struct Model {
     ropes: Vec<RopeTable>,
     staging: Staging,
     validation: ValidationScratch,
-    /// Recordings by shape: every decode step has the same.
-    prepared: HashMap<StepShape, Prepared>,
+    /// Recordings by shape, the one used last at the end: a sequence's decode steps have the same.
+    prepared: Vec<(StepShape, Prepared)>,
     /// Rows of logits of the last step that chose tokens on the device.
     chosen_rows: usize,
     memory: Memory,
     upload: UploadTimings,
 }
-
-/// Tokens up to which a step is taken for decode.
-const DECODE_STEP: u32 = 8;
 
 /// Recordings that are kept; a ragged run would otherwise collect them without end.
 const MAX_PREPARED: usize = 64;
@@ -149,7 +144,7 @@ impl Model {
             ropes,
             staging: Staging::default(),
             validation: ValidationScratch::default(),
-            prepared: HashMap::new(),
+            prepared: Vec::with_capacity(MAX_PREPARED),
             chosen_rows: 0,
             memory,
             upload: UploadTimings::default(),
@@ -244,25 +239,22 @@ impl Model {
 
     /// The steps that a recording is for; `None` if it was discarded.
     pub fn shape_of(&self, prepared: Prepared) -> Option<StepShape> {
-        self.prepared.iter().find(|(_, of_shape)| **of_shape == prepared).map(|(shape, _)| *shape)
+        self.prepared.iter().find(|(_, of_shape)| *of_shape == prepared).map(|(shape, _)| *shape)
     }
 
-    /// The recording of a shape, made once.
+    /// The recording of a shape, made once, unless many others came since it was used.
     fn prepare(&mut self, executor: &mut dyn Executor, shape: StepShape) -> Result<Prepared, ModelError> {
-        match self.prepared.get(&shape) {
-            Some(prepared) => Ok(*prepared),
+        let prepared = match self.prepared.iter().rposition(|(of, _)| *of == shape) {
+            Some(place) => self.prepared.remove(place).1,
             None => {
-                if self.prepared.len() >= MAX_PREPARED {
-                    // The decode steps' are few and come again.
-                    for (_, old) in self.prepared.extract_if(|shape, _| shape.tokens > DECODE_STEP) {
-                        executor.discard(old);
-                    }
+                if self.prepared.len() == MAX_PREPARED {
+                    executor.discard(self.prepared.remove(0).1);
                 }
-                let prepared = executor.prepare(&self.record(shape))?;
-                self.prepared.insert(shape, prepared);
-                Ok(prepared)
+                executor.prepare(&self.record(shape))?
             }
-        }
+        };
+        self.prepared.push((shape, prepared));
+        Ok(prepared)
     }
 
     /// Writes a batch's arrays to the device and returns the shape whose recording computes it.
