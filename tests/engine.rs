@@ -1,6 +1,7 @@
 //! The library's engine on the tiny chat model, whose greedy answers are the same on every adapter.
 
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -309,6 +310,9 @@ mod batches {
             let error = fails(&mut engine, &[good(), greedy(&"a long story ".repeat(1000)), good()]);
             assert!(matches!(error, EngineError::Schedule(ScheduleError::PromptTooLong { .. })), "{error}");
         }
+        let panics = |engine: &mut Engine| engine.generate(&good(), &mut |_| panic!("the caller's own"));
+        let caught = catch_unwind(AssertUnwindSafe(|| panics(&mut engine)));
+        assert!(caught.is_err());
         assert_works(&mut engine);
         let all = expected();
         let requests: Vec<_> = all.iter().map(|e| greedy(&e.rendered)).collect();

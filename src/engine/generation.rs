@@ -10,7 +10,7 @@ use super::sampler::SamplingOptions;
 use super::steps::Steps;
 use super::{Engine, EngineError};
 use crate::model::{Choice, ModelError};
-use crate::schedule::{Request, RequestId};
+use crate::schedule::Request;
 
 /// A prompt to continue.
 #[derive(Clone, Debug, Default)]
@@ -120,28 +120,28 @@ impl Engine {
         requests: &[GenerationRequest],
         on_text: &mut OnText<'_>,
     ) -> Result<Vec<Generation>, EngineError> {
-        let mut added = Vec::new();
+        // Of a call that a panic of its `on_text` has ended.
+        self.let_go();
         let steps = self.scheduler.stats().steps;
-        let done = self.run(requests, &mut added, on_text);
-        // Steps ahead of requests that have ended, or of some that failed: nobody waits for them.
-        self.flight.forget();
-        self.executor.forget_kept();
-        if done.is_err() {
-            for id in added {
-                self.scheduler.abort(id);
-            }
-            // A device may report late that a step failed, when its pages have been offered to others.
-            if self.scheduler.stats().steps > steps {
-                self.scheduler.forget_prefixes();
-            }
+        let done = self.run(requests, on_text);
+        self.let_go();
+        // A device may report late that a step failed, when its pages have been offered to others.
+        if done.is_err() && self.scheduler.stats().steps > steps {
+            self.scheduler.forget_prefixes();
         }
         done
+    }
+
+    /// Lets go of requests that failed, and of the steps ahead of them and of those that ended: nobody waits for these.
+    fn let_go(&mut self) {
+        self.flight.forget();
+        self.executor.forget_kept();
+        self.scheduler.abort_all();
     }
 
     fn run(
         &mut self,
         requests: &[GenerationRequest],
-        added: &mut Vec<RequestId>,
         on_text: &mut OnText<'_>,
     ) -> Result<Vec<Generation>, EngineError> {
         let started = Instant::now();
@@ -164,7 +164,6 @@ impl Engine {
             let room = info.context as usize;
             let most = request.max_new_tokens.map_or(room, |n| n as usize);
             let id = scheduler.add(Request::new(prompt, most))?;
-            added.push(id);
             active.push(Active::new(id, request, prompt_tokens, tokenizer)?);
         }
         let choice = choice(requests);

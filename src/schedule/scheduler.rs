@@ -449,6 +449,15 @@ impl Scheduler {
         Some(request)
     }
 
+    /// Ends all requests, wherever they are.
+    pub fn abort_all(&mut self) {
+        let ids: Vec<RequestId> =
+            self.running.iter().chain(&self.ended).chain(&self.waiting).map(|sequence| sequence.id).collect();
+        for id in ids {
+            self.abort(id);
+        }
+    }
+
     fn take(&mut self, id: RequestId) -> Option<Request> {
         let mut sequence = if let Some(at) = self.running.iter().position(|s| s.id == id) {
             self.running.remove(at)
