@@ -273,7 +273,11 @@ mod gguf {
             ("RoPE base NaN", tiny().f32(BASE, f32::NAN), "RoPE"),
             ("RoPE base infinite", tiny().f32(BASE, f32::INFINITY), "RoPE"),
             ("an unknown scaling", tiny().str("llama.rope.scaling.type", "yarn"), "'yarn'"),
-            ("a factor missing", tiny().str("llama.rope.scaling.type", "linear"), "llama.rope.scaling.factor"),
+            ("a factor of the attention", tiny().f32("llama.rope.scaling.attn_factor", 2.0), "attn_factor"),
+            ("a soft cap", tiny().f32("llama.final_logit_softcapping", 30.0), "final_logit_softcapping"),
+            ("experts", tiny().u32("llama.expert_count", 8), "a mixture of experts"),
+            ("a factor without a type", tiny().f32("llama.rope.scaling.factor", 0.0), "RoPE"),
+            ("a bias of the head", tiny().reshaped("output.bias", &[VOCABULARY], DType::F32), "output.bias"),
             (
                 "a factor of 0",
                 tiny().str("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 0.0),
@@ -294,6 +298,80 @@ mod gguf {
         check_error("too short", with(2, &[1.0; 2]).load(), "rope_freqs.weight");
         let bad = [f32::NAN, f32::INFINITY, 0.0, -1.0];
         check_errors(bad.map(|bad| (format!("factor {bad}"), with(4, &[1.0, bad, 1.0, 1.0]).load(), "RoPE")));
+    }
+
+    fn config(tiny: &Tiny) -> Config {
+        let (_folder, path) = tiny.write();
+        let checkpoint = Checkpoint::open(&path).expect("a model");
+        Config::from_checkpoint(&checkpoint).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// As llama.cpp's `load_hparams` has it: a factor is linear unless a type is named, and the older name of it counts where
+    /// there is no other.
+    #[test]
+    fn rope_is_scaled_as_llama_cpp_reads_it() {
+        const TYPE: &str = "llama.rope.scaling.type";
+        const FACTOR: &str = "llama.rope.scaling.factor";
+        const OLDER: &str = "llama.rope.scale_linear";
+        let linear = |factor| RopeScaling::Linear { factor };
+        let factors = |tiny: Tiny| {
+            let bytes = [1f32, 2.0, 4.0, 8.0].map(f32::to_le_bytes).concat();
+            tiny.reshaped("rope_freqs.weight", &[4], DType::F32).patched("rope_freqs.weight", 0, &bytes)
+        };
+        for (tiny, expected) in [
+            (tiny(), RopeScaling::None),
+            (tiny().f32(FACTOR, 4.0), linear(4.0)),
+            (tiny().f32(OLDER, 4.0), linear(4.0)),
+            (tiny().f32(OLDER, 4.0).f32(FACTOR, 2.0), linear(2.0)),
+            (tiny().str(TYPE, "linear").f32(OLDER, 4.0), linear(4.0)),
+            (tiny().str(TYPE, "linear"), RopeScaling::None),
+            (tiny().str(TYPE, "none").f32(OLDER, 4.0).f32(FACTOR, 4.0), RopeScaling::None),
+            (factors(tiny()), RopeScaling::Factors(vec![1.0, 2.0, 4.0, 8.0])),
+            (factors(tiny().f32(FACTOR, 4.0)), RopeScaling::Factors(vec![4.0, 8.0, 16.0, 32.0])),
+        ] {
+            assert_eq!(config(&tiny).rope.scaling, expected, "{:?}", tiny.entries);
+        }
+        check_error("beside factors", factors(tiny().str(TYPE, "yarn")).load(), "'yarn'");
+    }
+
+    /// As llama.cpp's `get_key_or_arr` and `set_swa_pattern` have it.
+    #[test]
+    fn gemma_says_which_layers_have_a_window() {
+        const WINDOW: &str = "gemma3.attention.sliding_window";
+        const PATTERN: &str = "gemma3.attention.sliding_window_pattern";
+        let gemma = || {
+            let mut tiny = tiny().str("general.architecture", "gemma3");
+            tiny.entries.iter_mut().for_each(|(key, _)| *key = key.replace("llama.", "gemma3."));
+            tiny.u32("gemma3.block_count", 7)
+        };
+        let slides = |tiny: Tiny| config(&tiny).layers.iter().map(|layer| layer.sliding).collect::<Vec<_>>();
+        let every = |n: usize| (0..7).map(|layer| (layer + 1) % n != 0).collect::<Vec<_>>();
+        assert_eq!(slides(gemma()), [false; 7], "no window");
+        assert_eq!(slides(gemma().u32(WINDOW, 0)), [false; 7]);
+        let with = || gemma().u32(WINDOW, 16);
+        assert_eq!(slides(with()), every(6));
+        assert_eq!(slides(with().u32(PATTERN, 2)), every(2));
+        assert_eq!(slides(with().u32(PATTERN, 1)), [false; 7]);
+        let flags = vec![true, false, true, true, false, false, true];
+        let array = |array: Array| with().set(PATTERN, Value::Array(array));
+        assert_eq!(slides(array(Array::Bool(flags.clone()))), flags);
+        assert_eq!(slides(array(Array::I32(flags.iter().map(|flag| i32::from(*flag)).collect()))), flags);
+        check_error("too few", array(Array::Bool(vec![true; 6])).load(), PATTERN);
+        check_error("of words", array(Array::String(vec!["full".into(); 7])).load(), PATTERN);
+    }
+
+    /// Whatever a file says, a message is a line.
+    #[test]
+    fn a_long_value_is_named_in_short() {
+        for broken in [
+            tiny().set("llama.block_count", Value::Array(Array::U8(vec![7; 100_000]))),
+            tiny().str("llama.block_count", &"7".repeat(100_000)),
+            tiny().str("llama.rope.scaling.type", &"é".repeat(100_000)),
+            tiny().str("general.architecture", &"x".repeat(100_000)),
+        ] {
+            let error = broken.load().map(|_| ()).expect_err("an error").to_string();
+            assert!(error.len() < 400, "{} bytes", error.len());
+        }
     }
 
     #[test]

@@ -197,6 +197,20 @@ fn folders_name_their_end_tokens_and_template_in_several_places() {
     assert_eq!(tokenizer.end_of_generation(), [0, 2, 7]);
     assert_eq!(tokenizer.chat_template().unwrap().render(&[], false).unwrap(), "d<|im_end|>");
 
+    // Of the model's description where there is no file of their own; what is no token is left aside.
+    for (description, ends) in [
+        (r#"{"eos_token_id": 5}"#, &[0, 2, 5][..]),
+        (r#"{"eos_token_id": [5, 7, -1, 99999999, "x"]}"#, &[0, 2, 5, 7]),
+        (r#"{"eos_token_id": 5, "text_config": {"eos_token_id": 7}}"#, &[0, 2, 7]),
+        (r#"{"eos_token_id": null}"#, &[0, 2]),
+    ] {
+        let description = ("config.json", description);
+        let described = folder(&golden, &[("tokenizer_config.json", config), description]);
+        assert_eq!(Tokenizer::from_folder(described.path()).unwrap().end_of_generation(), ends);
+        let both = folder(&golden, &[("tokenizer_config.json", config), description, generation]);
+        assert_eq!(Tokenizer::from_folder(both.path()).unwrap().end_of_generation(), [0, 2, 7]);
+    }
+
     let jinja = folder(&golden, &[("tokenizer_config.json", config), ("chat_template.jinja", "j")]);
     let template = Tokenizer::from_folder(jinja.path()).unwrap().chat_template().unwrap();
     assert_eq!(template.render(&[], false).unwrap(), "j");

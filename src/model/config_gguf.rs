@@ -2,7 +2,7 @@
 
 use super::ModelError;
 use super::config::{Config, Layer, Rope, RopeScaling};
-use crate::formats::gguf::Metadata;
+use crate::formats::gguf::{Array, Metadata, Value};
 use crate::formats::{Checkpoint, blocks};
 use crate::kernels::gated_activation::Activation;
 use crate::kernels::rope_append::Pairing;
@@ -12,7 +12,7 @@ pub(super) fn read(metadata: &Metadata, checkpoint: &Checkpoint) -> Result<Confi
         metadata.str("general.architecture").ok_or_else(|| ModelError::Missing("general.architecture".to_owned()))?;
     match architecture {
         "llama" | "mistral" | "qwen2" | "qwen3" | "gemma3" => Reader { metadata, architecture }.read(checkpoint),
-        other => Err(ModelError::Architecture(other.to_owned())),
+        other => Err(ModelError::Architecture(shortened(other))),
     }
 }
 
@@ -24,6 +24,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(&self, checkpoint: &Checkpoint) -> Result<Config, ModelError> {
         let gemma = self.architecture == "gemma3";
+        self.refuse_what_is_not_computed()?;
         let dim = self.size("embedding_length")?;
         let heads = self.size("attention.head_count")?;
         let head_dim = match self.optional_size("attention.key_length")? {
@@ -40,11 +41,11 @@ impl Reader<'_> {
         }
         let count = self.size("block_count")?.min(1 << 13);
         let context = self.optional_size("context_length")?.unwrap_or(2048);
-        let window = self.optional_size("attention.sliding_window")?;
-        // Gemma 3: every sixth layer sees everything (llama.cpp's set_swa_pattern(6)). The others' windows, Mistral 0.1's,
-        // are not in their GGUF files.
-        let layer = |i| if gemma && (i + 1) % 6 != 0 { Layer::sliding(window, context) } else { Layer::full() };
-        let layers = (0..count).map(layer).collect();
+        // The others' windows, Mistral 0.1's, are not in their GGUF files.
+        let window = self.optional_size("attention.sliding_window")?.filter(|window| gemma && *window > 0);
+        let slides = if window.is_some() { self.slides(count)? } else { vec![false; count] };
+        let layer = |slides| if slides { Layer::sliding(window, context) } else { Layer::full() };
+        let layers = slides.into_iter().map(layer).collect();
         // Gemma 3 27B alone scales by the width of the residual stream over the heads (llama.cpp's LLM_TYPE_27B).
         let attention_scale =
             if gemma && count == 62 { (dim as f32 / heads as f32).sqrt() } else { (head_dim as f32).sqrt() };
@@ -98,8 +99,58 @@ impl Reader<'_> {
         Ok(rows)
     }
 
+    /// Settings that change what a model computes, and that no kernel here does.
+    fn refuse_what_is_not_computed(&self) -> Result<(), ModelError> {
+        let unsupported = |what: &str| Err(ModelError::Unsupported(what.to_owned()));
+        if self.optional_size("expert_count")?.is_some_and(|experts| experts > 0) {
+            return unsupported("a mixture of experts");
+        }
+        if self.number("final_logit_softcapping")?.is_some_and(|cap| cap != 0.0) {
+            return unsupported("a soft cap of the logits (final_logit_softcapping)");
+        }
+        if self.number("rope.scaling.attn_factor")?.is_some_and(|factor| factor != 1.0) {
+            return unsupported("a factor of the attention (rope.scaling.attn_factor)");
+        }
+        Ok(())
+    }
+
+    /// Which layers have a window, as llama.cpp reads it (`get_key_or_arr`, `set_swa_pattern`): a flag for each, or all but
+    /// every n-th, or where nothing is said every sixth.
+    fn slides(&self, count: usize) -> Result<Vec<bool>, ModelError> {
+        const KEY: &str = "attention.sliding_window_pattern";
+        let flags: Vec<bool> = match self.metadata.get(&self.key(KEY)) {
+            Some(Value::Array(Array::Bool(flags))) => flags.clone(),
+            Some(Value::Array(_)) => {
+                let numbers = self.metadata.i64s(&self.key(KEY));
+                let numbers = numbers.ok_or_else(|| self.bad(KEY, "an array", "is no flags and no numbers"))?;
+                numbers.into_iter().map(|number| number != 0).collect()
+            }
+            _ => {
+                let period = self.optional_size(KEY)?.unwrap_or(6);
+                return Ok((0..count).map(|layer| period == 0 || layer % period < period - 1).collect());
+            }
+        };
+        if flags.len() < count {
+            return Err(self.bad(KEY, format!("{} long", flags.len()), "has fewer entries than the model has layers"));
+        }
+        Ok(flags.into_iter().take(count).collect())
+    }
+
+    /// What positions are divided by, as llama.cpp reads it: without a type, a factor is linear.
+    fn linear_factor(&self) -> Result<f32, ModelError> {
+        match self.metadata.str(&self.key("rope.scaling.type")) {
+            Some("none") => Ok(1.0),
+            None | Some("linear") => match self.number("rope.scaling.factor")? {
+                Some(factor) => Ok(factor),
+                None => Ok(self.number("rope.scale_linear")?.unwrap_or(1.0)),
+            },
+            Some(other) => Err(ModelError::Unsupported(format!("the RoPE scaling '{}'", shortened(other)))),
+        }
+    }
+
     fn rope(&self, checkpoint: &Checkpoint, head_dim: usize) -> Result<Rope, ModelError> {
         let base = self.number("rope.freq_base")?.unwrap_or(1e4);
+        let factor = self.linear_factor()?;
         let scaling = if let Some(tensor) = checkpoint.tensor("rope_freqs.weight") {
             let expected = vec![head_dim / 2];
             let wrong = || ModelError::Shape {
@@ -113,20 +164,12 @@ impl Reader<'_> {
             }
             let mut factors = vec![0.0; head_dim / 2];
             blocks::dequantize(tensor.dtype, &checkpoint.bytes(tensor)?, &mut factors).map_err(|_| wrong())?;
+            factors.iter_mut().for_each(|own| *own *= factor);
             RopeScaling::Factors(factors)
+        } else if factor == 1.0 {
+            RopeScaling::None
         } else {
-            match self.metadata.str(&self.key("rope.scaling.type")) {
-                None | Some("none") => match self.number("rope.scale_linear")? {
-                    Some(factor) if factor != 1.0 => RopeScaling::Linear { factor },
-                    _ => RopeScaling::None,
-                },
-                Some("linear") => RopeScaling::Linear {
-                    factor: self
-                        .number("rope.scaling.factor")?
-                        .ok_or_else(|| ModelError::Missing(self.key("rope.scaling.factor")))?,
-                },
-                Some(other) => return Err(ModelError::Unsupported(format!("the RoPE scaling '{other}'"))),
-            }
+            RopeScaling::Linear { factor }
         };
         Ok(Rope { base, scaling })
     }
@@ -144,7 +187,7 @@ impl Reader<'_> {
         match (self.metadata.get(&key), self.metadata.u64(&key)) {
             (None, _) => Ok(None),
             (Some(_), Some(value)) if value <= u64::from(u32::MAX) => Ok(Some(value as usize)),
-            (Some(value), _) => Err(self.bad(suffix, format!("{value:?}"), "is not a whole number below 2^32")),
+            (Some(value), _) => Err(self.bad(suffix, described(value), "is not a whole number below 2^32")),
         }
     }
 
@@ -153,11 +196,27 @@ impl Reader<'_> {
         match (self.metadata.get(&key), self.metadata.f32(&key)) {
             (None, _) => Ok(None),
             (Some(_), Some(value)) => Ok(Some(value)),
-            (Some(value), None) => Err(self.bad(suffix, format!("{value:?}"), "is not a number")),
+            (Some(value), None) => Err(self.bad(suffix, described(value), "is not a floating-point number")),
         }
     }
 
     fn bad(&self, suffix: &str, value: impl ToString, problem: &str) -> ModelError {
         ModelError::Value { key: self.key(suffix), value: value.to_string(), problem: problem.to_owned() }
+    }
+}
+
+/// A value as a message names it: what a file says may be megabytes long.
+fn described(value: &Value) -> String {
+    match value {
+        Value::Array(_) => "an array".to_owned(),
+        other => shortened(&format!("{other:?}")),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }

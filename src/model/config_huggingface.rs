@@ -178,6 +178,9 @@ impl Reader<'_> {
             ("gemma3_text", "max_position_embeddings") => Some(131_072),
             ("gemma3_text", "sliding_window") => Some(4096),
             ("mistral", "num_key_value_heads") => Some(8),
+            ("mistral" | "qwen2" | "qwen3", "sliding_window") => Some(4096),
+            ("mistral", "max_position_embeddings") => Some(131_072),
+            ("qwen2" | "qwen3", "max_position_embeddings") => Some(32_768),
             _ => None,
         }
     }

@@ -114,12 +114,13 @@ impl<'a> Names<'a> {
         format!("{}layers.{layer}.{name}", self.prefix)
     }
 
-    /// The tensors of layers: all of them must be of use, or the model is not what its description says.
-    pub fn of_layers(&self) -> impl Iterator<Item = &'a TensorInfo> {
-        let start = if self.gguf { "blk.".to_owned() } else { format!("{}layers.", self.prefix) };
+    /// The tensors that must be of use, or the model is not what its description says: all of a GGUF file but the RoPE's, and
+    /// those of layers in other checkpoints, which may hold more than a text model.
+    pub fn of_use(&self) -> impl Iterator<Item = &'a TensorInfo> {
+        let start = if self.gguf { String::new() } else { format!("{}layers.", self.prefix) };
         // Old checkpoints store what follows from the description.
-        let derived = ".rotary_emb.inv_freq";
-        self.checkpoint.tensors().filter(move |t| t.name.starts_with(&start) && !t.name.ends_with(derived))
+        let apart = if self.gguf { "rope_freqs.weight" } else { ".rotary_emb.inv_freq" };
+        self.checkpoint.tensors().filter(move |t| t.name.starts_with(&start) && !t.name.ends_with(apart))
     }
 
     pub fn find(&self, name: &str) -> Option<&'a TensorInfo> {

@@ -87,7 +87,7 @@ pub(super) fn items<'a>(config: &Config, names: &Names<'a>) -> Result<Vec<Item<'
     let items = needed.items;
     let used: HashSet<&str> =
         items.iter().flat_map(|item| &item.members).map(|member| member.tensor.name.as_str()).collect();
-    match names.of_layers().find(|tensor| !used.contains(tensor.name.as_str())) {
+    match names.of_use().find(|tensor| !used.contains(tensor.name.as_str())) {
         Some(unknown) => Err(ModelError::Unsupported(format!(
             "the tensor '{}', which a model of the family '{}' does not have,",
             unknown.name, config.architecture

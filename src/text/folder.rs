@@ -80,7 +80,7 @@ impl Tokenizer {
         let inner = read_tokenizer(&folder.join("tokenizer.json"))?;
         let config: Config = read_json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
         let map: Config = read_json(&folder.join("special_tokens_map.json"))?.unwrap_or_default();
-        let generation: Generation = read_json(&folder.join("generation_config.json"))?.unwrap_or_default();
+        let generation: Option<Generation> = read_json(&folder.join("generation_config.json"))?;
 
         let (spelling, strips_leading_space) = spelling(inner.get_decoder())?;
         let table = table(&inner, spelling)?;
@@ -102,7 +102,10 @@ impl Tokenizer {
         override_edge(&mut suffix, config.add_eos_token, eos);
 
         let mut end_of_generation: Vec<u32> = eos.into_iter().collect();
-        end_of_generation.extend(generation_ends(generation, table.len())?);
+        end_of_generation.extend(match generation {
+            Some(generation) => generation_ends(generation, table.len())?,
+            None => ends_of_description(folder, table.len())?,
+        });
         let added = inner.get_added_tokens_decoder();
         let ends = added.iter().filter(|(_, token)| token.special && end_of_turn::ends_turn(&token.content));
         end_of_generation.extend(ends.map(|(&id, _)| id));
@@ -223,6 +226,20 @@ fn generation_ends(generation: Generation, size: usize) -> Result<Vec<u32>, Text
         _ => Err(TextError::SpecialToken { name: "eos_token_id of generation_config.json".to_owned(), id, size }),
     });
     checked.collect()
+}
+
+/// Where there is no `generation_config.json`, transformers takes what the model's description says
+/// (`GenerationConfig.from_model_config`). What is no token there never comes.
+fn ends_of_description(folder: &Path, size: usize) -> Result<Vec<u32>, TextError> {
+    let Some(config) = read_json::<serde_json::Value>(&folder.join("config.json"))? else { return Ok(Vec::new()) };
+    let of_text = config.get("text_config").and_then(|text| text.get("eos_token_id"));
+    let ids = match of_text.or(config.get("eos_token_id")) {
+        Some(serde_json::Value::Array(ids)) => ids.as_slice(),
+        Some(id) => std::slice::from_ref(id),
+        None => &[],
+    };
+    let known = ids.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()).filter(|id| (*id as usize) < size);
+    Ok(known.collect())
 }
 
 /// A file of its own goes before the one in `tokenizer_config.json`, and the template named `default` before others.
