@@ -2,6 +2,10 @@
 # shellcheck shell=bash
 
 set -euo pipefail
+# Paths of the caller's are relative to where it is.
+for path in WGPT_MODEL WGPT_TEST_MODEL WGPT_TEST_MODELS; do
+    if [ -n "${!path:-}" ] && [ -e "${!path}" ]; then export "$path=$(realpath "${!path}")"; fi
+done
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # rustup's own set-up reaches login shells only.
@@ -26,10 +30,11 @@ need_cargo() {
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
-    elif sudo -n true 2>/dev/null; then
-        sudo -n "$@"
+    elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 2 ]; }; then
+        # Where it asks for a password, it does so on the terminal, whatever standard input is.
+        sudo "$@"
     else
-        die "This needs root: run 'sudo $*', then start again."
+        die "This needs root, to run '$*': start this script as root, or where sudo can ask for a password."
     fi
 }
 

@@ -14,7 +14,6 @@ use wgpt::bench::output::Format;
 use wgpt::gpu::DeviceInfo;
 
 #[derive(Debug, Args)]
-#[command(long_about = "Measure how fast things are, and how fast they could be.")]
 pub struct BenchArgs {
     #[command(subcommand)]
     bench: Bench,
@@ -22,13 +21,9 @@ pub struct BenchArgs {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
-    /// Time prompts and generation of a model, as llama-bench does
     Model(Box<model::ModelArgs>),
-    /// Time each kernel on each adapter, beside what the adapter can do
     Kernels(Box<kernels::KernelsArgs>),
-    /// Find out how a model's time grows with the length of a text
     Complexity(complexity::ComplexityArgs),
-    /// Compare two files of measurements
     Compare(compare::CompareArgs),
 }
 

@@ -37,17 +37,15 @@ struct Cli {
     command: Command,
 }
 
+// Those without a text here say it themselves, with a longer one for `--help`, which a text here would hide.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Generate text with a model
     Run(Box<run_args::RunArgs>),
-    /// Score a text: how well a model predicts it, and how far it is from another run
     Perplexity(Box<perplexity::PerplexityArgs>),
     /// List the GPUs, and say which one a run would take
     Devices(devices::DevicesArgs),
-    /// Check that the GPUs compute what the CPU reference computes
     Verify(verify::VerifyArgs),
-    /// Measure which kernels are fastest on a device, and use them from then on
     Tune(tune::TuneArgs),
     /// Measure how fast a model and the kernels are, and compare measurements
     Bench(bench::BenchArgs),

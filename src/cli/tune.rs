@@ -22,19 +22,21 @@ Examples:
   wgpt tune -m model.gguf --device 0
   wgpt tune --forget
 
-Every kernel that the device can run is timed in turns with the others, at the shapes and types of the
-model, and the fastest one of each role is used from then on: by run, perplexity and verify -m, with
-any model, on this device with this driver and version of wgpt. A kernel takes the default's place only
-if it is 3 % faster or more. If the layers have weights of several types, a type for which another
+Every kernel that the device can run is timed in turns with the others, at the shapes and types of
+the model, and the fastest one of each role is used from then on: by run, perplexity, verify -m,
+bench model and bench complexity, with any model, on this device with this driver and version of
+wgpt. What was measured before on the device is replaced. A kernel takes the default's place only if
+it is 3 % faster or more. If the layers have weights of several types, a type for which another
 kernel is faster than the role's gets that one; types that were not measured take the role's. Those
-whose names have f16 or coop in them round to f16 what they multiply, which changes logits by about a
-thousandth of their size; those with dot4 round activations to 8 bits, as most engines do with
+whose names have f16 or coop in them round to f16 what they multiply, which changes logits by about
+a thousandth of their size; those with dot4 round activations to 8 bits, as most engines do with
 quantised weights, which changes them by about a hundredth, and the list says so.
 `wgpt devices -v` prints what was chosen and why; --variant overrides it, and
 --deterministic ignores it. The file lies in WGPT_CACHE, or in wgpt in the user's cache folder.";
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
+#[command(about = "Measure which kernels are fastest on a device, and use them from then on")]
 #[command(long_about = "Measure which kernels are fastest on a device, and use them from then on.\n\n\
     Without a model, the shapes are those of a typical small one. A software device takes a minute or two.")]
 pub struct TuneArgs {
@@ -72,6 +74,8 @@ pub fn execute(args: TuneArgs) -> anyhow::Result<ExitCode> {
     if args.forget {
         return forget(file.path());
     }
+    // What cannot be kept is not worth measuring for a minute.
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let workload = match &args.model {
         Some(model) => of_model(model, &info)?,
         None => Workload::typical(),

@@ -29,6 +29,7 @@ more than is allowed.";
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
+#[command(about = "Check that the GPUs compute what the CPU reference computes")]
 #[command(long_about = "Check that the GPUs compute what the CPU reference computes.\n\n\
     Runs small cases of every kernel on every device that can be used, and compares all results with \
     those of a plain CPU implementation. No model is needed.\n\n\

@@ -27,22 +27,30 @@ pub(super) fn context(config: &Config) -> usize {
 /// and the kind of device alone, so that runs can be repeated; where a device is slower yet, chunks shrink, and grow to this
 /// again.
 pub fn chunk(config: &Config, device: &DeviceInfo) -> usize {
-    // A slow one of its kind, in floating-point operations a second.
-    let rate: u64 = match device.device_type.as_str() {
-        "discrete GPU" | "virtual GPU" => 1 << 40,
-        // No watchdog, and nothing gained by more; a stop comes sooner.
-        "software" => return SOFTWARE_CHUNK,
-        _ => 1 << 37,
-    };
-    let chunk = rate / 10 / largest_product(config).max(1);
+    let Some(operations) = operations_of_a_submit(device) else { return SOFTWARE_CHUNK };
+    let chunk = operations / largest_product(config).max(1);
     let power = if chunk == 0 { 1 } else { 1 << chunk.ilog2() };
     u64::clamp(power, MIN_CHUNK, MAX_CHUNK) as usize
 }
 
-/// Rows of logits of a step that scores a text.
-pub(super) fn scoring_rows(config: &Config, limits: MemoryLimits) -> usize {
-    let bytes = limits.max_binding.min(MAX_LOGITS_BYTES);
-    (bytes / (4 * config.vocabulary as u64).max(1)).max(1) as usize
+/// Rows of logits of a step that scores a text: as many as there is room for, and as a slow device of the kind computes in one
+/// product within about the time that a submit should take, since a dispatch cannot be parted.
+pub(super) fn scoring_rows(config: &Config, device: &DeviceInfo, limits: MemoryLimits) -> usize {
+    let vocabulary = config.vocabulary.max(1) as u64;
+    let by_bytes = limits.max_binding.min(MAX_LOGITS_BYTES) / (4 * vocabulary);
+    let a_row = 2 * config.dim.max(1) as u64 * vocabulary;
+    let by_time = operations_of_a_submit(device).map_or(u64::MAX, |operations| operations / a_row);
+    by_bytes.min(by_time).max(1) as usize
+}
+
+/// The floating-point operations that a slow device of the kind does in 100 ms; none of a software device, which has no
+/// watchdog, and gains nothing by more.
+fn operations_of_a_submit(device: &DeviceInfo) -> Option<u64> {
+    match device.device_type.as_str() {
+        "discrete GPU" | "virtual GPU" => Some((1 << 40) / 10),
+        "software" => None,
+        _ => Some((1 << 37) / 10),
+    }
 }
 
 /// Multiplications and additions of the largest matrix product of a layer for one token.

@@ -150,7 +150,7 @@ impl Engine {
             None => capacity::chunk(&config, &device).min(context),
         };
         let chunk = match options.scoring {
-            true => chunk.min(capacity::scoring_rows(&config, executor.memory_limits())),
+            true => chunk.min(capacity::scoring_rows(&config, &device, executor.memory_limits())),
             false => chunk,
         };
         let sequences = options.max_sequences as usize;

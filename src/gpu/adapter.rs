@@ -319,7 +319,11 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
         device_id: info.device,
         usable: fault.is_none(),
         notice,
-        subgroup_sizes: (info.subgroup_min_size, info.subgroup_max_size),
+        subgroup_sizes: match info.backend {
+            // wgpu says 4 to 64 of all that Metal reaches; Apple's own have 32 (Metal feature set tables, SIMD-scoped operations).
+            wgpu::Backend::Metal if info.name.starts_with("Apple") => (32, 32),
+            _ => (info.subgroup_min_size, info.subgroup_max_size),
+        },
         features: features_that_matter(adapter),
         limits: DeviceLimits {
             max_buffer_size: limits.max_buffer_size,

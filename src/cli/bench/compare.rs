@@ -25,6 +25,7 @@ The exit code is 1 if something became slower.";
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
+#[command(about = "Compare two files of measurements")]
 #[command(long_about = "Compare two files of measurements, and find out what became slower or faster.\n\n\
     The files are what `wgpt bench` prints with -o json, jsonl or csv.")]
 pub struct CompareArgs {

@@ -31,6 +31,7 @@ dear, and then the measured exponents lie below the predicted ones.";
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
+#[command(about = "Find out how a model's time grows with the length of a text")]
 #[command(long_about = "Measure how time grows with the length of a text, beside what the operations predict.\n\n\
     Tokens are generated with the KV cache, and without it, the whole sequence being computed again for \
     each; prompts of growing length are computed, and steps behind growing contexts.")]

@@ -40,6 +40,7 @@ The exit code is 1 if a result was wrong or no device could be measured.";
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
+#[command(about = "Time each kernel on each adapter, beside what the adapter can do")]
 #[command(long_about = "Time each kernel on each adapter, beside what the adapter can do.\n\n\
     The shapes are those of real models; no model is needed. The default takes a software device about \
     two minutes.")]

@@ -33,6 +33,7 @@ Below the table: where the time of loading went, when the first token behind a p
 
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
+#[command(about = "Time prompts and generation of a model, as llama-bench does")]
 #[command(long_about = "Time prompts and generation of a model, with the tests and flags of llama-bench.\n\n\
     Several values of a flag, apart by commas, make all their combinations.")]
 pub struct ModelArgs {

@@ -23,6 +23,7 @@ text; where the model puts BOS before a text, each window's first token is BOS."
 #[derive(Debug, Args)]
 #[command(after_help = NOTES)]
 #[command(group = ArgGroup::new("the text").args(["file", "file_flag"]))]
+#[command(about = "Score a text: how well a model predicts it, and how far it is from another run")]
 #[command(long_about = "Score a text: how well a model predicts it, and how far it is from another run.\n\n\
     Perplexity is exp of the mean negative log-likelihood of the text's tokens. The text is cut into \
     windows of -c tokens, and the second half of each is scored, as llama.cpp's llama-perplexity does.")]
