@@ -6,30 +6,28 @@
 //! Weights of a type for which another kernel is faster get that one, unless it is hopeless for the others. A kernel whose
 //! result is wrong is left out.
 
+mod contest;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::contest::Contest;
 use super::cases::{
     Group, attention_group, gated_activation_group, product_group, quantize_group, residual_norm_group,
 };
 use super::kernels::{Bench, Obstacle};
 use super::models::{Layer, ModelShape};
 use super::roofline::Roofs;
-use super::{Impossible, KernelRecord, Progress};
+use super::{Impossible, Progress};
 use crate::formats::DType;
 use crate::gpu::GpuExecutor;
 use crate::kernels::attention::Heads;
 use crate::kernels::kv_cache::KvType;
 use crate::kernels::linear::Fused;
 use crate::kernels::weight_layout::{row_bytes, shader_name};
-use crate::kernels::{Choices, Exception, LinearPath, Measurement, Role, Selection, Tuned, Tuning, Variant, matvec};
+use crate::kernels::{Choices, LinearPath, Role, Selection, Tuning, Variant, matvec};
 use crate::model::{Config, LinearLayers, Place};
 use crate::recording::{ExecutionError, Executor};
 
-/// Another kernel than the default is chosen only if it takes less than this part of the default's time, and another than the
-/// role's for weights of one type only if it takes less than this part of that one's: less is noise.
-const WORTH_IT: f64 = 0.97;
-/// A kernel that takes this many times as long as the fastest one is not measured any further.
-const HOPELESS: f64 = 4.0;
 /// The most operations of a dispatch. Of larger layers some rows are measured, and the time scaled.
 const MOST_FLOPS: u64 = 1 << 37;
 const MOST_FLOPS_OF_SOFTWARE: u64 = 1 << 29;
@@ -128,11 +126,7 @@ pub fn tune(
     };
     let mut done = 0;
     for Plan { role, variants, parts } in plans {
-        let mut contest = Contest {
-            default: choices.of(role).0,
-            running: variants.iter().map(|variant| Entrant { variant: *variant, times: Vec::new() }).collect(),
-            given_up: Vec::new(),
-        };
+        let mut contest = Contest::new(choices.of(role).0, &variants);
         for Part { group, variants: measured, shares } in parts {
             on_case(Progress { done, total, name: &group.name });
             done += 1;
@@ -376,100 +370,6 @@ fn attention_parts(workload: &Workload, variants: &[Variant]) -> Vec<Part> {
     [&DECODE, &PREFILL].map(part).into()
 }
 
-/// Of the shortest sample, since what else the machine does can only add to one; `None` for a result that is wrong.
-fn nanoseconds(record: &KernelRecord) -> Option<f64> {
-    if record.fault.is_some() { None } else { record.device_min_ns.or(record.wall_min_ns) }
-}
-
-/// The variants of a role that are still worth measuring.
-struct Contest {
-    default: Variant,
-    running: Vec<Entrant>,
-    given_up: Vec<Variant>,
-}
-
-/// A variant with the nanoseconds of its layers so far, by type of weights.
-#[derive(Clone, Debug, PartialEq)]
-struct Entrant {
-    variant: Variant,
-    times: Vec<(Option<DType>, f64)>,
-}
-
-impl Entrant {
-    fn total(&self) -> f64 {
-        self.times.iter().map(|(_, time)| time).sum()
-    }
-
-    fn of(&self, dtype: DType) -> f64 {
-        self.times.iter().filter(|(weights, _)| *weights == Some(dtype)).map(|(_, time)| time).sum()
-    }
-}
-
-impl Contest {
-    /// The group with the cases alone of those that are still running; it has one for each of these variants, in their order.
-    fn entrants(&self, variants: &[Variant], mut group: Group) -> Group {
-        let mut entered = variants.iter().map(|variant| self.running.iter().any(|running| running.variant == *variant));
-        group.variants.retain(|_| entered.next().unwrap_or(false));
-        group
-    }
-
-    /// Adds the times of a group with these variants, and takes out what is wrong or hopeless.
-    fn add(&mut self, variants: &[Variant], records: &[KernelRecord], shares: &[Share]) {
-        let measured = self.running.iter_mut().filter(|entrant| variants.contains(&entrant.variant));
-        for (entrant, record) in measured.zip(records) {
-            let time = nanoseconds(record).unwrap_or(f64::INFINITY);
-            entrant.times.extend(shares.iter().map(|share| (share.weights, share.count * time)));
-        }
-        let least = self.running.iter().map(Entrant::total).fold(f64::INFINITY, f64::min);
-        let default = self.default;
-        let hopeless = |entrant: &mut Entrant| {
-            let total = entrant.total();
-            total == f64::INFINITY || (total > HOPELESS * least && entrant.variant != default)
-        };
-        self.given_up.extend(self.running.extract_if(.., hopeless).map(|entrant| entrant.variant));
-    }
-
-    /// The fastest, or the default if it is about as fast; nothing if nothing was measured. Of these types of weights, those
-    /// for which another one is faster are exceptions.
-    fn decide(&self, role: Role, defaults: &Selection, types: &BTreeSet<DType>) -> Option<Tuned> {
-        let (chosen, measured) = self.fastest(self.default, Entrant::total)?;
-        let exception = |dtype: DType| {
-            let used = defaults.or_default(chosen.linear()?, role, dtype);
-            let suits = |path: LinearPath| path.takes(dtype) && path.splits_norms_as(used);
-            let time = |entrant: &Entrant| match entrant.variant.linear().is_some_and(suits) {
-                true => entrant.of(dtype),
-                false => 0.0,
-            };
-            let (own, measured) = self.fastest(Variant::Linear(used), time)?;
-            let weights = shader_name(dtype).to_owned();
-            (own != Variant::Linear(used)).then(|| Exception { weights, chosen: own.name().to_owned(), measured })
-        };
-        Some(Tuned {
-            role,
-            chosen: chosen.name().to_owned(),
-            measured,
-            exceptions: types.iter().copied().filter_map(exception).collect(),
-            given_up: self.given_up.iter().map(|variant| variant.name().to_owned()).collect(),
-        })
-    }
-
-    /// The fastest by this time, which is 0 for those that do not count, or this one if it is about as fast, and all with
-    /// their times, the fastest first.
-    fn fastest(&self, unless: Variant, time: impl Fn(&Entrant) -> f64) -> Option<(Variant, Vec<Measurement>)> {
-        let timed = self.running.iter().map(|entrant| (entrant.variant, time(entrant)));
-        let mut timed: Vec<(Variant, f64)> = timed.filter(|(_, time)| *time > 0.0).collect();
-        timed.sort_by(|a, b| a.1.total_cmp(&b.1));
-        let &(first, least) = timed.first()?;
-        let other = timed.iter().find(|(variant, _)| *variant == unless).map(|(_, time)| *time);
-        let fastest = if other.is_some_and(|time| least > WORTH_IT * time) { unless } else { first };
-        let measurement = |(variant, time): (Variant, f64)| Measurement {
-            variant: variant.name().to_owned(),
-            milliseconds: time / 1e6,
-        };
-        Some((fastest, timed.into_iter().map(measurement).collect()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -480,100 +380,8 @@ mod tests {
     const DOT4: Variant = Variant::Linear(LinearPath::MatvecDot4 { subgroups: false });
     const SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
 
-    fn entrant(variant: Variant, time: f64) -> Entrant {
-        Entrant { variant, times: vec![(Some(DType::Q4_0), time)] }
-    }
-
-    fn contest(times: &[(Variant, f64)]) -> Contest {
-        let running = times.iter().map(|(variant, time)| entrant(*variant, *time)).collect();
-        Contest { default: MATVEC, running, given_up: Vec::new() }
-    }
-
-    fn decide(contest: &Contest) -> Option<Tuned> {
-        contest.decide(Role::LinearDecode, &BASELINE, &BTreeSet::from([DType::Q4_0, DType::F16, DType::Q6_K]))
-    }
-
-    fn totals(contest: &Contest) -> Vec<(Variant, f64)> {
-        contest.running.iter().map(|entrant| (entrant.variant, entrant.total())).collect()
-    }
-
-    fn share(dtype: DType, count: f64) -> [Share; 1] {
-        [Share { weights: Some(dtype), count }]
-    }
-
     fn count(part: &Part) -> f64 {
         part.shares.iter().map(|share| share.count).sum()
-    }
-
-    #[test]
-    fn the_fastest_is_chosen_unless_the_default_is_about_as_fast() {
-        let chosen = |matvec: f64, subgroup: f64| {
-            let contest = contest(&[(MATVEC, matvec), (SUBGROUP, subgroup)]);
-            decide(&contest).expect("measured").chosen
-        };
-        assert_eq!(chosen(2e6, 1e6), "matvec_subgroup");
-        assert_eq!(chosen(2e6, 1.99e6), "matvec");
-        assert_eq!(chosen(1e6, 2e6), "matvec");
-        let without_default = decide(&contest(&[(SUBGROUP, 2.5e6)])).expect("measured");
-        assert_eq!(without_default.chosen, "matvec_subgroup");
-        assert_eq!(without_default.measured[0].milliseconds, 2.5);
-        assert_eq!(decide(&contest(&[(MATVEC, 0.0)])), None, "nothing was measured");
-    }
-
-    #[test]
-    fn weights_of_a_type_get_another_kernel_where_that_is_faster() {
-        let times = |own: [f64; 2], all: [f64; 2]| {
-            let mut contest = contest(&[(MATVEC, all[0]), (SUBGROUP, all[1])]);
-            contest
-                .running
-                .iter_mut()
-                .zip(own)
-                .for_each(|(entrant, time)| entrant.times.push((Some(DType::Q6_K), time)));
-            decide(&contest).expect("measured")
-        };
-        let tuned = times([1e6, 2e6], [9e6, 4e6]);
-        let [Exception { weights, chosen, measured }] = &tuned.exceptions[..] else { panic!("{tuned:?}") };
-        assert_eq!((tuned.chosen.as_str(), weights.as_str(), chosen.as_str()), ("matvec_subgroup", "q6_k", "matvec"));
-        let times_of_type = |list: &[Measurement]| list.iter().map(|m| m.milliseconds).collect::<Vec<_>>();
-        assert_eq!((times_of_type(measured), times_of_type(&tuned.measured)), (vec![1.0, 2.0], vec![6.0, 10.0]));
-        assert_eq!(times([1.98e6, 2e6], [9e6, 4e6]).exceptions, [], "about as fast");
-        assert_eq!(times([3e6, 2e6], [9e6, 4e6]).exceptions, []);
-    }
-
-    #[test]
-    fn no_type_gets_a_kernel_that_does_not_take_it_or_takes_no_halves_of_norms() {
-        let chosen = |dtype: DType, all: [f64; 3], own: [f64; 3]| {
-            let mut contest = contest(&[(MATVEC, all[0]), (SUBGROUP, all[1]), (DOT4, all[2])]);
-            contest.running.iter_mut().zip(own).for_each(|(entrant, time)| entrant.times.push((Some(dtype), time)));
-            let Tuned { chosen, exceptions, .. } = decide(&contest).expect("measured");
-            (chosen, exceptions.into_iter().map(|exception| exception.chosen).collect::<Vec<_>>())
-        };
-        let [matvec, dot4, subgroup] = ["matvec", "matvec_dot4", "matvec_subgroup"].map(str::to_owned);
-        // Norms would be dispatches of their own in all layers.
-        assert_eq!(chosen(DType::Q6_K, [4e6, 9e6, 9e6], [2e6, 3e6, 1e6]), (matvec.clone(), vec![]));
-        assert_eq!(chosen(DType::Q6_K, [9e6, 9e6, 1e6], [2e6, 1e6, 5e6]), (dot4.clone(), vec![subgroup.clone()]));
-        // Bytes are not multiplied with f16: what was measured is the default, again.
-        assert_eq!(chosen(DType::F16, [9e6, 9e6, 1e6], [2e6, 3e6, 1e6]), (dot4.clone(), vec![]));
-        assert_eq!(chosen(DType::F16, [9e6, 9e6, 1e6], [2e6, 1e6, 2e6]), (dot4, vec![subgroup]));
-        // A head's type.
-        assert_eq!(chosen(DType::Q8_0, [4e6, 9e6, 9e6], [2e6, 1e6, 3e6]), (matvec, vec![]));
-    }
-
-    #[test]
-    fn what_is_wrong_or_hopeless_is_measured_no_further_but_the_default() {
-        let record = |time: f64, fault: Option<&str>| KernelRecord {
-            device_min_ns: Some(time),
-            fault: fault.map(str::to_owned),
-            ..KernelRecord::default()
-        };
-        let tiles = Variant::Linear(LinearPath::Matmul { tm: 4, tn: 4 });
-        let mut contest = contest(&[(MATVEC, 0.0), (SUBGROUP, 0.0), (tiles, 0.0)]);
-        let all = [MATVEC, SUBGROUP, tiles];
-        contest.add(&all, &[record(1e6, None), record(1e5, None), record(5e5, None)], &share(DType::Q4_0, 2.0));
-        assert_eq!(totals(&contest), [(MATVEC, 2e6), (SUBGROUP, 2e5)]);
-        contest.add(&all, &[record(1e6, None), record(1e5, Some("off by one"))], &share(DType::Q8_0, 1.0));
-        assert_eq!(totals(&contest), [(MATVEC, 3e6)]);
-        assert_eq!(contest.given_up, [tiles, SUBGROUP]);
     }
 
     fn step(workload: &Workload, role: Role) -> Step<'_> {
@@ -625,13 +433,7 @@ mod tests {
         let parts = step(&workload, Role::LinearDecode).quantize_parts(&[MATVEC, DOT4]);
         assert_eq!(parts.len(), 2, "rows of two lengths");
         assert_eq!(parts.iter().map(count).sum::<f64>(), 30.0 * 4.0 + 1.0);
-        let record = KernelRecord { device_min_ns: Some(1e3), ..KernelRecord::default() };
-        let mut contest = contest(&[(MATVEC, 5e6), (DOT4, 4e6)]);
-        for Part { group, variants, shares } in parts {
-            assert_eq!((group.variants.len(), &variants[..]), (1, &[DOT4][..]));
-            contest.add(&variants, std::slice::from_ref(&record), &shares);
-        }
-        assert_eq!(totals(&contest), [(MATVEC, 5e6), (DOT4, 4e6 + 121e3)]);
+        assert!(parts.iter().all(|part| part.group.variants.len() == 1 && part.variants == [DOT4]));
 
         // Float weights are left to the default, in that kernel's time as in a run.
         workload.linear[0].dtype = DType::F16;
