@@ -2,13 +2,13 @@
 // the sampler on the host. A workgroup a row.
 //
 // Few best tokens are taken out one by one. Each thread holds the best that is left of its runs, a thread of each group
-// the best of its group, and every thread compares the groups; of what was held, only the winner's changes. More than a list
-// holds are never sorted: only the last of them is looked for, and the draw among those before it is in the order of tokens.
+// the best of its group, and every thread compares the groups; of what was held, only the winner's changes, and the threads of
+// its group look through its runs for the next. More than a list holds are never sorted: only the last of them is looked for, and the draw among those before it is in the order of tokens.
 // Mirrors kernels/sample.rs.
 import package::constants::{WG, GROUP, RUN, MAX_TOP_K};
 import package::shared::logits::{INVALID, FAULT, RULED_OUT, rank_of, logit_of};
 import package::shared::sample_edge::edge_of;
-import package::shared::sample_io::{Best, Draw, comes_before, weight, params, logits, peaks, draws, tokens};
+import package::shared::sample_io::{Best, Draw, comes_before, earlier, weight, params, logits, peaks, draws, tokens};
 
 const GROUPS: u32 = WG / GROUP;
 // How far below the largest logit nothing adds to a sum of weights: exp(-32) of a million tokens is less than a rounding.
@@ -16,14 +16,15 @@ const REACH: f32 = 32.0;
 
 var<workgroup> of_threads: array<Best, WG>;
 var<workgroup> of_groups: array<Best, GROUPS>;
+var<workgroup> of_shares: array<Best, GROUP>;
 var<workgroup> chosen: array<Best, MAX_TOP_K>;
 var<workgroup> sums: array<f32, WG>;
 
-// The best token behind `last` of the runs that a thread owns.
-fn best_of_thread(row: u32, thread: u32, last: Best) -> Best {
+// The best token behind `last` of every `step`th run from `first` on.
+fn best_of_runs(row: u32, first: u32, step: u32, last: Best) -> Best {
     let runs = (params.width + RUN - 1u) / RUN;
     var best = Best(RULED_OUT, INVALID);
-    for (var run = thread; run < runs; run += WG) {
+    for (var run = first; run < runs; run += step) {
         let peak = peaks[row * runs + run];
         if peak == FAULT {
             return Best(FAULT, 0u);
@@ -42,13 +43,19 @@ fn best_of_thread(row: u32, thread: u32, last: Best) -> Best {
     return best;
 }
 
+// The best of the winner's runs, which the threads of its group have shared.
+fn best_of_shares() -> Best {
+    var best = of_shares[0];
+    for (var i = 1u; i < GROUP; i++) {
+        best = earlier(best, of_shares[i]);
+    }
+    return best;
+}
+
 fn best_of_group(group: u32) -> Best {
     var best = of_threads[group * GROUP];
     for (var i = 1u; i < GROUP; i++) {
-        let other = of_threads[group * GROUP + i];
-        if comes_before(other, best) {
-            best = other;
-        }
+        best = earlier(best, of_threads[group * GROUP + i]);
     }
     return best;
 }
@@ -56,9 +63,7 @@ fn best_of_group(group: u32) -> Best {
 fn best_of_all() -> Best {
     var best = of_groups[0];
     for (var i = 1u; i < GROUPS; i++) {
-        if comes_before(of_groups[i], best) {
-            best = of_groups[i];
-        }
+        best = earlier(best, of_groups[i]);
     }
     return best;
 }
@@ -168,7 +173,7 @@ fn main(
         return;
     }
     let draw = draws[row];
-    of_threads[thread] = best_of_thread(row, thread, Best(FAULT, 0u));
+    of_threads[thread] = best_of_runs(row, thread, WG, Best(FAULT, 0u));
     workgroupBarrier();
     if thread < GROUPS {
         of_groups[thread] = best_of_group(thread);
@@ -189,11 +194,13 @@ fn main(
                 count += 1u;
             }
             let owner = (last.token / RUN) % WG;
-            if thread == owner {
-                of_threads[thread] = best_of_thread(row, thread, last);
+            if thread / GROUP == owner / GROUP {
+                let share = thread % GROUP;
+                of_shares[share] = best_of_runs(row, owner + share * WG, GROUP * WG, last);
             }
             workgroupBarrier();
             if thread == owner / GROUP {
+                of_threads[owner] = best_of_shares();
                 of_groups[thread] = best_of_group(thread);
             }
             workgroupBarrier();

@@ -138,7 +138,8 @@ fn the_work_of_the_small_kernels_is_that_of_a_hand_count() {
     assert_eq!(rope_append::work(KvType::F16, params), work(6 * 96, read, 4 * 128 + 2 * 128));
     // Of a block of 32, a byte each and an f16 scale: of K and of V.
     assert_eq!(rope_append::work(KvType::Q8_0, params), work(6 * 96, read, 4 * 128 + 2 * 64 + 8));
-    assert_eq!(argmax::work(argmax::Params { rows: 2, width: 10 }), work(20, 80, 8));
+    // 2 rows of 2 runs, of which one is looked into.
+    assert_eq!(argmax::work(argmax::Params { rows: 2, width: 20 }), work(36, 4 * 36, 8));
     // A row of 64 in Q8_0 and a token number, each twice.
     assert_eq!(embed::work(DType::Q8_0, 2, 64), work(128, 2 * (68 + 4), 4 * 128));
 }

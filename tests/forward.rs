@@ -153,11 +153,11 @@ fn behind_the_last_keys_and_values_there_are_only_rows_whose_logits_are_wanted()
 }
 
 #[test]
-fn a_decode_step_takes_six_dispatches_a_layer_and_four_more() {
+fn a_decode_step_takes_six_dispatches_a_layer_and_five_more() {
     let decode = recording(&oracle("tiny/llama3"), &TEXT[..1], LogitsWanted::Last);
     let layer = ["attn_qkv", "rope_append", "attention", "attn_output", "ffn_gate_up", "ffn_down"];
     assert_eq!(names(&decode, 0, |dispatch| dispatch.label.what != "attn_norm"), layer);
-    let rest = ["embed", "attn_norm", "output", "argmax"];
+    let rest = ["embed", "attn_norm", "output", "run_peaks", "argmax"];
     assert_eq!(decode.dispatches.len(), 2 * layer.len() + rest.len());
 }
 

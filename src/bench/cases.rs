@@ -315,13 +315,7 @@ impl List<'_> {
                 let push = |cases: &mut Vec<Case>| {
                     cases::argmax::push_case(cases, m as usize, vocabulary as usize, "any order", |_, _| {});
                 };
-                self.push(
-                    name("argmax"),
-                    argmax::work(argmax::Params { rows: m, width: vocabulary }),
-                    bytes(vocabulary),
-                    &[],
-                    one(&push),
-                );
+                self.push(name("argmax"), argmax::work(params), bytes(vocabulary), &[], one(&push));
 
                 let push = |cases: &mut Vec<Case>| {
                     cases::run_peaks::push_case(cases, m as usize, vocabulary as usize, "any order", |_| {});

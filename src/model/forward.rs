@@ -252,25 +252,22 @@ impl Model {
     /// The choice of a token from each row of logits.
     fn record_choice(&self, recording: &mut Recording, inputs: &Sections, shape: StepShape) {
         let scratch = &self.scratch;
-        let (rows, width) = (shape.logits_rows, self.config.vocabulary as u32);
-        match shape.choice {
-            Choice::None => {}
-            Choice::Greedy => {
-                let params = argmax::Params { rows, width };
-                recording.push(at(None, "argmax"), argmax::dispatch(scratch.logits, scratch.tokens, params));
-            }
+        let params = run_peaks::Params { rows: shape.logits_rows, width: self.config.vocabulary as u32 };
+        let (what, choice) = match shape.choice {
+            Choice::None => return,
+            Choice::Greedy => ("argmax", argmax::dispatch(scratch.logits, scratch.peaks, scratch.tokens, params)),
             Choice::Drawn => {
-                let params = run_peaks::Params { rows, width };
-                recording.push(at(None, "run_peaks"), run_peaks::dispatch(scratch.logits, scratch.peaks, params));
                 let slices = sample::Slices {
                     logits: scratch.logits,
                     peaks: scratch.peaks,
                     draws: inputs.draws,
                     tokens: scratch.tokens,
                 };
-                recording.push(at(None, "sample"), sample::dispatch(slices, params));
+                ("sample", sample::dispatch(slices, params))
             }
-        }
+        };
+        recording.push(at(None, "run_peaks"), run_peaks::dispatch(scratch.logits, scratch.peaks, params));
+        recording.push(at(None, what), choice);
     }
 
     /// Of the norm of rows of the residual stream.

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::bindings::{Bindings, TwinError, params};
 use crate::kernels::argmax::{INVALID, Params};
+use crate::kernels::run_peaks::runs;
 use crate::recording::Dispatch;
 
 pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
@@ -13,7 +14,8 @@ pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(),
         return Err(TwinError::Shape("a row of no logits has no largest one"));
     }
     let logits = bindings.read::<f32>(0, rows * width)?;
-    let tokens = bindings.write::<u32>(1, rows)?;
+    bindings.read::<u32>(1, rows * runs(p.width) as usize)?;
+    let tokens = bindings.write::<u32>(2, rows)?;
     tokens.par_iter_mut().zip(logits.par_chunks_exact(width)).for_each(|(token, row)| *token = argmax(row));
     Ok(())
 }

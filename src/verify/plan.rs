@@ -46,7 +46,7 @@ impl Plan {
 
 /// Whether a case takes a software adapter seconds, and others cover nearly all that it does: large register tiles with
 /// each storage type (which the matvec and embedding cases read as well) and further head sizes, to compile; and argmax's
-/// workgroups of 256 threads with nine barriers, in tens of thousands.
+/// workgroups of 256 threads with eight barriers, in tens of thousands.
 fn takes_seconds(case: &Case) -> bool {
     let program = &case.program;
     match program.kernel {

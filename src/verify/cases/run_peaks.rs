@@ -1,7 +1,7 @@
 //! Cases of `run_peaks`.
 
 use super::{Case, FOLDED_WORKGROUPS};
-use crate::kernels::run_peaks::{Params, RUN, dispatch, runs};
+use crate::kernels::run_peaks::{Params, RULED_OUT, RUN, dispatch, rank_of, runs};
 use crate::verify::{Elements, Random, Tensor};
 
 pub(super) fn push(cases: &mut Vec<Case>) {
@@ -28,6 +28,13 @@ pub(super) fn push(cases: &mut Vec<Case>) {
         logits[80] = f32::MAX;
         logits[99] = f32::MIN;
     });
+}
+
+/// What the kernel makes of rows of `width` logits, for the cases of those that read it.
+pub(super) fn peaks(logits: &[f32], width: usize) -> Tensor {
+    let peak = |run: &[f32]| run.iter().map(|logit| rank_of(*logit)).max().unwrap_or(RULED_OUT);
+    let peaks = logits.chunks_exact(width).flat_map(|row| row.chunks(RUN as usize).map(peak)).collect();
+    Tensor::u32("peaks", peaks)
 }
 
 pub(crate) fn push_case(

@@ -1,7 +1,7 @@
 //! Cases of `sample`.
 
-use super::Case;
-use crate::kernels::run_peaks::{RULED_OUT, RUN, rank_of};
+use super::{Case, run_peaks};
+use crate::kernels::run_peaks::RUN;
 use crate::kernels::sample::{Draw, MAX_TOP_K, Params, Slices, dispatch};
 use crate::verify::{Elements, Random, Tensor};
 
@@ -39,6 +39,11 @@ pub(super) fn push(cases: &mut Vec<Case>) {
     // Neighbours: the best are all of one thread's runs.
     push_case(cases, ROWS, 9_000, "neighbours", every_kind, |row| {
         row[8_000..8_040].iter_mut().for_each(|v| *v += 10.0);
+    });
+    // The same of so many runs that a thread which shares them has several.
+    let hot = |_: usize, unit| Draw::new(40, 1.0, 0.0, 20.0, unit);
+    push_case(cases, ROWS, 140_000, "one thread's runs", hot, |row| {
+        row.iter_mut().step_by(256 * RUN as usize).for_each(|v| *v += 10.0);
     });
     let warm = |_: usize, unit| Draw::new(MAX_TOP_K, 1.0, 0.0, 1.0, unit);
     push_case(cases, ROWS, 9_000, "ties", warm, |row| row.iter_mut().for_each(|v| *v = (*v / 4.0).round()));
@@ -119,13 +124,12 @@ pub(crate) fn push_case(
     let tensors = move |random: &mut Random| {
         let mut logits = random.floats(rows * width, 8.0);
         logits.chunks_exact_mut(width).for_each(&change);
-        let peak = |run: &[f32]| run.iter().map(|logit| rank_of(*logit)).max().unwrap_or(RULED_OUT);
-        let peaks = logits.chunks_exact(width).flat_map(|row| row.chunks(RUN as usize).map(peak)).collect();
+        let peaks = run_peaks::peaks(&logits, width);
         let units = random.floats(rows, 0.5).into_iter().map(|unit| unit + 0.5);
         let draws: Vec<Draw> = units.enumerate().map(|(row, unit)| draw(row, unit)).collect();
         vec![
             Tensor::f32("logits", logits),
-            Tensor::u32("peaks", peaks),
+            peaks,
             Tensor::u32("draws", bytemuck::cast_slice(&draws).to_vec()),
             Tensor::output("tokens", rows, Elements::U32),
         ]
