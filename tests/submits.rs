@@ -6,15 +6,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use wgpt::engine::sampler::SamplingOptions;
-use wgpt::engine::{Engine, EngineOptions, GenerationRequest};
-use wgpt::gpu::GpuExecutor;
+use wgpt::engine::{Engine, EngineOptions, GenerationRequest, default_chunk};
+use wgpt::formats::Checkpoint;
+use wgpt::gpu::{DeviceInfo, GpuExecutor, devices};
 use wgpt::kernels::linear;
+use wgpt::model::Config;
 use wgpt::recording::{ExecutionError, Load, Recording};
 use wgpt::reference::ReferenceExecutor;
 
 use crate::faults::runs::{load_on_gpu, load_on_reference};
 use crate::support::command::has_device;
 use crate::support::instrumented::{Call, Probe};
+use crate::support::models::oracle;
 
 /// What each step came to.
 #[derive(Default)]
@@ -174,4 +177,29 @@ fn decode_steps_that_take_too_long_say_nothing_of_chunks() {
     let load: LoadOf = |tokens| if tokens == 1 { 9.0 } else { 1.0 };
     let steps = steps_of_prompts(None, &[load; 3]);
     assert!(steps.iter().all(|steps| largest(steps) == Some(512)), "{steps:?}");
+}
+
+/// A product of the layer with the widest feed-forward network should end in time on a slow device of the kind.
+#[test]
+fn chunks_begin_by_the_kind_of_device_and_the_width_of_the_model() {
+    let Some(found) = devices().into_iter().next() else { return };
+    let device = |name: &str, device_type: &str| DeviceInfo {
+        name: name.to_owned(),
+        device_type: device_type.to_owned(),
+        ..found.clone()
+    };
+    let checkpoint = Checkpoint::open(&oracle("tiny/llama3")).unwrap_or_else(|e| panic!("{e}"));
+    let tiny = Config::from_checkpoint(&checkpoint).unwrap_or_else(|e| panic!("{e}"));
+    let config = |dim, ffn_dim| Config { dim, ffn_dim, heads: dim / 128, kv_heads: 8, head_dim: 128, ..tiny.clone() };
+    // Of Llama 3.2 1B, 3.1 8B and 70B.
+    let configs = [config(2048, 8192), config(4096, 14336), config(8192, 28672)];
+    for (name, device_type, expected) in [
+        ("GeForce", "discrete GPU", [512, 512, 128]),
+        ("Apple M1", "integrated GPU", [512, 512, 128]),
+        ("UHD Graphics", "integrated GPU", [256, 64, 32]),
+        ("llvmpipe", "software", [128, 128, 128]),
+    ] {
+        let device = device(name, device_type);
+        assert_eq!(configs.each_ref().map(|config| default_chunk(config, &device)), expected, "{name}");
+    }
 }

@@ -28,8 +28,9 @@ pub(super) fn context(config: &Config) -> usize {
 /// again.
 pub fn chunk(config: &Config, device: &DeviceInfo) -> usize {
     let Some(operations) = operations_of_a_submit(device) else { return SOFTWARE_CHUNK };
-    let chunk = operations / largest_product(config).max(1);
-    let power = if chunk == 0 { 1 } else { 1 << chunk.ilog2() };
+    let chunk = operations as f64 / largest_product(config).max(1) as f64;
+    // The nearest power of two: the time is a guess, and fewer tokens read the weights more often.
+    let power = 1 << chunk.max(1.0).log2().round() as u32;
     u64::clamp(power, MIN_CHUNK, MAX_CHUNK) as usize
 }
 
@@ -47,15 +48,19 @@ pub(super) fn scoring_rows(config: &Config, device: &DeviceInfo, limits: MemoryL
 /// watchdog, and gains nothing by more.
 fn operations_of_a_submit(device: &DeviceInfo) -> Option<u64> {
     match device.device_type.as_str() {
-        "discrete GPU" | "virtual GPU" => Some((1 << 40) / 10),
         "software" => None,
+        "discrete GPU" | "virtual GPU" => Some((1 << 40) / 10),
+        // An M1 has 2.6 TFLOP/s, as many as small discrete GPUs.
+        _ if device.is_apple() => Some((1 << 40) / 10),
         _ => Some((1 << 37) / 10),
     }
 }
 
-/// Multiplications and additions of the largest matrix product of a layer for one token.
+/// Multiplications and additions of the largest matrix product of a layer for one token: Q, K and V are one, and so are gate
+/// and up.
 fn largest_product(config: &Config) -> u64 {
-    2 * config.dim as u64 * config.ffn_dim.max(config.heads * config.head_dim) as u64
+    let qkv = (config.heads + 2 * config.kv_heads) * config.head_dim;
+    2 * config.dim as u64 * qkv.max(2 * config.ffn_dim) as u64
 }
 
 /// Bytes that may be taken on a software device, whose buffers lie in the host's own memory. Real GPUs report running out

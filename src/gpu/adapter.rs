@@ -117,6 +117,11 @@ impl DeviceInfo {
         self.device_type == "software"
     }
 
+    /// Whether it is one of Apple's own GPUs.
+    pub fn is_apple(&self) -> bool {
+        is_apple(&self.name)
+    }
+
     /// Whether it is reached through OpenGL, whose context is one thread's at a time.
     pub(super) fn is_gl(&self) -> bool {
         self.backend == Backend::Gl.to_string()
@@ -321,7 +326,7 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
         notice,
         subgroup_sizes: match info.backend {
             // wgpu says 4 to 64 of all that Metal reaches; Apple's own have 32 (Metal feature set tables, SIMD-scoped operations).
-            wgpu::Backend::Metal if info.name.starts_with("Apple") => (32, 32),
+            wgpu::Backend::Metal if is_apple(&info.name) => (32, 32),
             _ => (info.subgroup_min_size, info.subgroup_max_size),
         },
         features: features_that_matter(adapter),
@@ -342,6 +347,10 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
 /// GL reports llvmpipe as `Other` or `Cpu`, by driver.
 fn is_software(info: &wgpu::AdapterInfo) -> bool {
     info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("llvmpipe")
+}
+
+fn is_apple(name: &str) -> bool {
+    name.starts_with("Apple")
 }
 
 /// Mesa's software rasterisers before 23 stop a shader after 65,535 loop iterations, without an error.

@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::adapter::{AdapterError, Candidate, DeviceInfo};
+use super::timeline::Timeline;
 use super::worker_threads::WorkerThreads;
 use crate::recording::{ExecutionError, Prepared};
 
@@ -43,10 +45,9 @@ pub(super) struct Device {
     failures: Arc<Mutex<Failures>>,
     /// Submits that may still be running, the oldest first.
     in_flight: VecDeque<InFlight>,
-    /// Recordings that have ended since somebody looked, and how long the device was at each.
-    pub ended: Vec<(Prepared, Duration)>,
-    /// When a submit was last seen to have ended.
-    last_end: Option<Instant>,
+    /// Recordings that have ended since somebody looked, and between which times the device was at each.
+    pub ended: Vec<(Prepared, RangeInclusive<Duration>)>,
+    timeline: Timeline,
     /// Submits so far.
     submits: u64,
     waited: Cell<Duration>,
@@ -59,13 +60,18 @@ struct InFlight {
     submission: wgpu::SubmissionIndex,
     /// It does more than copy what was written.
     computes: bool,
-    mark: Option<Mark>,
+    handed_over: Instant,
+    part: Part,
 }
 
-/// The last submit of a recording, the first of which was handed over at this time.
-pub(super) struct Mark {
-    pub prepared: Prepared,
-    pub began: Instant,
+/// What a submit is of the whole that is timed.
+pub(super) enum Part {
+    /// One that others of its recording follow.
+    Open,
+    /// The last of a recording, the first of which was handed over at this time.
+    Last { prepared: Prepared, began: Instant },
+    /// No recording's.
+    Other,
 }
 
 /// What has gone wrong so far.
@@ -134,7 +140,7 @@ impl Device {
             failures,
             in_flight: VecDeque::new(),
             ended: Vec::new(),
-            last_end: None,
+            timeline: Timeline::default(),
             submits: 0,
             waited: Cell::default(),
             workers,
@@ -178,14 +184,15 @@ impl Device {
     }
 
     /// Hands work over, after all that was written.
-    pub fn submit(&mut self, commands: Option<wgpu::CommandBuffer>, mark: Option<Mark>) -> Result<(), ExecutionError> {
+    pub fn submit(&mut self, commands: Option<wgpu::CommandBuffer>, part: Part) -> Result<(), ExecutionError> {
         // Lavapipe takes a submit only when the one before has ended, and waits for that without a limit.
         if self.info.is_software() {
             self.wait(0)?;
         }
         let computes = commands.is_some();
+        let handed_over = Instant::now();
         let submission = self.queue.submit(commands);
-        self.in_flight.push_back(InFlight { submission, computes, mark });
+        self.in_flight.push_back(InFlight { submission, computes, handed_over, part });
         self.submits += 1;
         Ok(())
     }
@@ -199,24 +206,31 @@ impl Device {
     pub fn wait(&mut self, ahead: usize) -> Result<(), ExecutionError> {
         while self.in_flight.len() > ahead {
             self.check("a step")?;
-            if !self.ends_within(&self.in_flight[0].submission, self.stall_limit) {
+            let oldest = &self.in_flight[0].submission;
+            let waits = !self.ends_within(oldest, Duration::ZERO);
+            if waits && !self.ends_within(oldest, self.stall_limit) {
                 lock(&self.failures).stalled = Some(self.stall_limit);
                 break;
             }
             if let Some(ended) = self.in_flight.pop_front() {
-                self.has_ended(ended);
+                self.has_ended(ended, waits);
             }
         }
         self.check("a step")
     }
 
-    fn has_ended(&mut self, InFlight { computes, mark, .. }: InFlight) {
+    fn has_ended(&mut self, InFlight { computes, handed_over, part, .. }: InFlight, waited: bool) {
         let now = Instant::now();
-        let before = self.last_end.replace(now);
-        if let Some(Mark { prepared, began }) = mark {
-            // It ran from when it was handed over, or from when the device had done what was before it.
-            let from = before.map_or(began, |before| before.max(began));
-            self.ended.push((prepared, now - from));
+        match part {
+            // Its time is that of the whole.
+            Part::Open => {}
+            Part::Last { prepared, began } => {
+                let took = self.timeline.has_ended(began, waited, now);
+                self.ended.push((prepared, took));
+            }
+            Part::Other => {
+                self.timeline.has_ended(handed_over, waited, now);
+            }
         }
         if computes && self.workers.as_mut().is_some_and(WorkerThreads::spread) {
             self.workers = None;

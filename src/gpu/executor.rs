@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, select};
-use super::device::{Device, Mark, Purpose};
+use super::device::{Device, Part, Purpose};
 use super::pace::{Pace, SUBMIT_BUDGET};
 use super::pipeline_cache::PipelineCache;
 use super::pipelines::{Pipeline, Pipelines};
@@ -174,7 +174,8 @@ impl GpuExecutor {
             if let Some(close) = close.take_if(|_| last) {
                 close(&mut encoder);
             }
-            self.device.submit(Some(encoder.finish()), last.then_some(Mark { prepared, began }))?;
+            let part = if last { Part::Last { prepared, began } } else { Part::Open };
+            self.device.submit(Some(encoder.finish()), part)?;
             count += 1;
         }
         Ok(count)
@@ -183,7 +184,8 @@ impl GpuExecutor {
     /// Takes in how long recordings took that have ended.
     fn learn(&mut self) {
         for (prepared, time) in self.device.ended.drain(..) {
-            let learned = self.prepared.get_mut(&prepared).and_then(|recorded| recorded.has_taken(time));
+            let general = self.pace;
+            let learned = self.prepared.get_mut(&prepared).and_then(|recorded| recorded.has_taken(&time, general));
             if let Some((pace, longest)) = learned {
                 self.pace = pace;
                 if self.loads.len() == MOST_LOADS {
@@ -325,7 +327,7 @@ impl Executor for GpuExecutor {
     }
 
     fn flush(&mut self) -> Result<(), ExecutionError> {
-        self.device.submit(None, None)?;
+        self.device.submit(None, Part::Other)?;
         self.device.wait(0)
     }
 
@@ -407,7 +409,7 @@ impl Executor for GpuExecutor {
         let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(source, slice.offset, &readback, 0, size);
         encoder.map_buffer_on_submit(&readback, wgpu::MapMode::Read, ..size, |_| {});
-        self.device.submit(Some(encoder.finish()), None)?;
+        self.device.submit(Some(encoder.finish()), Part::Other)?;
         self.device.wait(0)?;
         take_mapped(&readback, out)?;
         self.readback = Some(readback);

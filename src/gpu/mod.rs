@@ -8,6 +8,7 @@ mod pace;
 mod pipeline_cache;
 mod pipelines;
 mod recorded;
+mod timeline;
 mod timing;
 mod worker_threads;
 

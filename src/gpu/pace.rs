@@ -3,6 +3,7 @@
 //! Drivers end a submit that runs for seconds (Windows after two, some integrated GPUs sooner), a desktop that shares the
 //! GPU stutters long before, and a stop waits for what is under way; yet each submit costs, and a fast GPU wants few.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// How long a submit may take unless set.
@@ -19,9 +20,11 @@ impl Pace {
         Pace(if software { 1.0 / 4e9 } else { 1.0 / 30e9 })
     }
 
-    /// Of work that took so long; `None` where that says nothing.
-    pub fn of(cost: u64, time: Duration) -> Option<Pace> {
-        (cost > 0 && !time.is_zero()).then(|| Pace(time.as_secs_f64() / cost as f64))
+    /// Of work that took between these times: the nearest to what it was taken for; `None` where they say nothing.
+    pub fn within(self, cost: u64, time: &RangeInclusive<Duration>) -> Option<Pace> {
+        let pace = |time: &Duration| time.as_secs_f64() / cost as f64;
+        let says_something = cost > 0 && !time.end().is_zero();
+        says_something.then(|| Pace(self.0.max(pace(time.start())).min(pace(time.end()))))
     }
 
     /// With what was measured anew: slower at once, for safety, and faster by degrees, since one reading may be short.
@@ -51,10 +54,14 @@ mod tests {
 
     const BUDGET: Duration = Duration::from_millis(100);
 
+    fn pace(cost: u64, time: Duration) -> Pace {
+        Pace::unmeasured(false).within(cost, &(time..=time)).expect("a pace")
+    }
+
     #[test]
     fn a_submit_holds_what_fits_and_one_dispatch_at_least() {
         // A million units a second: 100,000 in a submit.
-        let pace = Pace::of(1_000_000, Duration::from_secs(1)).expect("a pace");
+        let pace = pace(1_000_000, Duration::from_secs(1));
         assert_eq!(pace.fitting(BUDGET, [40_000, 40_000, 20_000, 1]), 3);
         assert_eq!(pace.fitting(BUDGET, [100_001, 1]), 1);
         assert_eq!(pace.fitting(BUDGET, [0, 0, 0]), 3, "what costs nothing is no reason to cut");
@@ -63,15 +70,24 @@ mod tests {
 
     #[test]
     fn a_slow_reading_counts_at_once_and_a_fast_one_by_degrees() {
-        let pace = |milliseconds| Pace::of(1000, Duration::from_millis(milliseconds)).expect("a pace");
+        let pace = |milliseconds| pace(1000, Duration::from_millis(milliseconds));
         assert_eq!(pace(10).corrected(pace(30)), pace(30));
         assert!((pace(30).corrected(pace(10)).time(1000).as_secs_f64() - 0.025).abs() < 1e-9);
     }
 
     #[test]
+    fn a_time_between_bounds_changes_a_pace_only_beyond_them() {
+        let ms = Duration::from_millis;
+        let of_20 = pace(1000, ms(20));
+        let within = |from, to| of_20.within(1000, &(ms(from)..=ms(to)));
+        assert_eq!([within(0, 90), within(30, 90), within(0, 10)], [20, 30, 10].map(|of| Some(pace(1000, ms(of)))));
+    }
+
+    #[test]
     fn nothing_follows_from_no_work_or_no_time() {
-        assert_eq!(Pace::of(0, BUDGET), None);
-        assert_eq!(Pace::of(1, Duration::ZERO), None);
+        let pace = Pace::unmeasured(true);
+        assert_eq!(pace.within(0, &(BUDGET..=BUDGET)), None);
+        assert_eq!(pace.within(1, &(Duration::ZERO..=Duration::ZERO)), None);
         assert!(Pace::unmeasured(true).time(u64::MAX) > Pace::unmeasured(false).time(u64::MAX));
     }
 }

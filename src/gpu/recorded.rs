@@ -1,6 +1,7 @@
 //! A recording with everything resolved, and what is known of how long it takes.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::device::Device;
@@ -41,9 +42,10 @@ impl Recorded {
         })
     }
 
-    /// Learns from a run that took so long; gives the pace as it is now, and how long the largest dispatch took.
-    pub fn has_taken(&mut self, time: Duration) -> Option<(Pace, Duration)> {
-        let new = Pace::of(self.cost, time)?;
+    /// Learns from a run that took between these times, and from the pace of others as long as it has none of its own; gives
+    /// the pace as it is now, and how long the largest dispatch took.
+    pub fn has_taken(&mut self, time: &RangeInclusive<Duration>, general: Pace) -> Option<(Pace, Duration)> {
+        let new = self.pace.unwrap_or(general).within(self.cost, time)?;
         let pace = self.pace.map_or(new, |old| old.corrected(new));
         self.pace = Some(pace);
         let largest = self.steps.iter().map(|step| step.cost).max()?;

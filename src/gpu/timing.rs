@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::device::Device;
+use super::device::{Device, Part};
 use super::executor::GpuExecutor;
 use super::recorded::{encode, find};
 use crate::recording::{ExecutionError, Prepared};
@@ -42,7 +42,7 @@ impl GpuExecutor {
         }
         let commands = encoder.finish();
         let started = Instant::now();
-        self.device.submit(Some(commands), None)?;
+        self.device.submit(Some(commands), Part::Other)?;
         self.device.wait(0)?;
         let wall = started.elapsed();
         let device = clock.as_ref().map(|clock| clock.read(&self.device)).transpose()?.flatten();
