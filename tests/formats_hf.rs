@@ -118,12 +118,32 @@ fn the_index_decides_which_tensor_comes_from_which_shard() {
 }
 
 #[test]
+fn shards_may_lie_in_folders_below() {
+    let folder = Folder::without_weights();
+    fs::create_dir_all(folder.path("sub/deep")).unwrap();
+    folder.write("sub/one.safetensors", &single("a", 1));
+    folder.write("sub/deep/two.safetensors", &single("b", 2));
+    folder.index(json!({"a": "sub/one.safetensors", "b": "sub/deep/two.safetensors"}));
+    let checkpoint = folder.open().unwrap();
+    assert_eq!(checkpoint.bytes(checkpoint.tensor("a").unwrap()).unwrap(), [1; 4]);
+    assert_eq!(checkpoint.bytes(checkpoint.tensor("b").unwrap()).unwrap(), [2; 4]);
+}
+
+#[test]
 fn bad_indexes_are_refused() {
     let folder = Folder::without_weights();
     folder.write("one.safetensors", &single("a", 1));
-    for shard in
-        ["../one.safetensors", "/one.safetensors", "sub/one.safetensors", "sub\\one.safetensors", ".", "..", "", "x/"]
-    {
+    for shard in [
+        "../one.safetensors",
+        "sub/../../one.safetensors",
+        "/one.safetensors",
+        "./one.safetensors",
+        "sub\\one.safetensors",
+        ".",
+        "..",
+        "",
+        "x/",
+    ] {
         folder.index(json!({"a": shard}));
         let error = folder.open().unwrap_err();
         assert!(matches!(error, FormatError::ShardPath { .. }), "{shard:?}: {error}");

@@ -33,7 +33,7 @@ pub enum FormatError {
     #[error("the folder {path} holds several GGUF models; give the path of one of them")]
     SeveralModels { path: PathBuf },
     #[error(
-        "{path} names the shard {shard:?}, which is not the name of a file in the same folder; the index is damaged"
+        "{path} names the shard {shard:?}, which is not a file in the same folder or below it; download the index again"
     )]
     ShardPath { path: PathBuf, shard: String },
     #[error(

@@ -67,7 +67,7 @@ fn open_shards(folder: &Path) -> Result<Vec<StoredFile>, FormatError> {
         tensors_of.entry(shard).or_default().push(tensor);
     }
     // All names are checked before any file is opened.
-    if let Some(shard) = tensors_of.keys().find(|shard| !is_file_name(shard)) {
+    if let Some(shard) = tensors_of.keys().find(|shard| !stays_inside(shard)) {
         return Err(FormatError::ShardPath { path, shard: (*shard).to_owned() });
     }
     let mut files = Vec::with_capacity(tensors_of.len());
@@ -85,12 +85,14 @@ fn open_shards(folder: &Path) -> Result<Vec<StoredFile>, FormatError> {
     Ok(files)
 }
 
-/// Whether a name, joined to a folder, is a file right in that folder.
-fn is_file_name(name: &str) -> bool {
-    let mut components = Path::new(name).components();
+/// Whether a name, joined to a folder, stays in that folder or one below it.
+fn stays_inside(name: &str) -> bool {
+    let components = || Path::new(name).components();
     // A backslash separates folders on some systems only; no shard has one in its name.
-    matches!((components.next(), components.next()), (Some(Component::Normal(only)), None) if only == name)
-        && !name.contains('\\')
+    !name.contains('\\')
+        && !name.ends_with('/')
+        && components().next().is_some()
+        && components().all(|component| matches!(component, Component::Normal(_)))
 }
 
 fn open_weights(path: &Path) -> Result<StoredFile, FormatError> {
