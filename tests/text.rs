@@ -8,6 +8,7 @@ use wgpt::text::{ChatTemplate, Message, TextError, Tokenizer};
 
 const BYTE_LEVEL: [&str; 5] = ["gpt-2", "smollm", "llama-bpe", "qwen2", "tekken"];
 const SENTENCE_PIECE: [&str; 2] = ["spm-space", "spm-plain"];
+const SPECIAL_TOKENS: [(&str, &str); 3] = [("bos_token", "<bos>"), ("eos_token", "<eos>"), ("pad_token", "<pad>")];
 
 fn golden(name: &str) -> Json {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/tokenizers").join(name);
@@ -235,8 +236,6 @@ fn bad_folders_are_refused_with_the_file_at_fault() {
         let error = load(&[(name, content)]);
         assert!(matches!(&error, TextError::File { path, .. } if path.ends_with(name)), "{name}: {error}");
     }
-    let outside = load(&[("generation_config.json", r#"{"eos_token_id": 4294967296}"#)]);
-    assert!(matches!(outside, TextError::SpecialToken { id: 4294967296, .. }), "{outside}");
     let undecodable = r#"{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "decoder": {"type": "Fuse"}}"#;
     assert!(matches!(load(&[("tokenizer.json", undecodable)]), TextError::Unsupported(_)));
     // One id must not make a table of millions.
@@ -263,10 +262,6 @@ fn bad_gguf_metadata_is_refused() {
     assert!(matches!(load("tokenizer.ggml.merges", some(&["ab"])), Err(TextError::Vocabulary(_))));
     for tokens in [&["a", "a"][..], &[]] {
         assert!(matches!(load("tokenizer.ggml.tokens", some(tokens)), Err(TextError::Vocabulary(_))));
-    }
-    for key in ["tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"] {
-        let outside = load(key, Some(Value::U32(1_000_000)));
-        assert!(matches!(outside, Err(TextError::SpecialToken { id: 1_000_000, .. })), "{key}");
     }
 
     let spm = golden("spm-plain");
@@ -341,7 +336,7 @@ fn a_million_character_word_is_encoded() {
 fn chat_templates_render_as_in_transformers() {
     for model in golden("chat_templates").as_array().unwrap() {
         let name = &model["name"];
-        let template = ChatTemplate::new(model["template"].as_str().unwrap(), "<bos>", "<eos>").unwrap();
+        let template = ChatTemplate::new(model["template"].as_str().unwrap(), SPECIAL_TOKENS).unwrap();
         for rendering in model["renderings"].as_array().unwrap() {
             let turns: Vec<(String, String)> = serde_json::from_value(rendering["conversation"].clone()).unwrap();
             let messages: Vec<Message> = turns.into_iter().map(|(role, content)| Message::new(role, content)).collect();
@@ -351,5 +346,108 @@ fn chat_templates_render_as_in_transformers() {
                 None => assert!(matches!(rendered, Err(TextError::ChatTemplate(_))), "{name}: {messages:?}"),
             }
         }
+    }
+}
+
+#[test]
+fn templates_find_what_python_gives_them() {
+    let golden = golden("template_snippets");
+    let turns: Vec<(String, String)> = serde_json::from_value(golden["conversation"].clone()).unwrap();
+    let messages: Vec<Message> = turns.into_iter().map(|(role, content)| Message::new(role, content)).collect();
+    for snippet in golden["snippets"].as_array().unwrap() {
+        let source = snippet["template"].as_str().unwrap();
+        let rendered = ChatTemplate::new(source, SPECIAL_TOKENS).and_then(|template| template.render(&messages, true));
+        match snippet["text"].as_str() {
+            Some(text) => assert_eq!(rendered.unwrap(), text, "{source}"),
+            None => assert!(matches!(rendered, Err(TextError::ChatTemplate(_))), "{source}: {rendered:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_template_gets_the_texts_of_all_special_tokens() {
+    let golden = golden("spm-space");
+    let source = "{{ bos_token }}{{ eos_token }}{{ unk_token }}{{ pad_token }}{{ mask_token is defined }}";
+    let changes = vec![
+        ("tokenizer.chat_template", Some(Value::String(source.into()))),
+        ("tokenizer.ggml.unknown_token_id", Some(Value::U32(0))),
+        ("tokenizer.ggml.padding_token_id", Some(Value::U32(2))),
+    ];
+    let from_gguf = Tokenizer::from_gguf(&metadata(&golden, changes)).unwrap();
+    let config = serde_json::json!({
+        "chat_template": source, "bos_token": "<s>", "eos_token": {"content": "</s>"}, "unk_token": "<unk>",
+        "pad_token": "</s>", "mask_token": null
+    });
+    let folder = folder(&golden, &[("tokenizer_config.json", &config.to_string())]);
+    let from_folder = Tokenizer::from_folder(folder.path()).unwrap();
+    for tokenizer in [from_gguf, from_folder] {
+        let rendered = tokenizer.chat_template().unwrap().render(&[], true).unwrap();
+        assert_eq!(rendered, "<s></s><unk></s>False");
+    }
+}
+
+#[test]
+fn tokens_that_only_other_files_name_are_added_as_in_transformers() {
+    let (plain, golden) = (golden("gpt-2"), golden("added_tokens"));
+    let text = golden["text"].as_str().unwrap();
+    for case in golden["cases"].as_array().unwrap() {
+        let (name, expected) = (&case["name"], ids(&case["ids"]));
+        let files: Vec<(&str, String)> =
+            case["files"].as_object().unwrap().iter().map(|(name, content)| (&**name, content.to_string())).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, content)| (*name, &**content)).collect();
+        let tokenizer = Tokenizer::from_folder(folder(&plain, &files).path()).unwrap();
+        assert_eq!(tokenizer.encode(text, false).unwrap(), expected, "{name}");
+        assert_eq!(tokenizer.decode(&expected, true), case["decoded"].as_str().unwrap(), "{name}");
+        let special: Vec<u32> = (0..tokenizer.vocab_size() as u32).filter(|&id| tokenizer.is_special(id)).collect();
+        assert_eq!(special, ids(&case["special"]), "{name}");
+    }
+}
+
+#[test]
+fn special_tokens_that_the_vocabulary_lacks_are_left_out_with_a_warning() {
+    let (bpe, spm) = (golden("gpt-2"), golden("spm-space"));
+    let outside = Some(Value::U32(1_000_000));
+    for role in ["bos", "eos", "eot", "padding", "unknown"] {
+        let key = format!("tokenizer.ggml.{role}_token_id");
+        let tokenizer = Tokenizer::from_gguf(&metadata(&bpe, vec![(&key, outside.clone())])).unwrap();
+        assert!(matches!(tokenizer.warnings(), [warning] if warning.contains(&key)), "{:?}", tokenizer.warnings());
+        assert_eq!((tokenizer.bos(), tokenizer.end_of_generation()), (None, &[0, 2][..]), "{key}");
+        // There is a default for SentencePiece's.
+        let tokenizer = Tokenizer::from_gguf(&metadata(&spm, vec![(&key, outside.clone())])).unwrap();
+        assert_eq!((tokenizer.bos(), tokenizer.eos(), tokenizer.warnings().len()), (Some(1), Some(2), 1), "{key}");
+    }
+    let generation = ("generation_config.json", r#"{"eos_token_id": [4294967296, 7, 9999, -1]}"#);
+    let tokenizer = Tokenizer::from_folder(folder(&bpe, &[generation]).path()).unwrap();
+    assert_eq!((tokenizer.end_of_generation(), tokenizer.warnings().len()), (&[0, 2, 7][..], 2));
+
+    // Where it is the only end, the model would not stop.
+    let without_ends = |text: &str| text.replace("<|endoftext|>", "<|a|>").replace("<|im_end|>", "<|b|>");
+    let endless: Json = serde_json::from_str(&without_ends(&bpe.to_string())).unwrap();
+    let refused = [
+        Tokenizer::from_gguf(&metadata(&endless, vec![("tokenizer.ggml.eos_token_id", outside)])),
+        Tokenizer::from_folder(folder(&endless, &[("generation_config.json", r#"{"eos_token_id": 1000000}"#)]).path()),
+    ];
+    for result in refused {
+        assert!(matches!(result, Err(TextError::SpecialToken { id: 1_000_000, .. })), "{result:?}");
+    }
+    assert!(Tokenizer::from_folder(folder(&endless, &[]).path()).unwrap().end_of_generation().is_empty());
+}
+
+#[test]
+fn an_empty_template_is_none() {
+    let config = r#"{"chat_template": " \n"}"#;
+    let folder = folder(&golden("gpt-2"), &[("tokenizer_config.json", config)]);
+    let tokenizer = Tokenizer::from_folder(folder.path()).unwrap();
+    assert!(matches!(tokenizer.chat_template(), Err(TextError::NoChatTemplate)));
+}
+
+#[test]
+fn a_folder_with_another_tokenizer_says_so() {
+    for name in ["tokenizer.model", "vocab.json"] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(name), "x").unwrap();
+        let error = Tokenizer::from_folder(folder.path()).unwrap_err();
+        assert!(matches!(error, TextError::NoTokenizerJson { found, .. } if found == name), "{error}");
+        assert!(error.to_string().contains("save_pretrained"), "{error}");
     }
 }

@@ -66,7 +66,7 @@ pub fn tokenizer(input: &[u8]) {
 /// Any text as a chat template and a message: whatever it does, rendering ends, within a bound.
 pub fn chat_template(input: &[u8]) {
     let [source, content] = parts(input).map(String::from_utf8_lossy);
-    let Ok(template) = ChatTemplate::new(&source, "<s>", "</s>") else { return };
+    let Ok(template) = ChatTemplate::new(&source, [("bos_token", "<s>"), ("eos_token", "</s>")]) else { return };
     let messages = ["system", "user", "assistant", "user"].map(|role| Message::new(role, &*content));
     for add_generation_prompt in [false, true] {
         if let Ok(text) = template.render(&messages, add_generation_prompt) {

@@ -3,6 +3,7 @@
 //! A template is part of a downloaded model, so it is bounded: in steps, in time, in what it may build and write, and it
 //! sees nothing but the conversation. It gets what transformers' `apply_chat_template` gives it.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use minijinja::{Environment, Error, ErrorKind, Value, context};
 
 use super::template_machine::Source;
 use super::template_meter::Meter;
-use super::{TextError, template_bounds};
+use super::{TextError, template_bounds, template_python};
 
 /// Template instructions of one rendering: a long conversation takes tens of thousands, a second about 20 million.
 const FUEL: u64 = 10_000_000;
@@ -42,18 +43,22 @@ impl Message {
 #[derive(Debug)]
 pub struct ChatTemplate {
     source: Source,
-    bos_token: String,
-    eos_token: String,
+    special_tokens: Vec<(String, String)>,
 }
 
 impl ChatTemplate {
-    /// Parses a template. The tokens are texts, empty where the model has none.
+    /// Parses a template. It gets the texts of the special tokens under the names that `tokenizer_config.json` has for
+    /// them, such as `pad_token`; `bos_token` and `eos_token` are empty where they are not among them.
     ///
     /// # Errors
     /// [`TextError::ChatTemplate`] with the place where it does not parse.
-    pub fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Self, TextError> {
-        let source = caught(|| Source::new(&without_generation_marks(source)))?.map_err(describe)?;
-        Ok(Self { source, bos_token: bos_token.to_owned(), eos_token: eos_token.to_owned() })
+    pub fn new(
+        source: &str,
+        special_tokens: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+    ) -> Result<Self, TextError> {
+        let source = caught(|| Source::new(source))?.map_err(describe)?;
+        let special_tokens = special_tokens.into_iter().map(|(name, text)| (name.into(), text.into())).collect();
+        Ok(Self { source, special_tokens })
     }
 
     /// The conversation as text; with `add_generation_prompt` it ends where the assistant's answer begins.
@@ -67,13 +72,17 @@ impl ChatTemplate {
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TextError> {
         let input: usize = messages.iter().map(|message| message.content.len()).sum();
         let meter = Arc::new(Meter::new(input));
+        // Many templates add these two to other texts without asking whether the model has them.
+        let empty = [("bos_token", ""), ("eos_token", "")];
+        let own = self.special_tokens.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let special_tokens: BTreeMap<String, Value> =
+            empty.into_iter().chain(own).map(|(name, text)| (name.to_owned(), Value::from(text))).collect();
         let context = context! {
             messages => messages.iter().map(Message::as_value).collect::<Vec<_>>(),
             add_generation_prompt => add_generation_prompt,
-            bos_token => &self.bos_token,
-            eos_token => &self.eos_token,
             tools => (),
             documents => (),
+            ..Value::from(special_tokens)
         };
         let rendered = caught(|| self.source.run(context, &meter, |environment| install(environment, &meter)))?;
         if let Some(limit) = meter.exceeded() {
@@ -92,6 +101,7 @@ fn install(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
     environment.set_fuel(Some(FUEL));
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     template_bounds::install(environment, meter);
+    template_python::install(environment);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
 }
@@ -107,16 +117,6 @@ fn describe(error: Error) -> TextError {
         ErrorKind::OutOfFuel => TextError::ChatTemplateLimit("the number of steps that a conversation can need"),
         _ => TextError::ChatTemplate(error.to_string()),
     }
-}
-
-/// transformers marks the assistant's words with a block of its own for training; here it is a block without effect.
-fn without_generation_marks(source: &str) -> String {
-    let mut source = source.to_owned();
-    for open in ["{% ", "{%- ", "{%"] {
-        source = source.replace(&format!("{open}generation "), &format!("{open}if true "));
-        source = source.replace(&format!("{open}endgeneration "), &format!("{open}endif "));
-    }
-    source
 }
 
 fn raise_exception(message: String) -> Result<Value, Error> {
@@ -136,7 +136,8 @@ mod tests {
 
     fn render(source: &str) -> Result<String, TextError> {
         let messages = [Message::new("user", "<b>é\n</b>")];
-        ChatTemplate::new(source, "<s>", "</s>").and_then(|template| template.render(&messages, true))
+        let special_tokens = [("bos_token", "<s>"), ("eos_token", "</s>"), ("pad_token", "<pad>")];
+        ChatTemplate::new(source, special_tokens).and_then(|template| template.render(&messages, true))
     }
 
     #[test]
@@ -195,6 +196,10 @@ mod tests {
             "{{ '%099999999999d'|format(1) }}",
             "{{ '%.99999999999f'|format(1.5) }}",
             "{{ '%*d'|format(99999999999, 1) }}",
+            "{{ '%099999999999d' % 1 }}",
+            "{{ '%*d' % (99999999999, 1) }}",
+            "{{ range(99999)|list|tojson(separators=('a' * 5000000, ':')) }}",
+            "{{ range(99999)|list|tojson(indent='a' * 5000000) }}",
             "{{ '{:>99999999999}'.format('a') }}",
             "{{ '{:{}}'.format('a', 99999999999) }}",
             "{{ ('a' * 50000000)|replace('a', 'aaaaaaaaaaaaaaaa') }}",

@@ -19,6 +19,17 @@ pub enum TextError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A model folder has its tokenizer in another form only.
+    #[error(
+        "{} has {found} but no tokenizer.json, which wgpt reads; download the model's own, or write one with transformers: \
+         AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)", path.display()
+    )]
+    NoTokenizerJson {
+        /// The folder.
+        path: PathBuf,
+        /// The file that it has instead.
+        found: &'static str,
+    },
     /// A GGUF key that a tokenizer needs is absent or of another type.
     #[error("the GGUF metadata has no usable {key}; convert the model again with its vocabulary")]
     MissingKey {
@@ -41,8 +52,11 @@ pub enum TextError {
     /// A kind of tokenizer that wgpt has no code for.
     #[error("{0} is not supported; wgpt reads byte-level BPE (gpt2) and SentencePiece-style BPE (llama) tokenizers")]
     Unsupported(String),
-    /// A special token names no token of the vocabulary.
-    #[error("{name} is token {id}, but the vocabulary has {size} tokens; convert the model again")]
+    /// The token that ends a generation is none of the vocabulary, and nothing else ends one.
+    #[error(
+        "{name} is token {id}, but the vocabulary has {size} tokens, and no other token ends an answer; convert the model \
+         again"
+    )]
     SpecialToken {
         /// The role or key of the special token.
         name: String,

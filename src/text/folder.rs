@@ -8,11 +8,16 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokenizers::DecoderWrapper;
 
+use super::special_tokens::{IdCheck, SpecialTokens};
 use super::token_table::{Spelling, TokenTable};
-use super::tokenizer::{Parts, SpecialTokens, caught};
+use super::tokenizer::{Parts, caught};
+use super::tokenizer_config::{Templates, TokenizerConfig};
 use super::tokenizer_json;
 use super::{TextError, Tokenizer, end_of_turn};
 use crate::formats::read_bounded;
+
+const CONFIG: &str = "config.json";
+const GENERATION_CONFIG: &str = "generation_config.json";
 
 /// More ids than any vocabulary has; a table of all ids is allocated, so one stray id must not decide its size.
 const MAX_IDS: usize = 1 << 22;
@@ -23,49 +28,15 @@ const MAX_IDS_PER_TOKEN: usize = 16;
 /// The largest `tokenizer.json` have some 30 MB.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// `tokenizer_config.json` and `special_tokens_map.json`, as far as they matter here.
-#[derive(Default, Deserialize)]
-struct Config {
-    bos_token: Option<Named>,
-    eos_token: Option<Named>,
-    add_bos_token: Option<bool>,
-    add_eos_token: Option<bool>,
-    chat_template: Option<Templates>,
-}
+/// The tokenizers that wgpt does not read, and that folders without a `tokenizer.json` have.
+const OTHER_TOKENIZERS: [&str; 3] = ["tokenizer.model", "tekken.json", "vocab.json"];
 
-/// A special token: its text, or an object that says how it is matched, too.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Named {
-    Text(String),
-    Token { content: String },
-}
-
-/// One chat template, or several with a name each.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Templates {
-    One(String),
-    Several(Vec<NamedTemplate>),
-}
-
-#[derive(Deserialize)]
-struct NamedTemplate {
-    name: String,
-    template: String,
-}
-
-/// `generation_config.json`, as far as it matters here.
-#[derive(Default, Deserialize)]
-struct Generation {
-    eos_token_id: Option<Ids>,
-}
-
+/// `eos_token_id`: one id or several.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Ids {
-    One(u64),
-    Several(Vec<u64>),
+    One(i64),
+    Several(Vec<i64>),
 }
 
 impl Tokenizer {
@@ -77,47 +48,55 @@ impl Tokenizer {
     /// whose tokens are spelled in neither of the two ways known here.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self, TextError> {
         let folder = folder.as_ref();
-        let inner = read_tokenizer(&folder.join("tokenizer.json"))?;
-        let config: Config = read_json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
-        let map: Config = read_json(&folder.join("special_tokens_map.json"))?.unwrap_or_default();
-        let generation: Option<Generation> = read_json(&folder.join("generation_config.json"))?;
-
-        let (spelling, strips_leading_space) = spelling(inner.get_decoder())?;
-        let table = table(&inner, spelling)?;
-        let mut warnings = Vec::new();
-        let mut named = |role: &str, token: Option<&Named>| {
-            let text = match token? {
-                Named::Text(text) | Named::Token { content: text } => text,
-            };
-            let id = inner.token_to_id(text);
-            if id.is_none() {
-                warnings.push(format!("the {role} token {text:?} is not in the vocabulary"));
-            }
-            id
-        };
-        let bos = named("beginning-of-sequence", config.bos_token.as_ref().or(map.bos_token.as_ref()));
-        let eos = named("end-of-sequence", config.eos_token.as_ref().or(map.eos_token.as_ref()));
-        let (mut prefix, mut suffix) = added_by_post_processor(&inner)?;
-        override_edge(&mut prefix, config.add_bos_token, bos);
-        override_edge(&mut suffix, config.add_eos_token, eos);
-
-        let mut end_of_generation: Vec<u32> = eos.into_iter().collect();
-        end_of_generation.extend(match generation {
-            Some(generation) => generation_ends(generation, table.len())?,
-            None => ends_of_description(folder, table.len())?,
-        });
-        let added = inner.get_added_tokens_decoder();
-        let ends = added.iter().filter(|(_, token)| token.special && end_of_turn::ends_turn(&token.content));
-        end_of_generation.extend(ends.map(|(&id, _)| id));
-
-        let chat_template = chat_template(folder, config.chat_template)?;
-        let special = SpecialTokens { bos, eos, prefix, suffix, end_of_generation };
-        Ok(Self::assemble(Parts { inner, table, strips_leading_space, special, chat_template, warnings }))
+        let config: Option<Value> = read_json(&folder.join(CONFIG))?;
+        let generation: Option<Value> = read_json(&folder.join(GENERATION_CONFIG))?;
+        read(folder, config.as_ref(), generation.as_ref())
     }
 }
 
-fn read_tokenizer(path: &Path) -> Result<tokenizers::Tokenizer, TextError> {
-    let bytes = read(path)?.ok_or_else(|| TextError::Read { path: path.into(), source: ErrorKind::NotFound.into() })?;
+/// As [`Tokenizer::from_folder`], with `config.json` and `generation_config.json` read already.
+pub(super) fn read(folder: &Path, model: Option<&Value>, generation: Option<&Value>) -> Result<Tokenizer, TextError> {
+    let mut inner = read_tokenizer(folder)?;
+    let config: TokenizerConfig = read_json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
+    let map: TokenizerConfig = read_json(&folder.join("special_tokens_map.json"))?.unwrap_or_default();
+    let config = config.with_map(map);
+    let added = config.added_tokens(inner.get_added_tokens_decoder().values());
+    caught(|| inner.add_tokens(added))?;
+
+    let (spelling, strips_leading_space) = spelling(inner.get_decoder())?;
+    let table = table(&inner, spelling)?;
+    let id = |role| config.text(role).and_then(|text| inner.token_to_id(text));
+    let (bos, eos) = (id("bos_token"), id("eos_token"));
+    let (mut prefix, mut suffix) = added_by_post_processor(&inner)?;
+    override_edge(&mut prefix, config.add_bos_token, bos);
+    override_edge(&mut suffix, config.add_eos_token, eos);
+
+    let mut check = IdCheck::new(table.len());
+    let mut end_of_generation: Vec<u32> = eos.into_iter().collect();
+    end_of_generation.extend(match generation {
+        Some(generation) => generation_ends(folder, generation, &mut check)?,
+        None => ends_of_description(model, table.len()),
+    });
+    let added = inner.get_added_tokens_decoder();
+    let ends = added.iter().filter(|(_, token)| token.special && end_of_turn::ends_turn(&token.content));
+    end_of_generation.extend(ends.map(|(&id, _)| id));
+    let mut warnings = Vec::new();
+    check.finish(&end_of_generation, &mut warnings)?;
+
+    let texts = config.texts();
+    let chat_template = chat_template(folder, config.chat_template)?;
+    let special = SpecialTokens { bos, eos, prefix, suffix, end_of_generation, texts };
+    Ok(Tokenizer::assemble(Parts { inner, table, strips_leading_space, special, chat_template, warnings }))
+}
+
+fn read_tokenizer(folder: &Path) -> Result<tokenizers::Tokenizer, TextError> {
+    let path = &folder.join("tokenizer.json");
+    let Some(bytes) = read_file(path)? else {
+        return Err(match OTHER_TOKENIZERS.into_iter().find(|name| folder.join(name).is_file()) {
+            Some(found) => TextError::NoTokenizerJson { path: folder.into(), found },
+            None => TextError::Read { path: path.into(), source: ErrorKind::NotFound.into() },
+        });
+    };
     tokenizer_json::check(&bytes).map_err(|reason| file_error(path, reason))?;
     // The check finds the one kind of file that is known to make the crate panic; this is for the others.
     let loaded = caught(|| tokenizers::Tokenizer::from_bytes(bytes));
@@ -129,7 +108,7 @@ fn read_tokenizer(path: &Path) -> Result<tokenizers::Tokenizer, TextError> {
 }
 
 /// The file's bytes, or `None` where there is no such file.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, TextError> {
+fn read_file(path: &Path) -> Result<Option<Vec<u8>>, TextError> {
     match read_bounded(path, MAX_FILE_BYTES) {
         Ok(Some(bytes)) => Ok(Some(bytes)),
         Ok(None) => Err(file_error(path, format!("it has more than {MAX_FILE_BYTES} bytes"))),
@@ -139,7 +118,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, TextError> {
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, TextError> {
-    let Some(bytes) = read(path)? else { return Ok(None) };
+    let Some(bytes) = read_file(path)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|error| file_error(path, error))
 }
 
@@ -205,7 +184,9 @@ fn added_by_post_processor(inner: &tokenizers::Tokenizer) -> Result<(Vec<u32>, V
     Ok((whole[..at].to_vec(), whole[end..].to_vec()))
 }
 
-/// `tokenizer_config.json` has the last word on whether a sequence gets its first or last token.
+/// `tokenizer_config.json` has the last word on whether a sequence gets its first or last token. So it had in
+/// transformers 4 for the families that this engine runs, and has for llama.cpp's converter. transformers 5 leaves it to
+/// `tokenizer.json` alone, and with it a folder whose `tokenizer.json` adds nothing loses the token that it asks for.
 fn override_edge(edge: &mut Vec<u32>, wanted: Option<bool>, token: Option<u32>) {
     let Some(token) = token else { return };
     match wanted {
@@ -215,40 +196,39 @@ fn override_edge(edge: &mut Vec<u32>, wanted: Option<bool>, token: Option<u32>) 
     }
 }
 
-fn generation_ends(generation: Generation, size: usize) -> Result<Vec<u32>, TextError> {
-    let ids = match generation.eos_token_id {
-        None => return Ok(Vec::new()),
+fn generation_ends(folder: &Path, generation: &Value, check: &mut IdCheck) -> Result<Vec<u32>, TextError> {
+    let Some(ids) = generation.get("eos_token_id") else { return Ok(Vec::new()) };
+    let ids = Option::<Ids>::deserialize(ids).map_err(|error| file_error(&folder.join(GENERATION_CONFIG), error))?;
+    let ids = match ids {
+        None => Vec::new(),
         Some(Ids::One(id)) => vec![id],
         Some(Ids::Several(ids)) => ids,
     };
-    let checked = ids.into_iter().map(|id| match u32::try_from(id) {
-        Ok(short) if (short as usize) < size => Ok(short),
-        _ => Err(TextError::SpecialToken { name: "eos_token_id of generation_config.json".to_owned(), id, size }),
-    });
-    checked.collect()
+    let name = "eos_token_id of generation_config.json";
+    // A negative number says that there is none.
+    Ok(ids.into_iter().filter_map(|id| check.known(name, u64::try_from(id).ok()?, true)).collect())
 }
 
 /// Where there is no `generation_config.json`, transformers takes what the model's description says
 /// (`GenerationConfig.from_model_config`). What is no token there never comes.
-fn ends_of_description(folder: &Path, size: usize) -> Result<Vec<u32>, TextError> {
-    let Some(config) = read_json::<serde_json::Value>(&folder.join("config.json"))? else { return Ok(Vec::new()) };
+fn ends_of_description(config: Option<&Value>, size: usize) -> Vec<u32> {
+    let Some(config) = config else { return Vec::new() };
     let of_text = config.get("text_config").and_then(|text| text.get("eos_token_id"));
     let ids = match of_text.or(config.get("eos_token_id")) {
-        Some(serde_json::Value::Array(ids)) => ids.as_slice(),
+        Some(Value::Array(ids)) => ids.as_slice(),
         Some(id) => std::slice::from_ref(id),
         None => &[],
     };
-    let known = ids.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()).filter(|id| (*id as usize) < size);
-    Ok(known.collect())
+    ids.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()).filter(|id| (*id as usize) < size).collect()
 }
 
 /// A file of its own goes before the one in `tokenizer_config.json`, and the template named `default` before others.
 fn chat_template(folder: &Path, configured: Option<Templates>) -> Result<Option<String>, TextError> {
     let path = folder.join("chat_template.jinja");
-    if let Some(bytes) = read(&path)? {
+    if let Some(bytes) = read_file(&path)? {
         return String::from_utf8(bytes).map(Some).map_err(|error| file_error(&path, error));
     }
-    let separate: Option<Config> = read_json(&folder.join("chat_template.json"))?;
+    let separate: Option<TokenizerConfig> = read_json(&folder.join("chat_template.json"))?;
     Ok(match configured.or(separate.and_then(|config| config.chat_template)) {
         None => None,
         Some(Templates::One(template)) => Some(template),

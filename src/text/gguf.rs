@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use super::pre_tokenizer::{self, PreTokenization};
 use super::sentence_piece::SentencePiece;
+use super::special_tokens::{IdCheck, SpecialTokens};
 use super::token_table::{Spelling, TokenTable, byte_token};
-use super::tokenizer::{Parts, SpecialTokens};
+use super::tokenizer::Parts;
 use super::{TextError, Tokenizer, byte_level, end_of_turn, sentence_piece};
 use crate::formats::gguf::Metadata;
 
@@ -14,6 +15,20 @@ const TOKENS: &str = "tokenizer.ggml.tokens";
 const SCORES: &str = "tokenizer.ggml.scores";
 const KINDS: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
+
+/// The special tokens in the keys `tokenizer.ggml.*_token_id`, and what chat templates call them.
+const ROLES: [(&str, Option<&str>); 9] = [
+    ("bos", Some("bos_token")),
+    ("eos", Some("eos_token")),
+    ("eot", None),
+    ("eom", None),
+    ("unknown", Some("unk_token")),
+    // As the format spells it.
+    ("seperator", Some("sep_token")),
+    ("padding", Some("pad_token")),
+    ("cls", Some("cls_token")),
+    ("mask", Some("mask_token")),
+];
 
 /// What a token is, by `tokenizer.ggml.token_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +76,10 @@ impl Tokenizer {
                 check_length(SCORES, scores.len(), &vocabulary)?;
                 let special = special_tokens(metadata, &mut vocabulary, Defaults::SENTENCE_PIECE, &mut warnings)?;
                 let adds_space = metadata.bool("tokenizer.ggml.add_space_prefix").unwrap_or(true);
-                let unknown = vocabulary.kinds.iter().position(|&kind| kind == Kind::Unknown);
-                let unknown = match special_id(metadata, "tokenizer.ggml.unknown_token_id", vocabulary.tokens.len())? {
+                let known = |id: &u64| usize::try_from(*id).is_ok_and(|id| id < vocabulary.tokens.len());
+                let unknown = match special_id(metadata, "unknown").filter(known) {
                     Some(id) => Some(id as usize),
-                    None => unknown,
+                    None => vocabulary.kinds.iter().position(|&kind| kind == Kind::Unknown),
                 };
                 let inner =
                     sentence_piece::build(SentencePiece { vocabulary: &vocabulary, scores, unknown, adds_space })?;
@@ -155,20 +170,26 @@ fn special_tokens(
     warnings: &mut Vec<String>,
 ) -> Result<SpecialTokens, TextError> {
     let size = vocabulary.tokens.len();
-    let id = |name: &str| special_id(metadata, &format!("tokenizer.ggml.{name}_token_id"), size);
+    let mut check = IdCheck::new(size);
+    let mut ids = [None; ROLES.len()];
+    for ((name, _), id) in ROLES.iter().zip(&mut ids) {
+        let key = format!("tokenizer.ggml.{name}_token_id");
+        *id = special_id(metadata, name).and_then(|id| check.known(&key, id, matches!(*name, "eos" | "eot" | "eom")));
+    }
+    let [bos, eos, eot, eom, ..] = &mut ids;
     let default = |id: Option<u32>| id.filter(|&id| (id as usize) < size);
-    let bos = id("bos")?.or(default(defaults.bos));
-    let eos = id("eos")?.or(default(defaults.eos));
-    // Only checked: nothing here pads.
-    id("padding")?;
+    *bos = bos.or(default(defaults.bos));
+    *eos = eos.or(default(defaults.eos));
+    let (bos, eos) = (*bos, *eos);
 
-    let mut end_of_generation: Vec<u32> = [eos, id("eot")?, id("eom")?].into_iter().flatten().collect();
+    let mut end_of_generation: Vec<u32> = [eos, *eot, *eom].into_iter().flatten().collect();
     for (id, (text, kind)) in (0..).zip(vocabulary.tokens.iter().zip(&vocabulary.kinds)) {
         // `</s>` and `<eos>` are text in vocabularies that know HTML, so their type must say that they are more.
         if end_of_turn::ends_turn(text) && (*kind == Kind::Control || !matches!(text.as_str(), "</s>" | "<eos>")) {
             end_of_generation.push(id);
         }
     }
+    check.finish(&end_of_generation, warnings)?;
     for &id in end_of_generation.iter().chain(&bos) {
         vocabulary.kinds[id as usize] = Kind::Control;
     }
@@ -182,16 +203,16 @@ fn special_tokens(
     };
     let prefix = add("bos", defaults.add_bos, bos, warnings);
     let suffix = add("eos", false, eos, warnings);
-    Ok(SpecialTokens { bos, eos, prefix, suffix, end_of_generation })
+    let text = |(&(_, name), id): (&(_, Option<&'static str>), Option<u32>)| {
+        Some((name?, vocabulary.tokens[id? as usize].clone()))
+    };
+    let texts = ROLES.iter().zip(ids).filter_map(text).collect();
+    Ok(SpecialTokens { bos, eos, prefix, suffix, end_of_generation, texts })
 }
 
 /// An id in the metadata; `u32::MAX` and negative numbers are how writers say that there is none.
-fn special_id(metadata: &Metadata, key: &str, size: usize) -> Result<Option<u32>, TextError> {
-    let Some(id) = metadata.u64(key).filter(|&id| id != u64::from(u32::MAX)) else { return Ok(None) };
-    match u32::try_from(id) {
-        Ok(short) if (short as usize) < size => Ok(Some(short)),
-        _ => Err(TextError::SpecialToken { name: key.to_owned(), id, size }),
-    }
+fn special_id(metadata: &Metadata, name: &str) -> Option<u64> {
+    metadata.u64(&format!("tokenizer.ggml.{name}_token_id")).filter(|&id| id != u64::from(u32::MAX))
 }
 
 fn table(vocabulary: &Vocabulary, spelling: Spelling) -> TokenTable {

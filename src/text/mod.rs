@@ -9,13 +9,16 @@ mod folder;
 mod gguf;
 mod pre_tokenizer;
 mod sentence_piece;
+mod special_tokens;
 mod stop;
 mod template_bounds;
 mod template_json;
 mod template_machine;
 mod template_meter;
+mod template_python;
 mod token_table;
 mod tokenizer;
+mod tokenizer_config;
 mod tokenizer_json;
 
 pub use chat_template::{ChatTemplate, Message};

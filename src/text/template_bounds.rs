@@ -10,6 +10,7 @@ use minijinja_contrib::pycompat;
 
 use super::template_json::tojson;
 use super::template_meter::Meter;
+use super::template_python;
 
 /// The longest text that one of them may make: more than any context holds.
 pub(super) const MAX_BYTES: usize = 1 << 24;
@@ -53,8 +54,8 @@ pub(super) fn install(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
             filters::replace(state, text, from, to)
         },
     );
-    environment.add_filter("tojson", move |value: &Value, options: Kwargs| {
-        let json = tojson(value, options)?;
+    environment.add_filter("tojson", move |value: &Value, arguments: Rest<Value>, options: Kwargs| {
+        let json = tojson(value, &arguments, &options)?;
         printed.take_bytes(json.len())?;
         Ok::<_, Error>(json)
     });
@@ -80,6 +81,14 @@ pub(super) fn install(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
     });
 }
 
+/// Python's `text % values`: the items of a tuple, or one value.
+pub(super) fn remainder_of_text(meter: &Meter, text: &str, values: &Value) -> Result<String, Error> {
+    match values.is_tuple() {
+        true => formatted(meter, FormatStyle::Printf, text, &values.try_iter()?.collect::<Vec<_>>()),
+        false => formatted(meter, FormatStyle::Printf, text, std::slice::from_ref(values)),
+    }
+}
+
 /// Python's methods of strings, lists and maps.
 fn method(meter: &Meter, state: &mut State, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     match (value.as_str(), name) {
@@ -93,6 +102,11 @@ fn method(meter: &Meter, state: &mut State, value: &Value, name: &str, arguments
         (Some(text), "join") => {
             let (values,): (&Value,) = from_args(arguments)?;
             meter.take_bytes(check_joined(values, text)?)?;
+        }
+        (Some(text), _) => {
+            if let Some(made) = template_python::string_method(text, name, arguments)? {
+                return Ok(made);
+            }
         }
         _ => {}
     }

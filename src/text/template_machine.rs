@@ -11,8 +11,10 @@ use minijinja::machinery::{
     CodeGenerator, Instruction, Instructions, Token, eval, make_string_output, parse, tokenize,
 };
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value, context, escape_formatter};
 
+use super::template_bounds::remainder_of_text;
 use super::template_meter::{Meter, check_stored};
 
 const NAME: &str = "chat template";
@@ -21,6 +23,8 @@ const TAKE_BYTES: &str = "<take-bytes>";
 const CHECK_FACTORS: &str = "<check-factors>";
 const CHECK_STORED: &str = "<check-stored>";
 const CHECK_SLICE: &str = "<check-slice>";
+const FORMAT_TEXT: &str = "<format-text>";
+const IS_PAIR: &str = "<is-pair>";
 /// A variable that is 1.
 const ONE: &str = "__one";
 
@@ -38,7 +42,7 @@ impl Source {
     /// # Errors
     /// Where it does not parse, or has tags beyond all measure.
     pub(super) fn new(text: &str) -> Result<Source, Error> {
-        let source = Source(without_folding(text)?);
+        let source = Source(rewritten(text)?);
         source.compile()?;
         Ok(source)
     }
@@ -80,31 +84,37 @@ fn syntax() -> Result<SyntaxConfig, Error> {
     SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()
 }
 
-/// Checks the tags' sizes, and multiplies by a variable in each multiplication: the compiler computes constant
-/// expressions while nothing meters it, and of those this is the one that can make much of little.
-fn without_folding(text: &str) -> Result<String, Error> {
+/// Checks the tags' sizes, and makes of the template one that minijinja takes:
+/// - transformers marks the assistant's words with a block of its own for training, which is here one without effect;
+/// - each multiplication goes by a variable: the compiler computes constant expressions while nothing meters it, and of
+///   those this is the one that can make much of little.
+fn rewritten(text: &str) -> Result<String, Error> {
     let mut changed = String::with_capacity(text.len());
     let mut copied = 0;
-    let (mut tokens, mut elifs, mut after_operand) = (0, 0, false);
+    let (mut tokens, mut elifs, mut after_operand, mut opens_block) = (0, 0, false, false);
     for token in tokenize(text, false, syntax()?) {
         let (token, span) = token?;
+        let (start, end) = (span.start_offset as usize, span.end_offset as usize);
+        let mut replace = |from: usize, to: usize, by: &str| {
+            changed.push_str(&text[copied..from]);
+            changed.push_str(by);
+            copied = to;
+        };
         tokens += 1;
         match token {
             Token::TemplateData(_) | Token::VariableStart | Token::BlockStart => tokens = 0,
+            Token::Ident("generation") if opens_block => replace(start, end, "if true"),
+            Token::Ident("endgeneration") if opens_block => replace(start, end, "endif"),
             Token::Ident("elif") => elifs += 1,
             // Elsewhere it spreads a list over the arguments of a call.
-            Token::Mul if after_operand => {
-                let at = span.start_offset as usize;
-                changed.push_str(&text[copied..at]);
-                changed.push_str(&format!("*{ONE}"));
-                copied = at;
-            }
+            Token::Mul if after_operand => replace(start, start, &format!("*{ONE}")),
             _ => {}
         }
         if tokens > MAX_TAG_TOKENS || elifs > MAX_ELIFS {
             return Err(Error::new(ErrorKind::SyntaxError, "a tag of it is longer than any chat template's"));
         }
         after_operand = !matches!(token, Token::ParenOpen | Token::Comma);
+        opens_block = matches!(token, Token::BlockStart);
     }
     changed.push_str(&text[copied..]);
     Ok(changed)
@@ -141,6 +151,15 @@ fn metered<'a>(program: &Instructions<'a>) -> Instructions<'a> {
             }
             Instruction::Mul => {
                 let first = add(filter(CHECK_FACTORS, 2));
+                add(Instruction::UnpackList(2));
+                Some(first)
+            }
+            // Of a text it is a format with values. The text made of them goes where the remainder would be.
+            Instruction::Rem => {
+                let first = add(filter(FORMAT_TEXT, 2));
+                add(Instruction::DupTop);
+                add(filter(IS_PAIR, 1));
+                add(Instruction::JumpIfFalse(at + 1));
                 add(Instruction::UnpackList(2));
                 Some(first)
             }
@@ -200,12 +219,17 @@ fn builds(instruction: &Instruction<'_>) -> bool {
 
 fn install_meter(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
     let own = || Arc::clone(meter);
-    let (values, texts, factors, emitted) = (own(), own(), own(), own());
+    let (values, texts, factors, formatted, emitted) = (own(), own(), own(), own(), own());
     environment.add_filter(TAKE, move |value: Value| values.take(value));
     environment.add_filter(TAKE_BYTES, move |bytes: usize| texts.take_bytes(bytes));
     environment.add_filter(CHECK_FACTORS, move |left: Value, right: Value| {
         factors.check_factors(&left, &right).map(|()| Value::from(vec![right, left]))
     });
+    environment.add_filter(FORMAT_TEXT, move |left: Value, right: Value| match left.as_str() {
+        Some(text) => remainder_of_text(&formatted, text, &right).map(Value::from),
+        None => Ok(Value::from(vec![right, left])),
+    });
+    environment.add_filter(IS_PAIR, |value: Value| value.kind() == ValueKind::Seq);
     environment.add_filter(CHECK_SLICE, |value: Value, start: Value, stop: Value, step: Value| {
         // minijinja 3.0.5 indexes beyond what is empty when it goes backwards.
         let step = if value.len() == Some(0) { Value::from(1) } else { step };

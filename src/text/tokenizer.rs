@@ -2,8 +2,9 @@ use std::panic::AssertUnwindSafe;
 
 use tokenizers::{AddedVocabulary, Model, OffsetType, PreTokenizer};
 
+use super::special_tokens::SpecialTokens;
 use super::token_table::TokenTable;
-use super::{ChatTemplate, Detokenizer, TextError, end_of_turn};
+use super::{ChatTemplate, Detokenizer, TextError, end_of_turn, folder};
 use crate::formats::{Checkpoint, Description};
 
 /// Text to token ids and back, with what the checkpoint says about its special tokens.
@@ -16,17 +17,6 @@ pub struct Tokenizer {
     special: SpecialTokens,
     chat_template: Option<String>,
     warnings: Vec<String>,
-}
-
-/// The special tokens of a model, by role.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SpecialTokens {
-    pub(super) bos: Option<u32>,
-    pub(super) eos: Option<u32>,
-    /// What `encode` puts before a text, and after it.
-    pub(super) prefix: Vec<u32>,
-    pub(super) suffix: Vec<u32>,
-    pub(super) end_of_generation: Vec<u32>,
 }
 
 /// What a checkpoint's reader hands over.
@@ -47,7 +37,9 @@ impl Tokenizer {
     /// It has none, or none that can be used.
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self, TextError> {
         match checkpoint.description() {
-            Description::HuggingFace { .. } => Self::from_folder(checkpoint.path()),
+            Description::HuggingFace { config, generation_config } => {
+                folder::read(checkpoint.path(), Some(config), generation_config.as_ref())
+            }
             Description::Gguf(metadata) => Self::from_gguf(metadata),
         }
     }
@@ -60,6 +52,8 @@ impl Tokenizer {
         ends.sort_unstable();
         ends.dedup();
         end_of_turn::drop_message_ends(ends, |id| std::str::from_utf8(table.bytes(id)).unwrap_or_default());
+        // An empty one is what some conversions leave of a template: it would drop the prompt.
+        let chat_template = chat_template.filter(|template| !template.trim().is_empty());
         Self { inner, plain_added, table, strips_leading_space, special, chat_template, warnings }
     }
 
@@ -170,8 +164,7 @@ impl Tokenizer {
     /// [`TextError::NoChatTemplate`] for a model without one, [`TextError::ChatTemplate`] where it does not parse.
     pub fn chat_template(&self) -> Result<ChatTemplate, TextError> {
         let source = self.chat_template.as_deref().ok_or(TextError::NoChatTemplate)?;
-        let name = |id: Option<u32>| id.and_then(|id| self.token_text(id)).unwrap_or_default();
-        ChatTemplate::new(source, &name(self.special.bos), &name(self.special.eos))
+        ChatTemplate::new(source, self.special.texts.iter().map(|(name, text)| (*name, text)))
     }
 
     /// What was odd about the checkpoint's tokenizer and how it was read nevertheless, a sentence each.

@@ -1,5 +1,5 @@
 """Makes tests/oracle/tokenizers: small tokenizers with the ids that Hugging Face's code gives for texts in many scripts,
-and chat templates with the conversations that transformers renders through them.
+folders whose other files name further tokens, and chat templates with what transformers renders through them.
 
     pip install transformers tokenizers
     python tests/oracle/make_tokenizer_goldens.py TEMPLATE_FOLDER
@@ -9,6 +9,7 @@ TEMPLATE_FOLDER holds the models' templates as NAME.jinja, for instance llama.cp
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -147,10 +148,109 @@ def chat_templates(folder):
     (OUT / "chat_templates.json").write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n")
 
 
+# What templates ask of Jinja's Python, each a template of its own for the conversation "turns".
+SNIPPETS = [
+    "{{ messages | tojson(indent=2) }}",
+    "{{ messages[:1] | tojson(indent=4, sort_keys=true) }}",
+    "{{ {'b': [1, 2], 'a': {'d': none, 'c': true}} | tojson(sort_keys=true) }}",
+    "{{ {'b': [1, 2], 'a': 'é🚀\x7f\"\n'} | tojson(ensure_ascii=true) }}",
+    "{{ {'b': [1, 2], 'a': 'é🚀'} | tojson(separators=(',', ':')) }}",
+    "{{ {'b': [1, {'c': 1}], 'a': {}, 'd': []} | tojson(indent=1, separators=(',', ':')) }}",
+    "{{ [1, 'é'] | tojson(true, 2) }}{{ [1, 'é'] | tojson(indent='--') }}{{ [1] | tojson(indent=none) }}",
+    "{{ tools is iterable }}{{ none is sequence }}{{ messages is sequence }}{{ 'a' is sequence }}{{ 'a' is iterable }}",
+    "{% if tools is iterable and tools | length > 0 %}tools{% else %}no tools{% endif %}",
+    "{{ messages[0] is sequence }}{{ missing is iterable }}{{ 1 is iterable }}",
+    "{{ 'a b c'.rsplit(' ', 1) }}{{ ' a b  c '.rsplit() }}{{ ' a b  c '.rsplit(none, 1) }}{{ 'a,b,,c'.rsplit(',', -1) }}",
+    "{{ 'a,b,,c'.split(',') }}{{ 'a,b,c'.split(',', maxsplit=1) }}{{ ' a  b c '.split(none, 1) }}{{ ' a '.split() }}",
+    "{{ ''.split() }}{{ ''.split(',') }}{{ ''.rsplit() }}{{ ' '.split(none, 1) }}{{ 'a<b>c<b>'.rsplit('<b>', 1)[0] }}",
+    "{{ 'a=b=c'.partition('=') }}{{ 'a=b=c'.rpartition('=') }}{{ 'abc'.partition('=') }}{{ 'abc'.rpartition('=')[2] }}",
+    "{{ 'abc'.removeprefix('a') }}{{ 'abc'.removesuffix('c') }}{{ 'abc'.removesuffix('x') }}{{ 'éab'.index('b') }}",
+    "{{ 'abc'.index('z') }}",
+    "{{ 'a b'.split('') }}",
+    "{{ '%s and %d%%' % ('a', 3) }}{{ '%s' % messages[0].content }}{{ '%05.1f' % 2.25 }}{{ '%(a)s' % {'a': 1} }}",
+    "{{ '%s' % ['a', 1] }}{% for m in messages %}{{ loop.index % 2 }}{{ 'x%s' % loop.index }}{% endfor %}",
+    "{{ 7 % 3 }}{{ -7 % 3 }}{{ 7.5 % 2 }}{{ (1 == 1) != (3 % 2 == 0) }}{{ '%d' % 5 % 2 if false else 'b' }}",
+    "{{ '%s %s' | format('a', 'b') }}{{ '%s' % 'a' ~ 'b' }}",
+    "{{ 'a b  c' | wordcount }}{{ '' | wordcount }}{{ \"don't stop-it\" | wordcount }}{{ 'héé wör_ld' | wordcount }}",
+    "{% generation %}a{% endgeneration %}{%- generation -%} b {%- endgeneration -%}{%generation%}c{%endgeneration%}",
+    "{{ generation }}{% set generation = 1 %}{{ generation }}{{ '{% generation %}' }}",
+    "{{ bos_token }}{{ eos_token }}{{ pad_token }}{{ unk_token is defined }}",
+]
+
+
+def template_snippets():
+    turns = CONVERSATIONS["turns"]
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.BPE()), bos_token="<bos>", eos_token="<eos>", pad_token="<pad>"
+    )
+    golden = []
+    for source in SNIPPETS:
+        tokenizer.chat_template = source
+        messages = [{"role": role, "content": content} for role, content in turns]
+        try:
+            text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except Exception:  # the template fails
+            text = None
+        golden.append({"template": source, "text": text})
+    golden = {"conversation": turns, "snippets": golden}
+    (OUT / "template_snippets.json").write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n")
+
+
+TOKEN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
+ADDED_TOKENS = {
+    "none": {},
+    "a role": {"tokenizer_config.json": {"pad_token": "<pad>"}},
+    "roles in the vocabulary": {"tokenizer_config.json": {"pad_token": "the", "eos_token": "<table>"}},
+    "listed": {"tokenizer_config.json": {
+        "added_tokens_decoder": {
+            "602": {**TOKEN, "content": "<x>", "lstrip": True, "special": True},
+            "601": {**TOKEN, "content": "<y>", "normalized": True},
+        },
+        "pad_token": "<y>",
+        "unk_token": "<pad>",
+    }},
+    "listed with other flags": {"tokenizer_config.json": {
+        "added_tokens_decoder": {"600": {**TOKEN, "content": "<table>", "special": True}}
+    }},
+    "additional": {"tokenizer_config.json": {
+        "additional_special_tokens": ["<x>", {"__type": "AddedToken", **TOKEN, "content": "<y>", "lstrip": True}]
+    }},
+    "named": {"tokenizer_config.json": {"extra_special_tokens": {"image_token": "<x>"}}},
+    "a map": {
+        "tokenizer_config.json": {"pad_token": "<x>"},
+        "special_tokens_map.json": {"pad_token": {**TOKEN, "content": "<pad>"}, "additional_special_tokens": ["<y>"]},
+    },
+    "a map that is not read": {
+        "tokenizer_config.json": {"added_tokens_decoder": {}},
+        "special_tokens_map.json": {"pad_token": "<pad>"},
+    },
+}
+
+
+def added_tokens():
+    """Folders of the tokenizer gpt-2.json whose other files name further tokens."""
+    tokenizer = json.loads((OUT / "gpt-2.json").read_text())["tokenizer"]
+    text = "a<pad> <x>the <y><table>"
+    golden = []
+    for name, files in ADDED_TOKENS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            for file, content in {"tokenizer.json": tokenizer, **files}.items():
+                (Path(folder) / file).write_text(json.dumps(content))
+            loaded = PreTrainedTokenizerFast.from_pretrained(folder)
+        ids = loaded.encode(text, add_special_tokens=False)
+        special = [id for id, token in loaded.added_tokens_decoder.items() if token.special]
+        decoded = loaded.decode(ids, skip_special_tokens=True)
+        golden.append({"name": name, "files": files, "ids": ids, "special": sorted(special), "decoded": decoded})
+    golden = {"text": text, "cases": golden}
+    (OUT / "added_tokens.json").write_text(json.dumps(golden, ensure_ascii=False, indent=1) + "\n")
+
+
 if __name__ == "__main__":
     OUT.mkdir(exist_ok=True)
     for name, (normalizer, steps, ignore_merges) in PRE_TOKENIZERS.items():
         byte_level(name, normalizer, steps, ignore_merges)
     sentence_piece("spm-space", True)
     sentence_piece("spm-plain", False)
+    template_snippets()
+    added_tokens()
     chat_templates(Path(sys.argv[1]))
