@@ -44,8 +44,9 @@ impl Tokenizer {
     /// `chat_template.jinja` or `chat_template.json`, and `generation_config.json`.
     ///
     /// # Errors
-    /// [`TextError::Read`] or [`TextError::File`] with the file at fault, [`TextError::Unsupported`] for a tokenizer
-    /// whose tokens are spelled in neither of the two ways known here.
+    /// [`TextError::Read`] or [`TextError::File`] with the file at fault, [`TextError::NoTokenizerJson`] where the
+    /// tokenizer is in another form, [`TextError::SpecialToken`] where a token that is not there is all that ends an
+    /// answer, [`TextError::Unsupported`] for a tokenizer whose tokens are spelled in neither of the two ways known here.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self, TextError> {
         let folder = folder.as_ref();
         let config: Option<Value> = read_json(&folder.join(CONFIG))?;
