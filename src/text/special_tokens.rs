@@ -1,3 +1,5 @@
+//! Which tokens have a role, and whether the vocabulary has them.
+
 use super::TextError;
 
 /// The special tokens of a model, by role.
