@@ -133,6 +133,29 @@ fn a_named_file_and_a_named_quantisation_are_taken() {
 }
 
 #[test]
+fn a_quantisation_is_found_behind_an_underscore_or_a_dot() {
+    let scene = Scene::new(repository(&[("chat_Q4_K_M.gguf", b"four"), ("chat.Q8_0.gguf", b"eight")]));
+    for (quantisation, file) in [("Q4_K_M", "chat_Q4_K_M.gguf"), ("q8_0", "chat.Q8_0.gguf")] {
+        scene.run(&format!("{NAME}:{quantisation}")).assert().code(1);
+        assert!(scene.cached(COMMIT, file).exists(), "{file}");
+    }
+    scene.run(&format!("{NAME}:K_M")).assert().code(1).stderr(contains("has no GGUF file K_M"));
+}
+
+#[test]
+#[cfg(unix)]
+fn folders_may_begin_with_a_tilde_and_the_token_lies_where_its_variable_says() {
+    let scene = Scene::new(repository(&[(GGUF, b"x")]));
+    fs::write(scene.home.path().join("secret"), "from a login\n").expect("written");
+    let mut command = scene.run(NAME);
+    command.env("HOME", scene.home.path()).env("HF_HOME", "~/of mine").env("HF_TOKEN_PATH", "~/secret");
+    command.assert().code(1);
+    let snapshot = format!("of mine/hub/models--tiny--chat/snapshots/{COMMIT}/{GGUF}");
+    assert!(scene.home.path().join(snapshot).exists());
+    assert_eq!(scene.hub.take_requests().remove(0).authorization.as_deref(), Some("Bearer from a login"));
+}
+
+#[test]
 fn of_several_files_one_must_be_named() {
     let scene = Scene::new(repository(&[("a-Q2_K.gguf", b"two"), ("a-Q3_K.gguf", b"three")]));
     let hint = "name one as tiny/chat:FILE, of a-Q2_K.gguf, a-Q3_K.gguf";

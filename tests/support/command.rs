@@ -9,12 +9,13 @@ use assert_cmd::Command;
 
 /// Nothing here takes a fraction of this, even on a CPU.
 const TIMEOUT: Duration = Duration::from_secs(120);
-const VARIABLES: [&str; 13] = [
+const VARIABLES: [&str; 14] = [
     "WGPT_LOG",
     "HF_HOME",
     "HF_HUB_CACHE",
     "HF_ENDPOINT",
     "HF_TOKEN",
+    "HF_TOKEN_PATH",
     "HF_HUB_OFFLINE",
     "HF_HUB_DOWNLOAD_TIMEOUT",
     "http_proxy",

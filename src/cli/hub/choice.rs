@@ -159,11 +159,15 @@ fn part_of(stem: &str) -> Option<(&str, usize)> {
 }
 
 impl Gguf {
-    /// Whether the file's name ends in the quantisation, in any case: `tiny-q4_k_m` does in `Q4_K_M`, but not in `M`.
+    /// Whether the file's name ends in the quantisation, in any case: `tiny-q4_k_m` and `tiny_q4_k_m` do in `Q4_K_M`, but not
+    /// in `M`.
     fn has_quantisation(&self, name: &str) -> bool {
-        let stem = self.stem.to_ascii_lowercase();
-        let rest = stem.strip_suffix(&name.to_ascii_lowercase());
-        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with(['-', '.', '/']))
+        let (stem, name) = (self.stem.to_ascii_lowercase(), name.to_ascii_lowercase());
+        // Letters and a digit, such as q4 or iq2, begin a quantisation: an underscore before them is no part of one.
+        let digits = name.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+        let is_whole = digits.len() < name.len() && digits.starts_with(|c: char| c.is_ascii_digit());
+        let separators: &[char] = if is_whole { &['-', '.', '/', '_'] } else { &['-', '.', '/'] };
+        stem.strip_suffix(&name).is_some_and(|rest| rest.is_empty() || rest.ends_with(separators))
     }
 
     fn parts(&self, model: &HubModel) -> Result<Choice, HubError> {
@@ -272,6 +276,7 @@ mod tests {
         assert_eq!(chosen(&names, quantisation("UD-Q4_K_M")), Ok(vec!["a-UD-Q4_K_M.gguf".into()]));
         assert!(chosen(&names, quantisation("Q4_K_M")).expect_err("two").contains("a-UD-Q4_K_M.gguf"));
         assert!(chosen(&names, quantisation("M")).is_err());
+        assert!(chosen(&names, quantisation("K_M")).is_err());
         assert!(chosen(&names, quantisation("Q4_K")).expect_err("none").contains("it has a-IQ4_K_M.gguf"));
     }
 

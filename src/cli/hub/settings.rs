@@ -1,9 +1,7 @@
 //! The environment variables that all Hugging Face tools share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use etcetera::BaseStrategy;
 
 use super::error::HubError;
 
@@ -18,7 +16,7 @@ pub struct Settings {
     pub endpoint: String,
     /// `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or `~/.cache/huggingface/hub`.
     pub cache: PathBuf,
-    /// `HF_TOKEN`, or what `hf auth login` left in `HF_HOME`.
+    /// `HF_TOKEN`, or what `hf auth login` left in `HF_TOKEN_PATH` or `HF_HOME`.
     pub token: Option<String>,
     /// `HF_HUB_OFFLINE`: use the cache alone.
     pub offline: bool,
@@ -37,15 +35,15 @@ impl Settings {
 
     fn from_variables(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Self, HubError> {
         let text = |name: &str| variable(name).and_then(|value| value.into_os_string().into_string().ok());
-        let default_home = || {
-            let strategy = etcetera::choose_base_strategy().ok()?;
-            // As the Python library: below XDG_CACHE_HOME, or ~/.cache on every system.
-            let cache = variable("XDG_CACHE_HOME").unwrap_or_else(|| strategy.home_dir().join(".cache"));
-            Some(cache.join("huggingface"))
-        };
-        let home = variable("HF_HOME").or_else(default_home).ok_or(HubError::NoHome)?;
-        let cache = variable("HF_HUB_CACHE").unwrap_or_else(|| home.join("hub"));
-        let token = text("HF_TOKEN").or_else(|| std::fs::read_to_string(home.join("token")).ok());
+        let users = etcetera::home_dir().ok();
+        let path = |name: &str| variable(name).map(|path| expanded(path, users.as_deref()));
+        // As the Python library: below XDG_CACHE_HOME, or ~/.cache on every system.
+        let default_cache = || path("XDG_CACHE_HOME").or_else(|| Some(users.as_ref()?.join(".cache")));
+        let default_home = || Some(default_cache()?.join("huggingface"));
+        let home = path("HF_HOME").or_else(default_home).ok_or(HubError::NoHome)?;
+        let cache = path("HF_HUB_CACHE").unwrap_or_else(|| home.join("hub"));
+        let login = path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
+        let token = text("HF_TOKEN").or_else(|| std::fs::read_to_string(login).ok());
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
         let is_true = |value: String| matches!(value.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
         let seconds = text("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|seconds| seconds.trim().parse().ok());
@@ -61,6 +59,14 @@ impl Settings {
     /// The endpoint as errors name it, without the scheme.
     pub fn host(&self) -> String {
         self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, host)| host).to_owned()
+    }
+}
+
+/// A path with the user's folder in the place of a leading `~`, which a shell leaves where it stands in quotes.
+fn expanded(path: PathBuf, users: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~"), users) {
+        (Ok(rest), Some(users)) => users.join(rest),
+        _ => path,
     }
 }
 
@@ -107,5 +113,7 @@ mod tests {
         let home = home.path().to_str().expect("UTF-8");
         assert_eq!(settings(&[("HF_HOME", home)]).token.as_deref(), Some("from login"));
         assert_eq!(settings(&[("HF_HOME", home), ("HF_TOKEN", "mine")]).token.as_deref(), Some("mine"));
+        let login = format!("{home}/token");
+        assert_eq!(settings(&[("HF_HOME", "/h"), ("HF_TOKEN_PATH", &login)]).token.as_deref(), Some("from login"));
     }
 }
