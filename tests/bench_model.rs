@@ -387,6 +387,16 @@ fn what_cannot_be_measured_of_a_model_is_said_in_one_sentence() {
         );
     }
     wgpt(&["bench", "model", "-m", "no such model.gguf"]).assert().code(1).stdout("");
+    // Found out before anything is measured, or even looked for.
+    for command in
+        [&["model", "-m", "no such model.gguf"][..], &["complexity", "-m", "no such model.gguf"], &["kernels"]]
+    {
+        for plot in ["no/such/folder/x.svg", "."] {
+            let sentence = format!("the plot cannot be written to {plot}");
+            let arguments = [&["bench"], command, &["--plot", plot]].concat();
+            wgpt(&arguments).assert().code(1).stdout("").stderr(contains(sentence));
+        }
+    }
     for (command, wanted) in [("model", "tg128"), ("complexity", "KV cache"), ("compare", "exit code is 1")] {
         wgpt(&["bench", command, "--help"]).assert().success().stdout(contains(wanted).and(contains("Examples:")));
     }

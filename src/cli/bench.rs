@@ -5,12 +5,15 @@ mod complexity;
 mod kernels;
 mod model;
 
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use wgpt::bench::Progress;
 use wgpt::bench::output::Format;
+use wgpt::bench::plot::PlotError;
 use wgpt::gpu::DeviceInfo;
 
 #[derive(Debug, Args)]
@@ -45,6 +48,18 @@ fn show(bar: &ProgressBar, progress: &Progress<'_>) {
     bar.set_length(progress.total as u64);
     bar.set_position(progress.done as u64);
     bar.set_message(progress.name.to_owned());
+}
+
+/// What cannot be drawn into its file is found out before minutes of measuring.
+fn check_plot(path: Option<&Path>) -> Result<(), PlotError> {
+    let Some(path) = path else { return Ok(()) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let checked = match path.metadata() {
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if !there.is_file() => Err(io::Error::other("there is something else that is no file")),
+        _ => tempfile::tempfile_in(folder).map(drop),
+    };
+    checked.map_err(|source| PlotError::Writing { path: path.display().to_string(), source })
 }
 
 /// Whether what is printed is for people, who want to know what it is of.

@@ -19,7 +19,7 @@ pub fn init() -> anyhow::Result<()> {
     if value.trim().is_empty() {
         return Ok(());
     }
-    let filter = EnvFilter::try_new(directives(value.trim())).with_context(|| {
+    let filter = filter(value.trim()).with_context(|| {
         format!(
             "{VARIABLE}={value} is no log filter; use a level (error, warn, info, debug, trace) or TARGET=LEVEL,..."
         )
@@ -30,6 +30,13 @@ pub fn init() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn filter(value: &str) -> Option<EnvFilter> {
+    // A bare name is a target of which all is shown, so that a level with a typing error would show nothing, silently.
+    let is_bare_name = |part: &str| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err();
+    let bare = value.split(',').any(is_bare_name);
+    EnvFilter::try_new(directives(value)).ok().filter(|_| !bare)
+}
+
 /// A bare level would open the log of every crate below, the GPU API's included; it is meant for this one.
 fn directives(value: &str) -> String {
     if value.parse::<LevelFilter>().is_ok() { format!("off,wgpt={value}") } else { value.to_owned() }
@@ -38,6 +45,16 @@ fn directives(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn levels_and_targets_with_levels_are_filters_and_other_words_are_not() {
+        for good in ["debug", "TRACE", "off", "wgpt=trace,wgpu_core=info", "warn,wgpt=debug", "wgpt[load]=trace"] {
+            assert!(filter(good).is_some(), "{good}");
+        }
+        for bad in ["silly", "debug,silly", "wgpt=loud", "verbose"] {
+            assert!(filter(bad).is_none(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_bare_level_is_about_this_crate_alone() {

@@ -10,7 +10,7 @@ use wgpt::bench::output::{Format, render};
 use wgpt::bench::plot::{self, Chart};
 use wgpt::bench::{exponents, growth_chart};
 
-use super::{distinct, is_for_people, show};
+use super::{check_plot, distinct, is_for_people, show};
 use crate::cli::device_args::DeviceArgs;
 use crate::cli::loading::find_model;
 use crate::cli::terminal::{case_bar, note, print};
@@ -65,6 +65,7 @@ pub struct ComplexityArgs {
 /// # Errors
 /// The model cannot be loaded or run, or the output cannot be written.
 pub fn execute(args: ComplexityArgs) -> anyhow::Result<ExitCode> {
+    check_plot(args.plot.as_deref())?;
     let path = find_model(&args.model, false)?;
     let only = distinct(args.only);
     let kinds = if only.is_empty() { Kind::ALL.to_vec() } else { only };

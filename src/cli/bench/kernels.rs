@@ -15,7 +15,7 @@ use wgpt::gpu::{self, Backend, DeviceInfo, DeviceSelector, GpuExecutor};
 use wgpt::kernels::weight_layout::dtype_of_shader;
 use wgpt::verify;
 
-use super::{distinct, is_for_people, show, title};
+use super::{check_plot, distinct, is_for_people, show, title};
 use crate::cli::terminal::{case_bar, note, one_line, print};
 
 const NOTES: &str = "\
@@ -114,6 +114,7 @@ fn dtype(name: &str) -> Result<DType, String> {
 /// # Errors
 /// A result was wrong, a device that was asked for or all of them could not be measured, or the output cannot be written.
 pub fn execute(args: KernelsArgs) -> anyhow::Result<ExitCode> {
+    check_plot(args.plot.as_deref())?;
     let named = args.device.is_some();
     let devices = gpu::matching(&DeviceSelector { device: args.device, backend: args.backend })?;
     let (mut models, mut matrices) = (Vec::new(), Vec::new());

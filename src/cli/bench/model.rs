@@ -12,7 +12,7 @@ use wgpt::bench::plot::{self, Chart};
 use wgpt::bench::{ModelRecord, depth_chart};
 use wgpt::engine::EngineOptions;
 
-use super::{distinct, is_for_people, show};
+use super::{check_plot, distinct, is_for_people, show};
 use crate::cli::device_args::{EngineArgs, parse_tokens};
 use crate::cli::loading::find_model;
 use crate::cli::terminal::{case_bar, note, print};
@@ -120,6 +120,7 @@ impl ModelArgs {
 pub fn execute(args: ModelArgs) -> anyhow::Result<ExitCode> {
     let tests = args.tests();
     ensure!(!tests.is_empty(), "there is nothing to measure; use a -p, -n or -pg above 0");
+    check_plot(args.plot.as_deref())?;
     let path = find_model(&args.model, false)?;
     let settings = Settings {
         tests,
