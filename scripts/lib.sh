@@ -24,7 +24,12 @@ die() {
 }
 
 need_cargo() {
-    command -v cargo >/dev/null || die "Building wgpt needs cargo: install Rust 1.95 or newer from https://rustup.rs, then start again."
+    local needed found
+    needed=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    command -v cargo >/dev/null || die "Building wgpt needs cargo: install Rust $needed or newer from https://rustup.rs, then start again."
+    found=$(cargo --version | cut -d ' ' -f 2)
+    [ "$(printf '%s\n' "$needed" "$found" | sort -V | head -n 1)" = "$needed" ] ||
+        die "Building wgpt needs Rust $needed or newer and this is $found: run 'rustup update', or install it from https://rustup.rs, then start again."
 }
 
 as_root() {

@@ -4,8 +4,8 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# Debian 12's own lavapipe, of Mesa 22, silently cuts loops short after some 65,535 turns.
-lavapipe_major=25
+# The oldest lavapipe that wgpt accepts: Debian 12's own, of Mesa 22, silently cuts loops short after some 65,535 turns.
+lavapipe_major=23
 
 is_apt_system() {
     command -v apt-get >/dev/null && command -v dpkg-query >/dev/null

@@ -4,7 +4,7 @@
     cargo build --release && python3 benches/peers/compare.py MODEL.gguf [MODEL.gguf ...] [-r RUNS] [--wgml]
 
 llama.cpp comes prebuilt in the npm package node-llama-cpp, which is installed into the user's cache folder at the first run
-(needs node and npm, takes 130 MB). Tests have llama-bench's names: pp512 is a prompt of 512 tokens, tg64 are 64 tokens
+(needs node 20 or newer and npm, takes 130 MB). Tests have llama-bench's names: pp512 is a prompt of 512 tokens, tg64 are 64 tokens
 generated one by one, "@ d512" is behind 512 tokens of context. Each run of one is followed by a run of the other; the tables
 print medians, with the lowest and the highest, and the ratio of the medians.
 
@@ -19,12 +19,16 @@ import argparse
 import json
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 
 PACKAGE = "node-llama-cpp"
 VERSION = "3.22.1"
+# The oldest node that it runs on.
+NODE = 20
 CONTEXT = 1280
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -38,8 +42,18 @@ TESTS = {
 }
 
 
+def need_node():
+    for program in ["node", "npm"]:
+        if shutil.which(program) is None:
+            raise SystemExit(f"{program} is not installed; llama.cpp comes by npm: install node {NODE} or newer, with npm")
+    version = subprocess.run(["node", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    if int(version.lstrip("v").split(".")[0]) < NODE:
+        raise SystemExit(f"{PACKAGE} needs node {NODE} or newer and this is {version}; install a newer one")
+
+
 def install():
-    """The folder that holds node-llama-cpp, installed there if need be."""
+    """node's script of llama.cpp, beside node-llama-cpp, which is installed there if need be."""
+    need_node()
     cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     folder = cache / "wgpt" / "peers" / f"{PACKAGE}-{VERSION}"
     done = folder / "installed"
@@ -50,10 +64,12 @@ def install():
         if machine is None:
             raise SystemExit(f"{PACKAGE} has no prebuilt Vulkan binary for {os.uname().machine}")
         # Its optional packages are builds for CUDA, 600 MB, and nothing has to be compiled.
-        subprocess.run(
+        installed = subprocess.run(
             ["npm", "install", "--no-audit", "--no-fund", "--omit=optional", "--ignore-scripts", "--prefix", folder,
              f"{PACKAGE}@{VERSION}", f"@{PACKAGE}/{machine}@{VERSION}"],
-            check=True, stdout=sys.stderr)
+            stdout=sys.stderr)
+        if installed.returncode != 0:
+            raise SystemExit(f"npm could not install {PACKAGE} {VERSION}; it says why above")
         done.touch()
     # node looks for packages beside the script that imports them.
     script = folder / "llama_cpp.mjs"
@@ -67,8 +83,10 @@ class Peer:
     def __init__(self, name, command, warm_up, **variables):
         self.name = name
         environment = dict(os.environ, **variables)
+        # Of interest only if it fails.
+        self.complaints = tempfile.TemporaryFile("w+", errors="replace")
         self.process = subprocess.Popen(
-            [*map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            [*map(str, command)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.complaints, text=True,
             env=environment)
         self.about = self.answer()
         # The first prompt and the first token compile shaders; wgpt sees to that itself.
@@ -79,11 +97,18 @@ class Peer:
         for line in self.process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        raise SystemExit(f"{self.name} ended without an answer; is there a Vulkan device, and can it run the model?")
+        code = self.process.wait()
+        self.complaints.seek(0)
+        last = "".join(self.complaints.readlines()[-20:]).strip()
+        raise SystemExit(f"{self.name} ended without an answer, with code {code}; is there a Vulkan device, and can it run the "
+                         f"model? It said last:\n{last or '(nothing)'}")
 
     def measure(self, request):
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # It has ended, which the missing answer tells.
         return self.answer()["tokens_per_second"]
 
     def close(self):
@@ -112,7 +137,9 @@ def measure(binary, model, flags, request):
     """wgpt's tokens a second, of one run behind a warm-up."""
     sizes = ["-p", request["prompt"], "-n", request["generate"], "-d", request["depth"]]
     command = [binary, "bench", "model", "-m", model, *map(str, sizes), "-r", "1", "-o", "json", *flags]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))} failed; it says why above")
     (record,) = json.loads(done.stdout)
     return record["avg_ts"]
 
@@ -145,6 +172,11 @@ def main():
     target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
     parser.add_argument("--binary", default=os.path.join(target, "release", "wgpt"))
     arguments = parser.parse_args()
+    for model in arguments.models:
+        if not os.path.isfile(model):
+            parser.error(f"there is no file {model}; name GGUF files")
+    if not os.path.isfile(arguments.binary):
+        parser.error(f"there is no {arguments.binary}; run cargo build --release first, or name wgpt with --binary")
     script = install()
     for model in arguments.models:
         peers = [llama_cpp(script, model, arguments.llama_device, arguments.llama_flash_attention)]
