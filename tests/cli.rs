@@ -96,6 +96,30 @@ mod help {
         }
     }
 
+    /// A text at the place where a longer one is declared would hide it.
+    #[test]
+    fn the_longer_help_of_commands_and_flags_is_shown_in_lines_that_fit() {
+        for (command, text) in [
+            (&[][..], "the name of a model on the Hugging Face hub."),
+            (&["run"], "A file or folder that exists comes first."),
+            (&["run"], "Each matrix is multiplied by one kernel"),
+            (&["run"], "The roles are linear.decode (1 token)"),
+            (&["perplexity"], "the second half of each is scored"),
+            (&["verify"], "Runs small cases of every kernel"),
+            (&["tune"], "the shapes are those of a typical small one"),
+            (&["bench", "model"], "Several values of a flag, apart by commas"),
+            (&["bench", "kernels"], "no model is needed"),
+            (&["bench", "complexity"], "the whole sequence being computed again for each"),
+            (&["bench", "compare"], "with -o json, jsonl or csv"),
+        ] {
+            let help = wgpt(&[command, &["--help"]].concat()).assert().success().get_output().stdout.clone();
+            let help = String::from_utf8(help).expect("UTF-8");
+            assert!(help.split_whitespace().collect::<Vec<_>>().join(" ").contains(text), "{command:?}: {text}");
+            let long = help.lines().find(|line| line.chars().count() > 100);
+            assert_eq!(long, None, "{command:?}");
+        }
+    }
+
     #[test]
     fn the_version_is_that_of_the_package() {
         wgpt(&["--version"]).assert().success().stdout(concat!("wgpt ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -115,13 +139,16 @@ mod usage {
             (&["run", "-m", ".", "a", "--raw", "--system", "b"], "cannot be used with"),
             (&["run", "-m", ".", "a", "--kv-type", "q3"], "q3"),
             (&["run", "-m", ".", "a", "--backend", "cuda"], "use vulkan, metal, dx12 or gl"),
-            (&["run", "-m", ".", "a", "-n", "-2"], "-2 is not in -1.."),
-            (&["run", "-m", ".", "a", "-c", "0"], "1 or more, or leave the flag out"),
-            (&["run", "-m", ".", "a", "-c", "-1"], "1 or more, or leave the flag out"),
+            (&["run", "-m", ".", "a", "-n", "-2"], "use a number of tokens, or -1 for as many"),
+            (&["run", "-m", ".", "a", "-c", "-1"], "or 0 for the model's whole context"),
+            (&["run", "-m", ".", "a", "-ngl", "99"], "-ngl: every layer always runs on the device; leave it out"),
+            (&["bench", "model", "-m", ".", "-fa", "1"], "-fa: attention never stores its scores"),
+            (&["run", "-m", ".", "Why", "is", "it?"], "put a prompt of several words in quotes"),
+            (&["run", "-ctk", "q8_0"], "-ctk: keys and values have one type; use --kv-type"),
             (&["run", "-m", ".", "a", "-b", "-1"], "1 or more, or leave the flag out"),
             (&["run", "-m", ".", "a", "--top-k", "-1"], "or 0 for all"),
             (&["run", "-m", ".", "a", "--temp", "-1"], "the temperature is -1; use 0"),
-            (&["run", "-m", ".", "a", "--temp", "hot"], "invalid float"),
+            (&["run", "-m", ".", "a", "--temp", "hot"], "use a number, such as 0.8"),
             (&["run", "-m", ".", "a", "--top-p", "1.5"], "top-p is 1.5; use a probability from 0 to 1"),
             (&["run", "-m", ".", "a", "--min-p", "nan"], "min-p is NaN"),
             (&["run", "-m", ".", "a", "--repeat-penalty", "0"], "the repeat penalty is 0"),
@@ -138,6 +165,9 @@ mod usage {
         let mut command = wgpt(&["devices"]);
         command.env("WGPT_LOG", "wgpt=loud");
         assert_fails(command, "use a level");
+        let mut command = wgpt(&["devices"]);
+        command.env("WGPT_LOG", "silly");
+        assert_fails(command, "WGPT_LOG=silly is no log filter");
     }
 }
 
@@ -315,6 +345,49 @@ mod answers {
         assert_eq!(stdout(&["--temp", "0", "-sys", "You are a pirate.", QUESTION]), pirate);
         let story = stdout(&["--temp", "0", "--raw", "-n", "39", "Once upon a time"]);
         assert!(story.starts_with(", a small crab taught a very large rock to multiply."), "{story}");
+    }
+
+    #[test]
+    fn the_figures_say_what_cut_an_answer_off() {
+        if !has_device() {
+            return;
+        }
+        let endless = |flags: &[&str]| run(&[flags, &["--temp", "0", "--ignore-eos", ENDLESS_QUESTION]].concat());
+        endless(&["-n", "3"]).assert().success().stderr(contains("\nended by    -n, after 3 tokens\n"));
+        let full = "ended by    the context of 40 tokens, which is full; -c gives more, up to 1024\n";
+        endless(&["-c", "40"]).assert().success().stderr(contains(full));
+        let whole = "ended by    the model's context of 1024 tokens, which is full\n";
+        endless(&["-c", "0"]).assert().success().stderr(contains(whole));
+        endless(&["-n", "3", "-q"]).assert().success().stderr("");
+        run(&["--temp", "0", QUESTION]).assert().success().stderr(contains("ended by").not());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_prompt_has_a_bar_on_a_terminal_which_is_gone_before_the_text() {
+        if !has_device() {
+            return;
+        }
+        let wgpt = assert_cmd::cargo::cargo_bin!("wgpt").display().to_string();
+        let command =
+            |flags: &str| format!("stty cols 100; '{wgpt}' run -m '{}' --temp 0 {flags} '{QUESTION}'", model());
+        // util-linux's, which gives the command a terminal.
+        let on_terminal = |flags: &str| {
+            let output = std::process::Command::new("script")
+                .args(["--quiet", "--return", "--command", &command(flags), "/dev/null"])
+                .env("WGPT_CACHE", "off")
+                .output()
+                .expect("script, of util-linux, runs");
+            assert!(output.status.success());
+            String::from_utf8(output.stdout).expect("UTF-8")
+        };
+        let shown = on_terminal("-b 1");
+        let (before, after) = shown.split_once("A GPU is").expect("the answer");
+        assert!(before.contains("prompt [") && before.contains("/16 tokens"), "{shown:?}");
+        // Nothing but the cleared line stands where the text begins.
+        assert!(before.ends_with("\u{1b}[2K") || before.ends_with("\r\u{1b}[K"), "{shown:?}");
+        assert!(!after.contains("prompt ["), "{shown:?}");
+        assert_eq!(on_terminal("-q"), format!("{ANSWER}\r\n"));
     }
 
     #[test]

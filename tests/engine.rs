@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use serde::Deserialize;
 use wgpt::engine::sampler::SamplingOptions;
 use wgpt::engine::{
-    Engine, EngineError, EngineOptions, FinishReason, Generation, GenerationRequest, KvType, LoadProgress,
+    Engine, EngineError, EngineOptions, FinishReason, Generation, GenerationRequest, KvType, LoadProgress, OnPrompt,
 };
 use wgpt::model::ModelError;
 use wgpt::schedule::ScheduleError;
@@ -474,6 +474,20 @@ mod stopping {
         assert_eq!((generation.text.as_str(), generation.token_ids.len()), ("", 0));
         assert_eq!(generation.finish_reason, FinishReason::Interrupted);
         assert_works(&mut engine);
+    }
+
+    #[test]
+    fn a_prompt_is_told_of_after_each_of_its_steps_but_the_last() {
+        let Some(mut engine) = narrow() else { return };
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let listener = Arc::clone(&told);
+        let on_prompt = OnPrompt::new(move |computed, tokens| listener.lock().expect("alone").push((computed, tokens)));
+        let question = gpu_question();
+        let request = GenerationRequest { on_prompt: Some(on_prompt), ..greedy(&question.rendered) };
+        assert_is(&run(&mut engine, &request), &question);
+        let tokens = question.prompt_ids.len();
+        let expected: Vec<_> = (0..tokens).step_by(3).map(|computed| (computed, tokens)).collect();
+        assert_eq!(*told.lock().expect("alone"), expected);
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub struct EngineArgs {
     variant: Option<Forced>,
 
     /// Milliseconds that one submit to the device should take at most: drivers end those that take seconds [default: 100]
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "MS", value_parser = parse_milliseconds)]
     submit_ms: Option<u64>,
 
     /// A device of `wgpt devices`, by its index or a part of its name; `-dev DEVICE` is the same
@@ -81,6 +81,11 @@ impl EngineArgs {
             ..EngineOptions::default()
         }
     }
+}
+
+fn parse_milliseconds(text: &str) -> Result<u64, String> {
+    let milliseconds = text.parse().ok().filter(|&milliseconds| milliseconds > 0);
+    milliseconds.ok_or_else(|| "use a number of milliseconds, 1 or more".to_owned())
 }
 
 /// A number of tokens.

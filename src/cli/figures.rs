@@ -17,6 +17,8 @@ pub struct Figures<'a> {
     pub model: &'a ModelInfo,
     pub generation: &'a Generation,
     pub seed: u64,
+    /// That the model was made for.
+    pub longest_context: usize,
     /// Says more about the model and the device.
     pub verbose: bool,
 }
@@ -34,7 +36,7 @@ pub fn model_json(path: &Path, model: &ModelInfo) -> Value {
     })
 }
 
-/// What `--json` and the verbose report call a [`FinishReason`].
+/// What `--json` calls a [`FinishReason`].
 fn finish_name(reason: &FinishReason) -> &'static str {
     match reason {
         FinishReason::Eos => "eos",
@@ -96,8 +98,24 @@ impl Figures<'_> {
         if !generation.timings.host_per_step.is_zero() {
             row(f, "host", &format!("{} a decode step", seconds(generation.timings.host_per_step)))?;
         }
-        row(f, "wasted", &tokens(generation.wasted_tokens, 0.0))?;
-        row(f, "ended by", finish_name(&generation.finish_reason))
+        row(f, "wasted", &tokens(generation.wasted_tokens, 0.0))
+    }
+
+    /// Why the run ended, where it was cut off: by default, nobody asks about other ends.
+    fn ending(&self) -> Option<String> {
+        let Self { model, generation, longest_context, verbose, .. } = self;
+        let context = model.context as usize;
+        Some(match &generation.finish_reason {
+            FinishReason::Length => format!("-n, after {}", tokens(generation.token_ids.len(), 0.0)),
+            FinishReason::Context if context < *longest_context => {
+                format!("the context of {context} tokens, which is full; -c gives more, up to {longest_context}")
+            }
+            FinishReason::Context => format!("the model's context of {context} tokens, which is full"),
+            _ if !verbose => return None,
+            FinishReason::Eos => "the model".to_owned(),
+            FinishReason::Stop(text) => format!("--stop {}", printable(text)),
+            FinishReason::Interrupted => "a signal".to_owned(),
+        })
     }
 }
 
@@ -116,6 +134,9 @@ impl fmt::Display for Figures<'_> {
             row(f, "first token", &seconds(timings.time_to_first_token))?;
         }
         row(f, "generated", &tokens(generation.token_ids.len(), generation.decode_tokens_per_second()))?;
+        if let Some(ending) = self.ending() {
+            row(f, "ended by", &ending)?;
+        }
         let [weights, kv_cache, scratch, total] = [memory.weights, memory.kv_cache, memory.scratch, total].map(size);
         row(f, "memory", &format!("{total}: weights {weights}, KV cache {kv_cache}, scratch {scratch}"))?;
         row(f, "seed", &self.seed.to_string())

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use wgpt::engine::{Engine, EngineOptions, LoadProgress};
+use wgpt::formats::Checkpoint;
+use wgpt::model::Config;
 
 use super::hub;
 use super::model_path::ModelSource;
@@ -18,6 +20,15 @@ pub fn find_model(model: &OsStr, quiet: bool) -> anyhow::Result<PathBuf> {
         ModelSource::Local(path) => Ok(path),
         ModelSource::Hub(model) => Ok(hub::fetch(&model, quiet)?),
     }
+}
+
+/// The longest context that a model was made for.
+///
+/// # Errors
+/// The model cannot be read.
+pub fn whole_context(path: &Path) -> anyhow::Result<u32> {
+    let config = Config::from_checkpoint(&Checkpoint::open(path)?)?;
+    Ok(u32::try_from(config.context).unwrap_or(u32::MAX))
 }
 
 /// Loads a model under a progress bar, and says what is odd about it or the device.

@@ -6,16 +6,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use wgpt::engine::{Engine, Generation, GenerationRequest};
+use indicatif::ProgressBar;
+use wgpt::engine::{Engine, Generation, GenerationRequest, OnPrompt};
 use wgpt::text::Message;
 
 use super::figures::Figures;
 use super::interrupt::Interrupt;
 use super::loading;
 use super::prompt::PromptError;
-use super::run_args::RunArgs;
+use super::run_args::{RunArgs, WHOLE_CONTEXT};
 use super::run_options::{OutputOptions, RunOptions, Verbosity};
-use super::terminal::{self, note};
+use super::terminal::{self, note, token_bar};
 use super::wrong_usage;
 
 /// Runs the command to its end. The exit code is that of a signal if one ended the generation.
@@ -23,7 +24,7 @@ use super::wrong_usage;
 /// # Errors
 /// The prompt or the model cannot be read, the device cannot run it, or stdout cannot be written.
 pub fn execute(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let options = RunOptions::resolve(args).unwrap_or_else(|error| wrong_usage("run", &error));
+    let mut options = RunOptions::resolve(args).unwrap_or_else(|error| wrong_usage("run", &error));
     let interrupt = Interrupt::install().context("cannot listen for Ctrl-C")?;
     let prompt = match options.prompt.clone().read("prompt") {
         Err(error @ PromptError::Missing) => wrong_usage("run", &error),
@@ -31,10 +32,18 @@ pub fn execute(args: RunArgs) -> anyhow::Result<ExitCode> {
     };
     let quiet = options.output.is_quiet();
     let path = loading::find_model(&options.model, quiet)?;
+    if options.engine.context == Some(WHOLE_CONTEXT) {
+        options.engine.context = Some(loading::whole_context(&path)?);
+    }
     let mut engine = loading::load(&path, &options.engine, quiet)?;
-    let request = GenerationRequest { interrupt: Some(interrupt.stop_flag()), ..request(&engine, &options, prompt)? };
+    let bar = token_bar("prompt", quiet);
+    let request = GenerationRequest {
+        interrupt: Some(interrupt.stop_flag()),
+        on_prompt: Some(shown_by(&bar)),
+        ..request(&engine, &options, prompt)?
+    };
 
-    let mut output = TextOutput::new(options.output);
+    let mut output = TextOutput::new(options.output, bar);
     interrupt.defer();
     tracing::debug!(prompt = request.prompt, "generation begins");
     let generation = engine.generate(&request, &mut |text| output.write(text));
@@ -76,13 +85,23 @@ fn request(engine: &Engine, options: &RunOptions, prompt: String) -> anyhow::Res
         stop: options.stop.clone(),
         ignore_eos: options.ignore_eos,
         interrupt: None,
+        on_prompt: None,
+    })
+}
+
+fn shown_by(bar: &ProgressBar) -> OnPrompt {
+    let bar = bar.clone();
+    OnPrompt::new(move |computed, tokens| {
+        bar.set_length(tokens as u64);
+        bar.set_position(computed as u64);
     })
 }
 
 /// Prints the JSON object, if asked for, and the figures.
 fn report(path: &Path, engine: &Engine, generation: &Generation, options: &RunOptions) -> anyhow::Result<()> {
     let verbose = options.output.verbosity == Verbosity::Verbose;
-    let figures = Figures { path, model: engine.info(), generation, seed: options.seed, verbose };
+    let longest_context = engine.config().context;
+    let figures = Figures { path, model: engine.info(), generation, seed: options.seed, longest_context, verbose };
     if options.output.json {
         terminal::print_json(&figures.to_json())?;
     }
@@ -94,18 +113,21 @@ fn report(path: &Path, engine: &Engine, generation: &Generation, options: &RunOp
 
 /// The generated text on its way to stdout.
 struct TextOutput {
+    /// The prompt's, which goes before the first text comes.
+    bar: ProgressBar,
     silent: bool,
     at_line_start: bool,
     failure: Option<io::Error>,
 }
 
 impl TextOutput {
-    fn new(options: OutputOptions) -> Self {
-        Self { silent: options.json, at_line_start: true, failure: None }
+    fn new(options: OutputOptions, bar: ProgressBar) -> Self {
+        Self { bar, silent: options.json, at_line_start: true, failure: None }
     }
 
     /// Shows the text at once; stops the generation when nobody can read it any more.
     fn write(&mut self, text: &str) -> ControlFlow<()> {
+        self.clear_bar();
         if self.silent || text.is_empty() {
             return ControlFlow::Continue(());
         }
@@ -119,8 +141,16 @@ impl TextOutput {
         }
     }
 
+    /// Once: later it would clear the text.
+    fn clear_bar(&self) {
+        if !self.bar.is_finished() {
+            self.bar.finish_and_clear();
+        }
+    }
+
     /// Ends the last line, and says whether all of the text was written.
     fn finish(self) -> io::Result<()> {
+        self.clear_bar();
         match self.failure {
             Some(error) => Err(error),
             None if self.at_line_start => Ok(()),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 
-use super::device_args::{DeviceArgs, parse_tokens};
+use super::device_args::DeviceArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,12 +52,12 @@ pub struct RunArgs {
 
     /// Generate at most N tokens; -1 for as many as the context holds
     #[arg(short = 'n', long, visible_alias = "n-predict", value_name = "N", default_value_t = -1)]
-    #[arg(value_parser = clap::value_parser!(i64).range(-1..=i64::from(u32::MAX)), allow_negative_numbers = true)]
+    #[arg(value_parser = parse_predict, allow_negative_numbers = true)]
     #[arg(help_heading = "Length")]
     pub predict: i64,
 
-    /// Tokens that the KV cache holds, prompt included [default: the model's, 4096 at most]
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = parse_tokens)]
+    /// Tokens that the KV cache holds, prompt included; 0 for all of the model's [default: the model's, 4096 at most]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = parse_context)]
     #[arg(help_heading = "Length")]
     pub ctx_size: Option<u32>,
 
@@ -94,7 +94,7 @@ pub struct RunArgs {
 #[command(next_help_heading = "Sampling")]
 pub struct SamplingArgs {
     /// Temperature; 0 always takes the most likely token [default: 0.8]
-    #[arg(long, visible_alias = "temperature", value_name = "T", allow_negative_numbers = true)]
+    #[arg(long, visible_alias = "temperature", value_name = "T", allow_negative_numbers = true, value_parser = parse_number)]
     pub temp: Option<f32>,
 
     /// Draw from the K most likely tokens; 0 for all [default: 40]
@@ -102,15 +102,15 @@ pub struct SamplingArgs {
     pub top_k: Option<usize>,
 
     /// Draw from the fewest tokens whose probabilities reach P; 1 for all [default: 0.95]
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = parse_number)]
     pub top_p: Option<f32>,
 
     /// Draw from tokens at least P times as probable as the most likely one; 0 for all [default: 0.05]
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = parse_number)]
     pub min_p: Option<f32>,
 
     /// Make recent tokens less likely; 1 for no change [default: 1]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = parse_number)]
     pub repeat_penalty: Option<f32>,
 
     /// How many recent tokens the penalties look at; 0 for none, -1 for all [default: 64]
@@ -119,11 +119,11 @@ pub struct SamplingArgs {
     pub repeat_last_n: Option<i64>,
 
     /// Lower the logit of each recent token once; 0 for no change [default: 0]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = parse_number)]
     pub presence_penalty: Option<f32>,
 
     /// Lower the logit of each recent token for each time it occurs; 0 for no change [default: 0]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = parse_number)]
     pub frequency_penalty: Option<f32>,
 
     /// The same seed gives the same text on the same device; -1 for a random one [default: -1]
@@ -136,6 +136,22 @@ pub struct SamplingArgs {
 pub enum Seed {
     Random,
     Fixed(u64),
+}
+
+/// `-c 0`, as llama.cpp has it: the context that the model was made for.
+pub const WHOLE_CONTEXT: u32 = 0;
+
+fn parse_context(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "use a number of tokens, or 0 for the model's whole context".to_owned())
+}
+
+fn parse_number(text: &str) -> Result<f32, String> {
+    text.parse().map_err(|_| "use a number, such as 0.8".to_owned())
+}
+
+fn parse_predict(text: &str) -> Result<i64, String> {
+    let limit = text.parse().ok().filter(|limit| (-1..=i64::from(u32::MAX)).contains(limit));
+    limit.ok_or_else(|| "use a number of tokens, or -1 for as many as the context holds".to_owned())
 }
 
 fn parse_top_k(text: &str) -> Result<usize, String> {

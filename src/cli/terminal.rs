@@ -76,10 +76,19 @@ fn append(line: &mut String, cause: impl Display) {
 
 /// A bar that counts bytes on stderr; it draws nothing if stderr is no terminal or `quiet` is set.
 pub fn byte_bar(bytes: u64, message: &str, quiet: bool) -> ProgressBar {
-    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(bytes) };
-    bar.set_length(bytes);
-    let layout = "{msg} [{wide_bar:.cyan/blue}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})";
-    if let Ok(style) = ProgressStyle::with_template(layout) {
+    bar(bytes, message, "{bytes}/{total_bytes} {bytes_per_sec} ({eta})", quiet)
+}
+
+/// The same for tokens, of which there are as many as will be said.
+pub fn token_bar(message: &str, quiet: bool) -> ProgressBar {
+    bar(0, message, "{pos}/{len} tokens ({eta})", quiet)
+}
+
+fn bar(length: u64, message: &str, figures: &str, quiet: bool) -> ProgressBar {
+    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(length) };
+    bar.set_length(length);
+    let layout = format!("{{msg}} [{{wide_bar:.cyan/blue}}] {figures}");
+    if let Ok(style) = ProgressStyle::with_template(&layout) {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_message(printable(message));

@@ -119,6 +119,16 @@ impl<'a> Active<'a> {
         }
     }
 
+    /// Says how much of the prompt has been computed, as long as no token has come.
+    pub fn tell_of_prompt(&self, scheduler: &Scheduler) {
+        let Some(on_prompt) = &self.request.on_prompt else { return };
+        if let Some(request) = scheduler.request(self.id)
+            && self.first_token.is_none()
+        {
+            on_prompt.tell(request.num_computed(), self.prompt_tokens);
+        }
+    }
+
     /// Whether it has ended, and all of its text has been shown.
     pub fn has_retired(&self) -> bool {
         self.retired

@@ -1,5 +1,6 @@
 //! Runs requests to their ends.
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -29,6 +30,30 @@ pub struct GenerationRequest {
     pub ignore_eos: bool,
     /// Raised by another thread or a signal handler to end the generation after the step that is running.
     pub interrupt: Option<Arc<AtomicBool>>,
+    /// Is told how far the prompt has come.
+    pub on_prompt: Option<OnPrompt>,
+}
+
+/// Gets how many tokens of a prompt have been computed and how many there are: at the start, and after each step that does
+/// not end the prompt.
+#[derive(Clone)]
+pub struct OnPrompt(Arc<dyn Fn(usize, usize) + Send + Sync>);
+
+impl OnPrompt {
+    /// Calls this.
+    pub fn new(call: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(call))
+    }
+
+    pub(super) fn tell(&self, computed: usize, tokens: usize) {
+        (self.0)(computed, tokens);
+    }
+}
+
+impl fmt::Debug for OnPrompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnPrompt(..)")
+    }
 }
 
 /// Why a generation ended.
@@ -166,6 +191,7 @@ impl Engine {
             let id = scheduler.add(Request::new(prompt, most))?;
             active.push(Active::new(id, request, prompt_tokens, tokenizer)?);
         }
+        active.iter().for_each(|one| one.tell_of_prompt(scheduler));
         let choice = choice(requests);
         let mut steps = Steps::new(executor.as_mut(), model, scheduler, flight, choice);
         let mut sampled = Vec::new();
@@ -178,6 +204,7 @@ impl Engine {
             }
             for (index, one) in active.iter_mut().enumerate() {
                 one.retire_if_ended(steps.scheduler, &mut |text| on_text(index, text));
+                one.tell_of_prompt(steps.scheduler);
             }
             if active.iter().all(Active::has_retired) {
                 break;

@@ -16,7 +16,7 @@ mod steps;
 pub use capacity::chunk as default_chunk;
 pub use device::EngineDevice;
 pub use error::EngineError;
-pub use generation::{FinishReason, Generation, GenerationRequest, Timings};
+pub use generation::{FinishReason, Generation, GenerationRequest, OnPrompt, Timings};
 pub use info::{LoadTimings, ModelInfo};
 pub use load::{EngineOptions, LoadProgress};
 
