@@ -47,6 +47,8 @@ pub enum HubError {
     Cache { folder: PathBuf, source: io::Error },
     #[error("there is no home folder for the download cache; set HF_HOME to a folder")]
     NoHome,
+    #[error("HF_ENDPOINT={endpoint} is no address of a hub; use https://HOST, or unset it")]
+    BadEndpoint { endpoint: String },
     #[error("{model} has no file that wgpt can run; it needs config.json with *.safetensors, or a GGUF file")]
     NothingToRun { model: String },
     #[error("{model} has several GGUF files; name one as {model}:FILE, of {files}")]

@@ -28,7 +28,7 @@ impl Settings {
     /// Reads the environment.
     ///
     /// # Errors
-    /// No variable names the cache, and there is no home folder.
+    /// No variable names the cache, and there is no home folder; or `HF_ENDPOINT` is no address.
     pub fn from_env() -> Result<Self, HubError> {
         Self::from_variables(|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
     }
@@ -45,6 +45,10 @@ impl Settings {
         let login = path("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
         let token = text("HF_TOKEN").or_else(|| std::fs::read_to_string(login).ok());
         let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+        let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
+        if host.is_none_or(|host| host.trim_matches('/').is_empty()) {
+            return Err(HubError::BadEndpoint { endpoint });
+        }
         let is_true = |value: String| matches!(value.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
         let seconds = text("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|seconds| seconds.trim().parse().ok());
         Ok(Self {
@@ -94,6 +98,15 @@ mod tests {
         assert_eq!(settings.token.as_deref(), Some("secret"));
         assert!(settings.offline);
         assert_eq!(settings.patience, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn an_endpoint_has_a_scheme_and_a_host() {
+        for bad in ["hub.example", "http://", "https:///", "ftp://hub.example"] {
+            let find = |name: &str| (name == "HF_ENDPOINT").then(|| bad.into());
+            let error = Settings::from_variables(find).expect_err(bad).to_string();
+            assert!(error.contains(bad) && error.contains("https://HOST"), "{error}");
+        }
     }
 
     #[test]
