@@ -1,8 +1,14 @@
 //! Where the prompt comes from, and its text.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
+
+use super::figures::size;
+
+/// No context holds as much, and a pipe may have no end.
+const MOST_BYTES: u64 = 256 << 20;
 
 /// Where the prompt comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +30,8 @@ pub enum PromptError {
     NotUtf8 { what: &'static str, from: String, offset: usize },
     #[error("the {what} from {from} is empty; give it some text")]
     Empty { what: &'static str, from: String },
+    #[error("the {what} from {from} is longer than {}, which no model can read; give it a part", size(MOST_BYTES))]
+    TooLong { what: &'static str, from: String },
     #[error("a prompt is needed; give it as an argument, with -f FILE, or through a pipe")]
     Missing,
 }
@@ -44,15 +52,18 @@ impl PromptSource {
     /// editor or `echo` put there.
     ///
     /// # Errors
-    /// It cannot be read, is no UTF-8 or is empty, or [`PromptError::Missing`].
+    /// It cannot be read, is too long, no UTF-8 or empty, or [`PromptError::Missing`].
     pub fn read(self, what: &'static str) -> Result<String, PromptError> {
         let (from, bytes) = match self {
             Self::Argument(text) => return from_utf8(what, "the command line", text.into_encoded_bytes()),
-            Self::File(path) => (path.display().to_string(), std::fs::read(&path)),
+            Self::File(path) => {
+                (path.display().to_string(), File::open(&path).and_then(|file| read_to_end(file, MOST_BYTES)))
+            }
             Self::Unsaid if io::stdin().is_terminal() => return Err(PromptError::Missing),
-            Self::Stdin | Self::Unsaid => ("stdin".to_owned(), read_stdin()),
+            Self::Stdin | Self::Unsaid => ("stdin".to_owned(), read_to_end(io::stdin().lock(), MOST_BYTES)),
         };
-        let mut bytes = bytes.map_err(|source| PromptError::Read { what, from: from.clone(), source })?;
+        let bytes = bytes.map_err(|source| PromptError::Read { what, from: from.clone(), source })?;
+        let Some(mut bytes) = bytes else { return Err(PromptError::TooLong { what, from }) };
         if bytes.ends_with(b"\n") {
             bytes.pop();
             if bytes.ends_with(b"\r") {
@@ -63,10 +74,11 @@ impl PromptSource {
     }
 }
 
-fn read_stdin() -> io::Result<Vec<u8>> {
+/// All that there is; `None` where that is more than `most`.
+fn read_to_end(from: impl Read, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    io::stdin().lock().read_to_end(&mut bytes)?;
-    Ok(bytes)
+    from.take(most + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 
 fn from_utf8(what: &'static str, from: &str, bytes: Vec<u8>) -> Result<String, PromptError> {
@@ -99,6 +111,12 @@ mod tests {
             std::fs::write(&file, content).expect("written");
             assert_eq!(PromptSource::File(file.clone()).read("prompt").expect("a prompt"), prompt);
         }
+    }
+
+    #[test]
+    fn a_text_without_end_is_given_up() {
+        assert_eq!(read_to_end(io::repeat(b'a'), 1000).expect("read"), None);
+        assert_eq!(read_to_end(&[b'a'; 1000][..], 1000).expect("read"), Some(vec![b'a'; 1000]));
     }
 
     #[test]
