@@ -27,9 +27,9 @@ pub enum Place {
 }
 
 impl Place {
-    /// What the product there does beside in a step of few rows: the gate, with a kernel that [can](crate::kernels::LinearPath::gates), and a
-    /// half of a norm, where the kernels of all products [can](crate::kernels::LinearPath::splits_norms) and the model has no norms behind
-    /// its blocks.
+    /// What the product there does beside in a step of few rows: the gate, with a kernel that
+    /// [can](crate::kernels::LinearPath::gates), and a half of a norm, where the kernels of all products
+    /// [can](crate::kernels::LinearPath::splits_norms) and the model has no norms behind its blocks.
     pub fn fused(self, gates: bool, splits_norms: bool) -> Option<Fused> {
         match self {
             Place::Qkv | Place::Head => splits_norms.then_some(Fused::NormBefore),
