@@ -10,6 +10,7 @@ pub mod formats;
 pub mod gpu;
 pub mod kernels;
 pub mod model;
+pub mod panics;
 pub mod recording;
 pub mod reference;
 pub mod schedule;

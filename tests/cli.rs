@@ -242,6 +242,22 @@ mod bad_inputs {
     }
 
     #[test]
+    fn a_tokenizer_that_panics_over_the_prompt_is_an_error_without_the_panics_report() {
+        if !has_device() {
+            return;
+        }
+        let folder = changed_model("tokenizer.json", |tokenizer| {
+            let pattern = serde_json::json!({"Regex": "(x+x+)+y"});
+            tokenizer["pre_tokenizer"] = serde_json::json!({
+                "type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": false
+            });
+        });
+        let path = folder.path().to_str().expect("UTF-8");
+        let command = wgpt(&["run", "-m", path, "-q", "--raw", &"x".repeat(64)]);
+        assert_fails(command, "tokenizers crate fails on");
+    }
+
+    #[test]
     fn a_name_in_a_model_file_cannot_command_the_terminal() {
         if !has_device() {
             return;

@@ -70,7 +70,7 @@ Set WGPT_LOG=debug to see what happens inside.";
 pub fn main() -> ExitCode {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !wgpt::gpu::catches_panics() {
+        if !wgpt::panics::are_caught() {
             report(panic);
         }
     }));

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::adapter::{AdapterError, Candidate, DeviceInfo};
 use super::timeline::Timeline;
 use super::worker_threads::WorkerThreads;
+use crate::panics::caught;
 use crate::recording::{ExecutionError, Prepared};
 
 /// What is asked for beyond the baseline, where the adapter has it: subgroups, 64-bit integers and f16 for the kernels, the
@@ -166,7 +166,7 @@ impl Device {
     pub fn destroy(&self) {
         self.device.destroy();
         // wgpu tells when it is polled, and takes errors that follow from the loss for others until then.
-        let _ = catching(|| self.device.poll(wgpu::PollType::Poll));
+        let _ = caught(|| self.device.poll(wgpu::PollType::Poll));
     }
 
     /// Does something that allocates `size` bytes for `what`, and turns wgpu's report of too little memory into an error.
@@ -257,11 +257,12 @@ impl Device {
         ends
     }
 
+    /// A panic of a wait is wgpu's outermost layer's, which has nothing of its own to leave half done.
     fn polled_within(&self, submission: &wgpu::SubmissionIndex, limit: Duration, started: Instant) -> bool {
         loop {
             let timeout = Some(limit.saturating_sub(started.elapsed()));
             let wait = wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout };
-            match catching(|| self.device.poll(wait)) {
+            match caught(|| self.device.poll(wait)) {
                 Some(Ok(_)) => return true,
                 // GL gives up after about two seconds, and at once where a wait fails; the work may go on.
                 Some(Err(wgpu::PollError::Timeout)) if started.elapsed() < limit => thread::sleep(AGAIN),
@@ -282,36 +283,4 @@ impl Device {
 
 fn lock(failures: &Mutex<Failures>) -> std::sync::MutexGuard<'_, Failures> {
     failures.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-thread_local! {
-    static CATCHING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic of this thread now would become an [`ExecutionError`]: wgpu panics when a driver loses its device while
-/// it is waited for. A panic hook that asks need not report those.
-pub fn catches_panics() -> bool {
-    CATCHING.get()
-}
-
-/// What `act` gives, or nothing if it panics.
-fn catching<T>(act: impl FnOnce() -> T) -> Option<T> {
-    CATCHING.set(true);
-    // The panic is wgpu's outermost layer's, which has nothing of its own to leave half done.
-    let result = catch_unwind(AssertUnwindSafe(act));
-    CATCHING.set(false);
-    result.ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_of_a_wait_is_caught_and_known_to_be() {
-        assert_eq!(catching(catches_panics), Some(true));
-        let panicked: Option<()> = catching(|| std::panic::resume_unwind(Box::new("lost")));
-        assert_eq!(panicked, None);
-        assert!(!catches_panics());
-    }
 }

@@ -13,6 +13,5 @@ mod timing;
 mod worker_threads;
 
 pub use adapter::{AdapterError, Backend, DeviceInfo, DeviceLimits, DeviceSelector, devices, matching};
-pub use device::catches_panics;
 pub use executor::GpuExecutor;
 pub use timing::Timing;

@@ -4,7 +4,6 @@
 //! sees nothing but the conversation. It gets what transformers' `apply_chat_template` gives it.
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use minijinja::{Environment, Error, ErrorKind, Value, context};
@@ -12,6 +11,7 @@ use minijinja::{Environment, Error, ErrorKind, Value, context};
 use super::template_machine::Source;
 use super::template_meter::Meter;
 use super::{TextError, template_bounds, template_python};
+use crate::panics;
 
 /// Template instructions of one rendering: a long conversation takes tens of thousands, a second about 20 million.
 const FUEL: u64 = 10_000_000;
@@ -108,8 +108,7 @@ fn install(environment: &mut Environment<'_>, meter: &Arc<Meter>) {
 
 /// Calls minijinja, whose panics over templates are errors here.
 fn caught<T>(call: impl FnOnce() -> T) -> Result<T, TextError> {
-    std::panic::catch_unwind(AssertUnwindSafe(call))
-        .map_err(|_| TextError::ChatTemplate("it makes the template engine panic".to_owned()))
+    panics::caught(call).ok_or_else(|| TextError::ChatTemplate("it makes the template engine panic".to_owned()))
 }
 
 fn describe(error: Error) -> TextError {

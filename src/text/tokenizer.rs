@@ -1,11 +1,10 @@
-use std::panic::AssertUnwindSafe;
-
 use tokenizers::{AddedVocabulary, Model, OffsetType, PreTokenizer};
 
 use super::special_tokens::SpecialTokens;
 use super::token_table::TokenTable;
 use super::{ChatTemplate, Detokenizer, TextError, end_of_turn, folder};
 use crate::formats::{Checkpoint, Description};
+use crate::panics;
 
 /// Text to token ids and back, with what the checkpoint says about its special tokens.
 pub struct Tokenizer {
@@ -189,10 +188,7 @@ impl Tokenizer {
 /// Calls the `tokenizers` crate, whose panics over hostile files are errors here: an expression that takes too long
 /// makes one, for instance. What it leaves behind are at most caches.
 pub(super) fn caught<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TextError> {
-    match std::panic::catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(TextError::TokenizersPanic),
-    }
+    Ok(panics::caught(call).ok_or(TextError::TokenizersPanic)??)
 }
 
 impl std::fmt::Debug for Tokenizer {
