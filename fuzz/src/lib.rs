@@ -8,6 +8,8 @@ pub mod formats;
 pub mod kernels;
 #[path = "../../src/model/mod.rs"]
 pub mod model;
+#[path = "../../src/panics.rs"]
+pub mod panics;
 #[path = "../../src/recording.rs"]
 pub mod recording;
 #[path = "../../src/reference/mod.rs"]
