@@ -338,8 +338,7 @@ fn chat_templates_render_as_in_transformers() {
         let name = &model["name"];
         let template = ChatTemplate::new(model["template"].as_str().unwrap(), SPECIAL_TOKENS).unwrap();
         for rendering in model["renderings"].as_array().unwrap() {
-            let turns: Vec<(String, String)> = serde_json::from_value(rendering["conversation"].clone()).unwrap();
-            let messages: Vec<Message> = turns.into_iter().map(|(role, content)| Message::new(role, content)).collect();
+            let messages = conversation(&rendering["conversation"]);
             let rendered = template.render(&messages, rendering["add_generation_prompt"].as_bool().unwrap());
             match rendering["text"].as_str() {
                 Some(text) => assert_eq!(rendered.unwrap(), text, "{name}: {messages:?}"),
@@ -349,11 +348,16 @@ fn chat_templates_render_as_in_transformers() {
     }
 }
 
+/// Messages from pairs of a role and a content.
+fn conversation(turns: &serde_json::Value) -> Vec<Message> {
+    let turns: Vec<(String, String)> = serde_json::from_value(turns.clone()).unwrap();
+    turns.into_iter().map(|(role, content)| Message::new(role, content)).collect()
+}
+
 #[test]
 fn templates_find_what_python_gives_them() {
     let golden = golden("template_snippets");
-    let turns: Vec<(String, String)> = serde_json::from_value(golden["conversation"].clone()).unwrap();
-    let messages: Vec<Message> = turns.into_iter().map(|(role, content)| Message::new(role, content)).collect();
+    let messages = conversation(&golden["conversation"]);
     for snippet in golden["snippets"].as_array().unwrap() {
         let source = snippet["template"].as_str().unwrap();
         let rendered = ChatTemplate::new(source, SPECIAL_TOKENS).and_then(|template| template.render(&messages, true));

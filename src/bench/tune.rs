@@ -375,10 +375,10 @@ mod tests {
     use super::*;
     use crate::verify::Case;
 
-    const MATVEC: Variant = Variant::Linear(LinearPath::Matvec { subgroups: false, blocks: false });
-    const BASELINE: Selection = Selection::BASELINE;
-    const DOT4: Variant = Variant::Linear(LinearPath::MatvecDot4 { subgroups: false });
-    const SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
+    pub(super) const MATVEC: Variant = Variant::Linear(LinearPath::Matvec { subgroups: false, blocks: false });
+    pub(super) const BASELINE: Selection = Selection::BASELINE;
+    pub(super) const DOT4: Variant = Variant::Linear(LinearPath::MatvecDot4 { subgroups: false });
+    pub(super) const SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
 
     fn count(part: &Part) -> f64 {
         part.shares.iter().map(|share| share.count).sum()

@@ -47,13 +47,10 @@ pub(super) fn scoring_rows(config: &Config, device: &DeviceInfo, limits: MemoryL
 /// The floating-point operations that a slow device of the kind does in 100 ms; none of a software device, which has no
 /// watchdog, and gains nothing by more.
 fn operations_of_a_submit(device: &DeviceInfo) -> Option<u64> {
-    match device.device_type.as_str() {
-        "software" => None,
-        "discrete GPU" | "virtual GPU" => Some((1 << 40) / 10),
-        // An M1 has 2.6 TFLOP/s, as many as small discrete GPUs.
-        _ if device.is_apple() => Some((1 << 40) / 10),
-        _ => Some((1 << 37) / 10),
-    }
+    // An M1 has 2.6 TFLOP/s, as many as small discrete GPUs.
+    let fast = matches!(device.device_type.as_str(), "discrete GPU" | "virtual GPU") || device.is_apple();
+    let a_second: u64 = if fast { 1 << 40 } else { 1 << 37 };
+    (!device.is_software()).then_some(a_second / 10)
 }
 
 /// Multiplications and additions of the largest matrix product of a layer for one token: Q, K and V are one, and so are gate

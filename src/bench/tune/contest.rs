@@ -116,12 +116,8 @@ impl Contest {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{BASELINE, DOT4, MATVEC, SUBGROUP};
     use super::*;
-
-    const MATVEC: Variant = Variant::Linear(LinearPath::Matvec { subgroups: false, blocks: false });
-    const BASELINE: Selection = Selection::BASELINE;
-    const DOT4: Variant = Variant::Linear(LinearPath::MatvecDot4 { subgroups: false });
-    const SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
 
     fn entrant(variant: Variant, time: f64) -> Entrant {
         Entrant { variant, times: vec![(Some(DType::Q4_0), time)] }
