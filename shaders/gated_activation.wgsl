@@ -2,6 +2,7 @@
 // (Shazeer 2020). Mirrors kernels/gated_activation.rs.
 import package::constants::WG;
 import package::shared::activation::activate;
+@if(texels) import package::shared::texels::place;
 
 struct Params {
     rows: u32,
@@ -10,7 +11,8 @@ struct Params {
 var<immediate> params: Params;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@if(!texels) @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@if(texels) @group(0) @binding(1) var y: texture_storage_2d<rgba32uint, write>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -24,5 +26,7 @@ fn main(
         return;
     }
     let gate = index + row * params.dim4;
-    y[index] = activate(x[gate]) * x[gate + params.dim4];
+    let hidden = activate(x[gate]) * x[gate + params.dim4];
+    @if(!texels) y[index] = hidden;
+    @if(texels) textureStore(y, place(index), bitcast<vec4<u32>>(hidden));
 }

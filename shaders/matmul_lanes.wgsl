@@ -2,12 +2,14 @@
 // eight lanes of a subgroup loads its own rows of x and shares them with the others, and owns eight columns of y, whose
 // weights it takes 64 at a time. A workgroup is one subgroup and makes 8 or 16 rows by 64 columns. Mirrors
 // kernels/matmul_lanes.rs.
-import package::blocks::{Block, load_block, eight_codes, scale_and_min, PLACES};
+import package::blocks::load_block;
+import package::shared::block_weights::dequantize;
 import package::shared::linear_io::{params, store};
-import package::shared::weights8::Weights8;
-import package::shared::words8::words8;
+@if(texels) import package::shared::texels::place;
+@if(!texels) import package::shared::words8::words8;
 
-@group(0) @binding(3) var<storage, read> x: array<vec4<u64>>;
+@if(!texels) @group(0) @binding(3) var<storage, read> x: array<vec4<u64>>;
+@if(texels) @group(0) @binding(3) var x: texture_storage_2d<rgba32uint, read>;
 
 const LANES: u32 = 8u;
 @if(!sixteen) const ROWS: u32 = 8u;
@@ -34,15 +36,15 @@ struct Sums {
 }
 
 fn load_x(index: u32) -> Eight {
-    let words = words8(x[index]);
-    return Eight(bitcast<vec4<f32>>(words.lo), bitcast<vec4<f32>>(words.hi));
-}
-
-fn dequantize(w: Block, part: u32) -> Weights8 {
-    let codes = eight_codes(w, part);
-    let scale = scale_and_min(w, part);
-    let d = scale.x * PLACES;
-    return Weights8(d * codes.lo + scale.y, d * codes.hi + scale.y);
+    @if(!texels) {
+        let words = words8(x[index]);
+        return Eight(bitcast<vec4<f32>>(words.lo), bitcast<vec4<f32>>(words.hi));
+    }
+    @if(texels) {
+        let lo = textureLoad(x, place(2u * index));
+        let hi = textureLoad(x, place(2u * index + 1u));
+        return Eight(bitcast<vec4<f32>>(lo), bitcast<vec4<f32>>(hi));
+    }
 }
 
 // Adds the products of the row whose elements the lane holds.

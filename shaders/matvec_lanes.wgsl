@@ -1,5 +1,5 @@
 // y[m] = W x[m] (+ bias) for adapters that emulate a GPU on the CPU, where the dear thing is the storage load: each of the
-// eight lanes of a subgroup owns two rows of W and takes 64 weights of each at once, loads eight elements of x, and shares
+// eight lanes of a subgroup owns some rows of W and takes 64 weights of each at once, loads eight elements of x, and shares
 // them with the others. A workgroup is one subgroup and takes one row of x. Mirrors kernels/matvec_lanes.rs.
 import package::blocks::{Block, load_block, eight_codes, scale_and_min, PLACES};
 import package::shared::linear_io::{params, columns, store, store_gated};
@@ -12,8 +12,11 @@ import package::shared::words8::words8;
 
 const LANES: u32 = 8u;
 // Columns of y that a lane makes.
-@if(gated) const COLUMNS: u32 = 1u;
-@if(!gated) const COLUMNS: u32 = 2u;
+@if(!texels) const COLUMNS: u32 = 2u;
+@if(texels) const COLUMNS: u32 = 4u;
+// For each a row of W; with `gated` one of the first half, which makes its gate, and then one of the second.
+@if(!gated) const TURNS: u32 = 1u;
+@if(gated) const TURNS: u32 = 2u;
 
 // Sixteen elements of x, in the places of the codes that they meet, and their sum.
 struct Sixteen {
@@ -67,45 +70,97 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let m = wg.x;
-    // The second row of W that the lane owns is that of the lane's next column, or what goes through the first one's gate.
     let column = (wg.z * grid.y + wg.y) * COLUMNS * LANES + lane;
     let last = columns() - 1u;
-    let row0 = min(column, last);
-    @if(!gated) let row1 = min(column + LANES, last);
-    @if(gated) let row1 = row0 + columns();
     let blocks = (params.k + 63u) / 64u;
     let parts = params.k / 8u;
     var sum0 = 0.0;
     var sum1 = 0.0;
-    for (var block = 0u; block < blocks; block++) {
-        let w0 = load_block(row0, block, blocks);
-        let w1 = load_block(row1, block, blocks);
-        // Half of the last block may lie beyond the row, where the weights are zeros.
-        let words = words8(x[m * parts + min(block * 8u + lane, parts - 1u)]);
-        let lo = bitcast<vec4<f32>>(words.lo);
-        let hi = bitcast<vec4<f32>>(words.hi);
-        let sum = dot(lo, vec4<f32>(1.0)) + dot(hi, vec4<f32>(1.0));
-        let x0 = share(lo * PLACES, hi * PLACES, sum, 0u);
-        let x1 = share(lo * PLACES, hi * PLACES, sum, 1u);
-        let x2 = share(lo * PLACES, hi * PLACES, sum, 2u);
-        let x3 = share(lo * PLACES, hi * PLACES, sum, 3u);
-        sum0 += multiply(w0, 0u, x0) + multiply(w0, 1u, x1) + multiply(w0, 2u, x2) + multiply(w0, 3u, x3);
-        sum1 += multiply(w1, 0u, x0) + multiply(w1, 1u, x1) + multiply(w1, 2u, x2) + multiply(w1, 3u, x3);
+    @if(texels) var sum2 = 0.0;
+    @if(texels) var sum3 = 0.0;
+    @if(gated) var gate0 = 0.0;
+    @if(gated) var gate1 = 0.0;
+    @if(gated && texels) var gate2 = 0.0;
+    @if(gated && texels) var gate3 = 0.0;
+    // One half of W after the other: at once, they are twice as many places of the memory to load from.
+    for (var turn = 0u; turn < TURNS; turn++) {
+        let half = turn * columns();
+        let row0 = half + min(column, last);
+        let row1 = half + min(column + LANES, last);
+        @if(texels) let row2 = half + min(column + 2u * LANES, last);
+        @if(texels) let row3 = half + min(column + 3u * LANES, last);
+        @if(gated) {
+            gate0 = sum0;
+            gate1 = sum1;
+            sum0 = 0.0;
+            sum1 = 0.0;
+        }
+        @if(gated && texels) {
+            gate2 = sum2;
+            gate3 = sum3;
+            sum2 = 0.0;
+            sum3 = 0.0;
+        }
+        for (var block = 0u; block < blocks; block++) {
+            let w0 = load_block(row0, block, blocks);
+            let w1 = load_block(row1, block, blocks);
+            @if(texels) let w2 = load_block(row2, block, blocks);
+            @if(texels) let w3 = load_block(row3, block, blocks);
+            // Half of the last block may lie beyond the row, where the weights are zeros.
+            let words = words8(x[m * parts + min(block * 8u + lane, parts - 1u)]);
+            let lo = bitcast<vec4<f32>>(words.lo);
+            let hi = bitcast<vec4<f32>>(words.hi);
+            let sum = dot(lo, vec4<f32>(1.0)) + dot(hi, vec4<f32>(1.0));
+            let x0 = share(lo * PLACES, hi * PLACES, sum, 0u);
+            let x1 = share(lo * PLACES, hi * PLACES, sum, 1u);
+            let x2 = share(lo * PLACES, hi * PLACES, sum, 2u);
+            let x3 = share(lo * PLACES, hi * PLACES, sum, 3u);
+            sum0 += multiply(w0, 0u, x0) + multiply(w0, 1u, x1) + multiply(w0, 2u, x2) + multiply(w0, 3u, x3);
+            sum1 += multiply(w1, 0u, x0) + multiply(w1, 1u, x1) + multiply(w1, 2u, x2) + multiply(w1, 3u, x3);
+            @if(texels) {
+                sum2 += multiply(w2, 0u, x0) + multiply(w2, 1u, x1) + multiply(w2, 2u, x2) + multiply(w2, 3u, x3);
+                sum3 += multiply(w3, 0u, x0) + multiply(w3, 1u, x1) + multiply(w3, 2u, x2) + multiply(w3, 3u, x3);
+            }
+        }
     }
     @if(unscaled) {
         let scale = inverse_rms(subgroupAdd(squares_of(m, lane)));
         sum0 *= scale;
         sum1 *= scale;
+        @if(texels) {
+            sum2 *= scale;
+            sum3 *= scale;
+        }
+        @if(gated) {
+            gate0 *= scale;
+            gate1 *= scale;
+        }
+        @if(gated && texels) {
+            gate2 *= scale;
+            gate3 *= scale;
+        }
     }
     @if(!gated && !residual) {
         store(m, column, sum0);
         store(m, column + LANES, sum1);
+        @if(texels) {
+            store(m, column + 2u * LANES, sum2);
+            store(m, column + 3u * LANES, sum3);
+        }
     }
     @if(gated) {
-        store_gated(m, column, sum0, sum1);
+        store_gated(m, column, gate0, sum0);
+        store_gated(m, column + LANES, gate1, sum1);
+    }
+    @if(gated && texels) {
+        store_gated(m, column + 2u * LANES, gate2, sum2);
+        store_gated(m, column + 3u * LANES, gate3, sum3);
     }
     @if(residual) {
-        let squares = add_to_stream(m, column, sum0) + add_to_stream(m, column + LANES, sum1);
+        var squares = add_to_stream(m, column, sum0) + add_to_stream(m, column + LANES, sum1);
+        @if(texels) {
+            squares += add_to_stream(m, column + 2u * LANES, sum2) + add_to_stream(m, column + 3u * LANES, sum3);
+        }
         let sum = subgroupAdd(squares);
         // The folded grid has workgroups behind the last column.
         if lane == 0u && column < columns() {

@@ -3,6 +3,7 @@
 // Sums as rms_norm.wgsl does. Mirrors kernels/residual_norm.rs.
 import package::constants::WG;
 import package::shared::reduce::workgroup_sum;
+@if(texels) import package::shared::texels::place;
 
 struct Params {
     rows: u32,
@@ -15,7 +16,8 @@ var<immediate> params: Params;
 @group(0) @binding(0) var<storage, read> delta: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> x: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
+@if(!texels) @group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;
+@if(texels) @group(0) @binding(3) var h: texture_storage_2d<rgba32uint, write>;
 @if(post_norm) @group(0) @binding(4) var<storage, read> post_weight: array<vec4<f32>>;
 
 // 1 / rms of a row, from each thread's part of its sum of squares.
@@ -53,6 +55,8 @@ fn main(
     }
     let scale = inverse_rms(thread, squares);
     for (var i = thread; i < params.dim4; i += WG) {
-        h[base + i] = x[base + i] * scale * (weight[i] + params.offset);
+        let normed = x[base + i] * scale * (weight[i] + params.offset);
+        @if(!texels) h[base + i] = normed;
+        @if(texels) textureStore(h, place(base + i), bitcast<vec4<u32>>(normed));
     }
 }

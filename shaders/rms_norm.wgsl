@@ -2,6 +2,7 @@
 // The offset is 1 where a checkpoint stores the weight less one (Gemma). Mirrors kernels/rms_norm.rs.
 import package::constants::WG;
 import package::shared::reduce::workgroup_sum;
+@if(texels) import package::shared::texels::place;
 
 struct Params {
     rows: u32,
@@ -13,7 +14,8 @@ var<immediate> params: Params;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@if(!texels) @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@if(texels) @group(0) @binding(2) var y: texture_storage_2d<rgba32uint, write>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -34,6 +36,8 @@ fn main(
     let mean = workgroup_sum(thread, squares) / f32(params.dim4 * 4u);
     let scale = 1.0 / sqrt(mean + params.eps);
     for (var i = thread; i < params.dim4; i += WG) {
-        y[base + i] = x[base + i] * scale * (weight[i] + params.offset);
+        let normed = x[base + i] * scale * (weight[i] + params.offset);
+        @if(!texels) y[base + i] = normed;
+        @if(texels) textureStore(y, place(base + i), bitcast<vec4<u32>>(normed));
     }
 }

@@ -22,11 +22,41 @@ pub struct Slice {
     pub size: u64,
 }
 
+/// What a shader loads or stores at once of memory that was [allocated as texels](Executor::allocate_texels).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Texel {
+    OneWord,
+    TwoWords,
+    FourWords,
+}
+
+impl Texel {
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Texel::OneWord => 4,
+            Texel::TwoWords => 8,
+            Texel::FourWords => 16,
+        }
+    }
+}
+
+/// Texels of a row of a texture: texel `i` is in row `i / TEXELS_PER_ROW`. Mirrors `shaders/shared/texels.wgsl`.
+pub const TEXELS_PER_ROW: u32 = 2048;
+
 /// How a dispatch uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     Read,
     ReadWrite,
+    LoadTexels(Texel),
+    StoreTexels(Texel),
+}
+
+impl Access {
+    /// Whether the dispatch may change what is bound.
+    pub fn writes(self) -> bool {
+        matches!(self, Access::ReadWrite | Access::StoreTexels(_))
+    }
 }
 
 /// A slice at a binding number of group 0.
@@ -52,6 +82,8 @@ pub enum Requirement {
     Subgroups,
     /// Subgroups of just eight lanes and 64-bit integers, on a CPU that emulates a GPU.
     EightLanes,
+    /// Memory in texels, on a CPU that emulates a GPU: no kernel for others needs it.
+    Texels,
     /// Arithmetic in f16.
     Half,
     /// Dot products of four packed bytes, which every backend's language has, but not every compiler takes; and subgroup
@@ -253,7 +285,17 @@ impl Dispatch {
         self.bind(Binding { index, slice, access: Access::ReadWrite })
     }
 
-    fn bind(mut self, binding: Binding) -> Self {
+    /// Binds all of what was [allocated as texels](Executor::allocate_texels), to be loaded.
+    pub fn load_texels(self, index: u32, slice: Slice, texel: Texel) -> Self {
+        self.bind(Binding { index, slice, access: Access::LoadTexels(texel) })
+    }
+
+    /// The same, to be stored.
+    pub fn store_texels(self, index: u32, slice: Slice, texel: Texel) -> Self {
+        self.bind(Binding { index, slice, access: Access::StoreTexels(texel) })
+    }
+
+    pub fn bind(mut self, binding: Binding) -> Self {
         self.bindings[self.binding_count] = binding;
         self.binding_count += 1;
         self
@@ -265,7 +307,7 @@ impl Dispatch {
 
     /// The slices that the dispatch may write.
     pub fn outputs(&self) -> impl Iterator<Item = Slice> + '_ {
-        self.bindings().iter().filter(|binding| binding.access == Access::ReadWrite).map(|binding| binding.slice)
+        self.bindings().iter().filter(|binding| binding.access.writes()).map(|binding| binding.slice)
     }
 
     /// The parameters as the shader's `var<immediate>` sees them.
@@ -337,6 +379,8 @@ pub struct MemoryLimits {
     pub max_buffer: u64,
     /// Bytes of one slice that a dispatch binds.
     pub max_binding: u64,
+    /// Texels of one allocation.
+    pub max_texels: u64,
 }
 
 /// A prepared recording that an executor can run again and again.
@@ -358,7 +402,11 @@ pub trait Executor {
     /// Allocates a zeroed buffer of `size` bytes (rounded up to a multiple of 4).
     fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError>;
 
-    /// Writes bytes (a multiple of 4) at the start of a slice. Later steps see them.
+    /// Allocates `size` bytes of zeros, a whole number of texels, that shaders load and store texel by texel, as they do with
+    /// textures: a driver may compile that to fewer instructions than the loads of a buffer. Slices to bind begin at 0.
+    fn allocate_texels(&mut self, what: &str, size: u64, texel: Texel) -> Result<BufferId, ExecutionError>;
+
+    /// Writes bytes (a multiple of 4, or of whole texels) at the start of a slice. Later steps see them.
     fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError>;
 
     /// Lets the writes so far reach the device, so that their staging memory can be freed.

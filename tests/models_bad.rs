@@ -31,7 +31,7 @@ const OPTIONS: ModelOptions = ModelOptions {
     available_memory: None,
 };
 
-const NO_LIMITS: MemoryLimits = MemoryLimits { max_buffer: 1 << 40, max_binding: 1 << 40 };
+const NO_LIMITS: MemoryLimits = MemoryLimits { max_buffer: 1 << 40, max_binding: 1 << 40, max_texels: 1 << 36 };
 
 /// Loads a model on the reference: what `Engine::load` does, without a device.
 fn load_with(path: &Path, options: ModelOptions, limits: MemoryLimits) -> Result<Model, ModelError> {
@@ -453,7 +453,7 @@ mod gguf {
         let error = check_error("1000 bytes", error, "memory");
         assert!(matches!(error, ModelError::OutOfMemory { .. }), "{error}");
 
-        let limits = |max_binding| MemoryLimits { max_buffer: 1 << 30, max_binding };
+        let limits = |max_binding| MemoryLimits { max_buffer: 1 << 30, max_binding, max_texels: max_binding / 16 };
         // 2^20 tokens of 4 KV heads of 8 in f32 take 128 MiB a layer.
         let long = ModelOptions { context: 1 << 20, ..OPTIONS };
         let error = check_error("a long context", load_with(&path, long, limits(64 << 20)), "KV cache");

@@ -205,7 +205,7 @@ struct Narrow;
 
 impl<E: Executor> Probe<E> for Narrow {
     fn limits(&self, _: MemoryLimits) -> MemoryLimits {
-        MemoryLimits { max_buffer: NARROW, max_binding: NARROW }
+        MemoryLimits { max_buffer: NARROW, max_binding: NARROW, max_texels: NARROW / 16 }
     }
 
     fn before(&mut self, call: Call<'_>, _inner: &mut E) -> Result<(), ExecutionError> {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use wgpt::formats::Checkpoint;
 use wgpt::kernels::kv_cache::KvType;
 use wgpt::kernels::{Choices, Selection, linear};
-use wgpt::recording::{BufferId, Dispatch, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
+use wgpt::recording::{BufferId, Dispatch, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice, Texel};
 use wgpt::reference::ReferenceExecutor;
 use wgpt::verify::model::{ModelCheckError, ModelReport, Parting, Progress, Settings, check};
 
@@ -170,6 +170,9 @@ impl Executor for Faulty<'_> {
     }
     fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
         self.inner.allocate(what, size)
+    }
+    fn allocate_texels(&mut self, what: &str, size: u64, texel: Texel) -> Result<BufferId, ExecutionError> {
+        self.inner.allocate_texels(what, size, texel)
     }
     fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError> {
         self.inner.write(slice, bytes)

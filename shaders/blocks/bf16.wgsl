@@ -1,8 +1,6 @@
 // BF16 weights, two a word: a bf16 is the upper half of an f32: loaded where they are used, since a block is more than a lane can hold.
+import package::shared::planes::four_code_words;
 import package::shared::weights8::Weights8;
-import package::shared::words8::{words4};
-
-@group(0) @binding(0) var<storage, read> codes: array<vec2<u64>>;
 
 const PLACES: vec4<f32> = vec4<f32>(1.0);
 
@@ -19,7 +17,7 @@ fn unpack(word: u32) -> vec2<f32> {
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {
-    let w = words4(codes[b.base + part]);
+    let w = four_code_words(b.base + part);
     return Weights8(vec4<f32>(unpack(w.x), unpack(w.y)), vec4<f32>(unpack(w.z), unpack(w.w)));
 }
 

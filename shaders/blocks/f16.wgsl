@@ -1,8 +1,6 @@
 // F16 weights, two a word: loaded where they are used, since a block is more than a lane can hold.
+import package::shared::planes::four_code_words;
 import package::shared::weights8::Weights8;
-import package::shared::words8::{words4};
-
-@group(0) @binding(0) var<storage, read> codes: array<vec2<u64>>;
 
 const PLACES: vec4<f32> = vec4<f32>(1.0);
 
@@ -15,7 +13,7 @@ fn load_block(row: u32, block: u32, blocks: u32) -> Block {
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {
-    let w = words4(codes[b.base + part]);
+    let w = four_code_words(b.base + part);
     return Weights8(
         vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y)),
         vec4<f32>(unpack2x16float(w.z), unpack2x16float(w.w)),

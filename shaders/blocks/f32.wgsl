@@ -1,8 +1,6 @@
 // F32 weights: loaded where they are used, since a block is more than a lane can hold.
+import package::shared::planes::eight_code_words;
 import package::shared::weights8::Weights8;
-import package::shared::words8::{words8};
-
-@group(0) @binding(0) var<storage, read> codes: array<vec4<u64>>;
 
 const PLACES: vec4<f32> = vec4<f32>(1.0);
 
@@ -15,7 +13,7 @@ fn load_block(row: u32, block: u32, blocks: u32) -> Block {
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {
-    let w = words8(codes[b.base + part]);
+    let w = eight_code_words(b.base + part);
     return Weights8(bitcast<vec4<f32>>(w.lo), bitcast<vec4<f32>>(w.hi));
 }
 

@@ -1,10 +1,8 @@
 // Q4_K: w = (d * sc) * q - (dmin * mn); sc and mn belong to a group of 32, d and dmin to a superblock of 256.
+import package::shared::planes::{eight_code_words, scale_word};
 import package::shared::weights8::Weights8;
-import package::shared::words8::{Words8, words8, word, bytes_in_place, PLACES_OF_BYTES};
+import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 import package::shared::k_scales::k_scale;
-
-@group(0) @binding(0) var<storage, read> codes: array<vec4<u64>>;
-@group(0) @binding(1) var<storage, read> scales: array<u32>;
 
 const PLACES: vec4<f32> = PLACES_OF_BYTES;
 
@@ -17,7 +15,7 @@ struct Block {
 fn load_block(row: u32, block: u32, blocks: u32) -> Block {
     let index = row * blocks + block;
     let superblock = (index / 4u) * 5u;
-    return Block(words8(codes[index]), scales[superblock], scales[superblock + 1u + (index & 3u)]);
+    return Block(eight_code_words(index), scale_word(superblock), scale_word(superblock + 1u + (index & 3u)));
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {

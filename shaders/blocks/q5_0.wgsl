@@ -1,10 +1,7 @@
 // Q5_0: w = d * (q - 16), one f16 d a group of 32; the codes' fifth bits lie in a plane of their own.
+import package::shared::planes::{eight_code_words, scale_word, two_high_words};
 import package::shared::weights8::Weights8;
-import package::shared::words8::{Words8, words2, words8, word, bytes_in_place, PLACES_OF_BYTES};
-
-@group(0) @binding(0) var<storage, read> codes: array<vec4<u64>>;
-@group(0) @binding(1) var<storage, read> scales: array<u32>;
-@group(0) @binding(2) var<storage, read> high_bits: array<u64>;
+import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 
 const PLACES: vec4<f32> = PLACES_OF_BYTES;
 
@@ -16,7 +13,7 @@ struct Block {
 
 fn load_block(row: u32, block: u32, blocks: u32) -> Block {
     let index = row * blocks + block;
-    return Block(words8(codes[index]), unpack2x16float(scales[index]), words2(high_bits[index]));
+    return Block(eight_code_words(index), unpack2x16float(scale_word(index)), two_high_words(index));
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {

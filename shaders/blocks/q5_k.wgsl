@@ -1,11 +1,8 @@
 // Q5_K: Q4_K with a fifth bit a code, in a plane of its own.
+import package::shared::planes::{eight_code_words, scale_word, two_high_words};
 import package::shared::weights8::Weights8;
-import package::shared::words8::{Words8, words2, words8, word, bytes_in_place, PLACES_OF_BYTES};
+import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 import package::shared::k_scales::k_scale;
-
-@group(0) @binding(0) var<storage, read> codes: array<vec4<u64>>;
-@group(0) @binding(1) var<storage, read> scales: array<u32>;
-@group(0) @binding(2) var<storage, read> high_bits: array<u64>;
 
 const PLACES: vec4<f32> = PLACES_OF_BYTES;
 
@@ -19,8 +16,8 @@ struct Block {
 fn load_block(row: u32, block: u32, blocks: u32) -> Block {
     let index = row * blocks + block;
     let superblock = (index / 4u) * 5u;
-    let pairs = scales[superblock + 1u + (index & 3u)];
-    return Block(words8(codes[index]), scales[superblock], pairs, words2(high_bits[index]));
+    let pairs = scale_word(superblock + 1u + (index & 3u));
+    return Block(eight_code_words(index), scale_word(superblock), pairs, two_high_words(index));
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {

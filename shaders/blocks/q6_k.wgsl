@@ -1,11 +1,8 @@
 // Q6_K: w = (d * sc) * (q - 32); the signed byte sc belongs to 16 weights, the f16 d to a superblock of 256. The codes'
 // upper two bits lie in a plane of their own, four words a block.
+import package::shared::planes::{eight_code_words, scale_word, four_high_words};
 import package::shared::weights8::Weights8;
-import package::shared::words8::{Words8, words4, words8, word, bytes_in_place, PLACES_OF_BYTES};
-
-@group(0) @binding(0) var<storage, read> codes: array<vec4<u64>>;
-@group(0) @binding(1) var<storage, read> scales: array<u32>;
-@group(0) @binding(2) var<storage, read> high_bits: array<vec2<u64>>;
+import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 
 const PLACES: vec4<f32> = PLACES_OF_BYTES;
 
@@ -18,9 +15,9 @@ struct Block {
 fn load_block(row: u32, block: u32, blocks: u32) -> Block {
     let index = row * blocks + block;
     let superblock = (index / 4u) * 5u;
-    let d = unpack2x16float(scales[superblock]).x;
-    let sc = vec4<f32>(unpack4xI8(scales[superblock + 1u + (index & 3u)]));
-    return Block(words8(codes[index]), d * sc, words4(high_bits[index]));
+    let d = unpack2x16float(scale_word(superblock)).x;
+    let sc = vec4<f32>(unpack4xI8(scale_word(superblock + 1u + (index & 3u))));
+    return Block(eight_code_words(index), d * sc, four_high_words(index));
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {

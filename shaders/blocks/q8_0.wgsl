@@ -1,9 +1,7 @@
 // Q8_0: w = d * q, q a signed byte, one f16 d a group of 32.
+import package::shared::planes::{eight_code_words, scale_word};
 import package::shared::weights8::Weights8;
-import package::shared::words8::{Words8, words8, word};
-
-@group(0) @binding(0) var<storage, read> codes: array<vec4<u64>>;
-@group(0) @binding(1) var<storage, read> scales: array<u32>;
+import package::shared::words8::{Words8, word};
 
 const PLACES: vec4<f32> = vec4<f32>(1.0);
 
@@ -15,7 +13,7 @@ struct Block {
 
 fn load_block(row: u32, block: u32, blocks: u32) -> Block {
     let index = row * blocks + block;
-    return Block(words8(codes[2u * index]), words8(codes[2u * index + 1u]), unpack2x16float(scales[index]));
+    return Block(eight_code_words(2u * index), eight_code_words(2u * index + 1u), unpack2x16float(scale_word(index)));
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {

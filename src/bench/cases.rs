@@ -7,12 +7,13 @@ use crate::kernels::attention_tiles::{AttentionPath, SplitPath};
 use crate::kernels::gated_activation::{self, Activation};
 use crate::kernels::kv_cache::{self, KvType};
 use crate::kernels::linear::Fused;
+use crate::kernels::rms_norm::RowThreads;
 use crate::kernels::rope_append::{self, Pairing};
 use crate::kernels::sample::{self, Draw};
 use crate::kernels::weight_layout::{row_bytes, row_words, shader_name};
 use crate::kernels::{
     LinearPath, Selection, Work, argmax, attention_merge, embed, gather_rows, head_norm, linear, matvec, quantize_q8,
-    residual_norm, rms_norm, run_peaks,
+    residual_norm, rms_norm, run_peaks, to_texels,
 };
 use crate::model::Place;
 use crate::verify::cases::attention::{Batch, Path};
@@ -124,7 +125,7 @@ pub fn groups(choice: &Choice, selection: &Selection) -> (Vec<Group>, Vec<Imposs
     for model in &choice.models {
         list.linear(model, selection);
         list.attention(model, selection);
-        list.small(model);
+        list.small(model, selection);
     }
     (list.groups, list.impossible)
 }
@@ -211,8 +212,8 @@ impl List<'_> {
         // Kernels in blocks serve `--deterministic`, not speed.
         let suits = |path: &LinearPath| match path {
             LinearPath::Matvec { blocks, .. } => !blocks && m <= matvec::MAX_M,
-            LinearPath::MatvecLanes | LinearPath::MatvecDot4 { .. } => m <= matvec::MAX_M,
-            LinearPath::MatmulLanes { rows: 8 } => (2..=matvec::MAX_M).contains(&m),
+            LinearPath::MatvecLanes { .. } | LinearPath::MatvecDot4 { .. } => m <= matvec::MAX_M,
+            LinearPath::MatmulLanes { rows: 8, .. } => (2..=matvec::MAX_M).contains(&m),
             LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. } => m > matvec::MAX_M && halves,
             LinearPath::Matmul { .. } | LinearPath::MatmulLanes { .. } | LinearPath::MatmulDot4 { .. } => {
                 m > matvec::MAX_M
@@ -268,7 +269,7 @@ impl List<'_> {
     }
 
     /// The kernels between the products.
-    fn small(&mut self, model: &ModelShape) {
+    fn small(&mut self, model: &ModelShape, selection: &Selection) {
         let choice = self.choice;
         let ModelShape { dim, ffn, heads, kv_heads, head_dim, vocabulary, .. } = *model;
         for &m in &choice.rows {
@@ -281,17 +282,23 @@ impl List<'_> {
             };
 
             self.push_group(quantize_group(name("quantize_q8"), m, dim, 1));
+            let group = to_texels_group(name("to_texels"), m, dim, 1);
+            if group.variants.iter().all(|case| selection.runs(&case.program)) {
+                self.push_group(group);
+            }
 
             let params = rms_norm::Params { rows: m, dim4: dim / 4, eps: 1e-6, offset: 0.0 };
-            let case = cases::rms_norm::case(m as usize, dim as usize, 1.0, 0.0);
+            let threads = selection.row_threads();
+            let case = cases::rms_norm::case(threads, false, m as usize, dim as usize, 1.0, 0.0);
             self.push(name("rms_norm"), rms_norm::work(params), bytes(dim), &[], vec![case]);
 
-            self.push_group(residual_norm_group(name("residual_norm"), m, dim, 1));
+            let variants: Vec<_> = selection.all_row_threads().map(|threads| (threads, false)).collect();
+            self.push_group(residual_norm_group(name("residual_norm"), m, dim, &variants));
 
             let dim4 = head_dim / 4;
             let params = head_norm::Params { tokens: m, heads, kv_heads, dim4, eps: 1e-6, offset: 0.0 };
             let row = (heads + 2 * kv_heads) * head_dim;
-            let case = cases::head_norm::case(params, 1.0);
+            let case = cases::head_norm::case(threads, params, 1.0);
             self.push(name("head_norm"), head_norm::work(params), bytes(row), &[], vec![case]);
 
             let params = rope_append::Params { tokens: m, heads, kv_heads, dim4 };
@@ -300,15 +307,15 @@ impl List<'_> {
             };
             self.push(name("rope_append f16"), rope_append::work(KvType::F16, params), bytes(row), &[], one(&push));
 
-            self.push_group(gated_activation_group(name("gated_activation"), m, ffn, 1));
+            self.push_group(gated_activation_group(name("gated_activation"), m, ffn, &[false]));
 
             let case = cases::gather_rows::case(m as usize, dim as usize, m as usize);
             self.push(name("gather_rows"), gather_rows::work(m, dim), bytes(dim), &[], vec![case]);
 
             for &dtype in choice.types.iter().filter(|dtype| (dim as usize).is_multiple_of(dtype.block_len())) {
                 let name = name(&format!("embed {}", shader_name(dtype)));
-                let variants = one(&|cases| cases::embed::push_case(cases, dtype, m, dim as usize, 0..101, 1.0));
-                self.push(name, embed::work(dtype, m, dim), bytes(dim), &[], variants);
+                let case = cases::embed::case(dtype, m, dim as usize, 0..101, 1.0, selection.in_texels(dtype));
+                self.push(name, embed::work(dtype, m, dim), bytes(dim), &[], vec![case]);
             }
             if m <= matvec::MAX_M {
                 let params = run_peaks::Params { rows: m, width: vocabulary };
@@ -395,20 +402,28 @@ pub(super) fn quantize_group(name: String, m: u32, k: u32, times: usize) -> Grou
     Group::new(name, quantize_q8::work(m * k), 4 * u64::from(m) * u64::from(k), &[], variants)
 }
 
-/// A norm between two products that take no half of it, as often as there are kernels of such products.
-pub(super) fn residual_norm_group(name: String, m: u32, dim: u32, times: usize) -> Group {
+/// Copying `x [m][k]` to texels, as often as there are kernels that want it.
+pub(super) fn to_texels_group(name: String, m: u32, k: u32, times: usize) -> Group {
+    let variants = (0..times).map(|_| cases::to_texels::case((m * k) as usize)).collect();
+    Group::new(name, to_texels::work(m * k), 4 * u64::from(m) * u64::from(k), &[], variants)
+}
+
+/// A norm between two products that take no half of it: the threads of a row, and whether the product behind takes it from
+/// texels.
+pub(super) fn residual_norm_group(name: String, m: u32, dim: u32, variants: &[(RowThreads, bool)]) -> Group {
     let params = rms_norm::Params { rows: m, dim4: dim / 4, eps: 1e-6, offset: 0.0 };
-    let case = || cases::residual_norm::case(m as usize, dim as usize, 1.0, 0.0, false);
-    let variants = (0..times).map(|_| case()).collect();
+    let case = |&(threads, texels): &(RowThreads, bool)| {
+        cases::residual_norm::case(threads, texels, m as usize, dim as usize, 1.0, 0.0, false)
+    };
+    let variants = variants.iter().map(case).collect();
     Group::new(name, residual_norm::work(params, false), 4 * u64::from(m) * u64::from(dim), &[], variants)
 }
 
-/// A gate with what goes through it, as often as there are kernels that leave it to a dispatch of its own.
-pub(super) fn gated_activation_group(name: String, m: u32, ffn: u32, times: usize) -> Group {
-    let mut variants = Vec::new();
+/// A gate with what goes through it in a dispatch of its own, and whether the product behind takes it from texels.
+pub(super) fn gated_activation_group(name: String, m: u32, ffn: u32, variants: &[bool]) -> Group {
     let (rows, width) = (m as usize, ffn as usize);
-    let push = |_| cases::gated_activation::push_case(&mut variants, Activation::Silu, rows, width, 1.0);
-    (0..times).for_each(push);
+    let case = |&texels: &bool| cases::gated_activation::case(Activation::Silu, texels, rows, width, 1.0);
+    let variants = variants.iter().map(case).collect();
     let work = gated_activation::work(Activation::Silu, m * ffn);
     Group::new(name, work, 8 * u64::from(m) * u64::from(ffn), &[], variants)
 }

@@ -123,17 +123,18 @@ pub(super) struct Bench<'e> {
 }
 
 /// A tensor on the device, in copies where it is cold.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Placed {
     first: Slice,
-    copies: u64,
-    /// Bytes from one copy to the next.
-    stride: u64,
+    others: Vec<Slice>,
 }
 
 impl Placed {
     fn copy(&self, number: u64) -> Slice {
-        Slice { offset: self.first.offset + number % self.copies * self.stride, ..self.first }
+        match number as usize % (1 + self.others.len()) {
+            0 => self.first,
+            other => self.others[other - 1],
+        }
     }
 }
 
@@ -243,14 +244,15 @@ impl<'e> Bench<'e> {
                 known.name == tensor.name
                     && known.words == tensor.words
                     && known.output == tensor.output
+                    && known.texel == tensor.texel
                     && unused(place)
             });
             let place = match same {
-                Some((_, place)) => *place,
+                Some((_, place)) => place.clone(),
                 None => {
                     let copies = if cold.contains(&tensor.name) { copies } else { 1 };
                     let place = self.upload(tensor, copies)?;
-                    uploaded.push((tensor.clone(), place));
+                    uploaded.push((tensor.clone(), place.clone()));
                     place
                 }
             };
@@ -261,13 +263,23 @@ impl<'e> Bench<'e> {
 
     fn upload(&mut self, tensor: &Tensor, copies: u64) -> Result<Placed, ExecutionError> {
         let size = 4 * tensor.words.len() as u64;
-        let stride = size.next_multiple_of(ALIGNMENT);
-        let copies = copies.min(self.gpu.memory_limits().max_buffer / stride).max(1);
-        let first = Slice { buffer: self.pool.take(self.gpu, copies * stride)?, offset: 0, size };
-        let placed = Placed { first, copies, stride };
+        let mut slices = Vec::new();
+        match tensor.texel {
+            Some(_) => {
+                for _ in 0..copies {
+                    slices.push(Slice { buffer: self.pool.take(self.gpu, size, tensor.texel)?, offset: 0, size });
+                }
+            }
+            None => {
+                let stride = size.next_multiple_of(ALIGNMENT);
+                let copies = copies.min(self.gpu.memory_limits().max_buffer / stride).max(1);
+                let buffer = self.pool.take(self.gpu, copies * stride, None)?;
+                slices.extend((0..copies).map(|copy| Slice { buffer, offset: copy * stride, size }));
+            }
+        }
         let mut waiting = 0;
-        for copy in 0..copies {
-            self.gpu.write(placed.copy(copy), bytemuck::cast_slice(&tensor.words))?;
+        for slice in &slices {
+            self.gpu.write(*slice, bytemuck::cast_slice(&tensor.words))?;
             waiting += size;
             if waiting > PIECE {
                 self.gpu.flush()?;
@@ -275,7 +287,8 @@ impl<'e> Bench<'e> {
             }
         }
         self.gpu.flush()?;
-        Ok(placed)
+        let first = slices.remove(0);
+        Ok(Placed { first, others: slices })
     }
 
     /// Runs a variant once on fresh outputs, and compares with the reference: in part where all of it would take long and parts
@@ -323,7 +336,8 @@ impl<'e> Bench<'e> {
         let mut slices = Vec::with_capacity(tensors.len());
         for tensor in tensors {
             let size = 4 * tensor.words.len() as u64;
-            let slice = Slice { buffer: self.reference_pool.take(&mut self.reference, size)?, offset: 0, size };
+            let buffer = self.reference_pool.take(&mut self.reference, size, tensor.texel)?;
+            let slice = Slice { buffer, offset: 0, size };
             self.reference.write(slice, bytemuck::cast_slice(&tensor.words))?;
             slices.push(slice);
         }

@@ -195,7 +195,7 @@ impl Probing<'_> {
     }
 
     fn slice(&mut self, size: u64) -> Result<Slice, ExecutionError> {
-        Ok(Slice { buffer: self.pool.take(self.gpu, size)?, offset: 0, size })
+        Ok(Slice { buffer: self.pool.take(self.gpu, size, None)?, offset: 0, size })
     }
 
     /// Fills a slice with a pattern.

@@ -3,7 +3,7 @@
 use crate::kernels::attention_tiles::Tile;
 use crate::kernels::weight_layout::{PLANES, dtype_of_shader, row_words};
 use crate::kernels::{attention, linear};
-use crate::recording::{Access, Binding, Dispatch, ExecutionError, Executor, Slice};
+use crate::recording::{Binding, Dispatch, ExecutionError, Executor, Slice};
 use crate::reference::ReferenceExecutor;
 
 /// Operations that the reference may take: a fraction of a second.
@@ -101,10 +101,8 @@ fn rebound<P: bytemuck::Pod>(
     slice: impl Fn(&Binding) -> Slice,
 ) -> Dispatch {
     let empty = Dispatch::new(dispatch.program, params, grid);
-    dispatch.bindings().iter().fold(empty, |made, binding| match binding.access {
-        Access::Read => made.read(binding.index, slice(binding)),
-        Access::ReadWrite => made.read_write(binding.index, slice(binding)),
-    })
+    let bindings = dispatch.bindings().iter().map(|binding| Binding { slice: slice(binding), ..*binding });
+    bindings.fold(empty, Dispatch::bind)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::contest::Contest;
 use super::cases::{
-    Group, attention_group, gated_activation_group, product_group, quantize_group, residual_norm_group,
+    Group, attention_group, gated_activation_group, product_group, quantize_group, residual_norm_group, to_texels_group,
 };
 use super::kernels::{Bench, Obstacle};
 use super::models::{Layer, ModelShape};
@@ -188,6 +188,7 @@ fn plans(gpu: &GpuExecutor, workload: &Workload) -> Vec<Plan> {
                 let step = Step { selection: &selection, workload, role, m: rows(role, workload.chunk) };
                 let mut parts = step.linear_parts(&variants, flops, largest);
                 parts.extend(step.quantize_parts(&variants));
+                parts.extend(step.to_texels_parts(&variants));
                 parts.extend(step.norm_parts(&variants));
                 parts.extend(step.gate_parts(&variants));
                 parts
@@ -205,7 +206,7 @@ fn is_contender(role: Role, variant: Variant) -> bool {
     match role {
         Role::LinearDecode => {
             use LinearPath::{Matvec, MatvecDot4, MatvecLanes};
-            matches!(path, Matvec { blocks: false, .. } | MatvecLanes | MatvecDot4 { .. })
+            matches!(path, Matvec { blocks: false, .. } | MatvecLanes { .. } | MatvecDot4 { .. })
         }
         Role::LinearBatch => !matches!(
             path,
@@ -295,17 +296,38 @@ impl Step<'_> {
 
     /// What rounding the activations adds to the kernels that want it: it stands in front of each product that they take.
     fn quantize_parts(&self, variants: &[Variant]) -> Vec<Part> {
-        let &Step { role, m, .. } = self;
         let rounding = those(variants, LinearPath::rounds_activations);
         let Some(path) = rounding.first().and_then(|variant| variant.linear()) else { return Vec::new() };
+        self.input_parts(rounding, "quantize_q8", quantize_group, |linear| path.takes(linear.dtype))
+    }
+
+    /// What copying what attention gives adds to the kernels that take activations from texels: others are left there by what
+    /// computes them.
+    fn to_texels_parts(&self, variants: &[Variant]) -> Vec<Part> {
+        let loading = those(variants, LinearPath::loads_activations_from_texels);
+        if loading.is_empty() {
+            return Vec::new();
+        }
+        self.input_parts(loading, "to_texels", to_texels_group, |linear| linear.place == Place::AttentionOutput)
+    }
+
+    /// A dispatch in front of some layers, for all of these variants: a part for each length of rows.
+    fn input_parts(
+        &self,
+        variants: Vec<Variant>,
+        kernel: &str,
+        group: fn(String, u32, u32, usize) -> Group,
+        before: impl Fn(&LinearLayers) -> bool,
+    ) -> Vec<Part> {
+        let &Step { role, m, .. } = self;
         let mut products: BTreeMap<u32, Vec<Share>> = BTreeMap::new();
-        for linear in self.layers().filter(|linear| path.takes(linear.dtype)) {
+        for linear in self.layers().filter(|linear| before(linear)) {
             let share = Share { weights: Some(linear.dtype), count: f64::from(linear.count) };
             products.entry(linear.k).or_default().push(share);
         }
         let part = |(k, shares): (u32, Vec<Share>)| {
-            let group = quantize_group(format!("{role} quantize_q8 m{m} k{k}"), m, k, rounding.len());
-            Part { group, variants: rounding.clone(), shares }
+            let group = group(format!("{role} {kernel} m{m} k{k}"), m, k, variants.len());
+            Part { group, variants: variants.clone(), shares }
         };
         products.into_iter().map(part).collect()
     }
@@ -317,8 +339,10 @@ impl Step<'_> {
         let differ = !without.is_empty() && without.len() < variants.len();
         let share = Share { weights: None, count: 2.0 * f64::from(self.workload.layers) };
         let name = format!("{} residual_norm m{m} dim {dim}", self.role);
+        let threads = self.selection.row_threads();
+        let norms: Vec<_> = without.iter().map(|variant| (threads, from_texels(*variant))).collect();
         differ.then(|| Part {
-            group: residual_norm_group(name, m, dim, without.len()),
+            group: residual_norm_group(name, m, dim, &norms),
             variants: without,
             shares: vec![share],
         })
@@ -332,8 +356,9 @@ impl Step<'_> {
             let differ = !without.is_empty() && without.len() < variants.len();
             let share = Share { weights: Some(linear.dtype), count: f64::from(linear.count) };
             let name = format!("{} gated_activation m{m} ffn {ffn}", self.role);
+            let gates: Vec<_> = without.iter().map(|variant| from_texels(*variant)).collect();
             differ.then(|| Part {
-                group: gated_activation_group(name, m, ffn, without.len()),
+                group: gated_activation_group(name, m, ffn, &gates),
                 variants: without,
                 shares: vec![share],
             })
@@ -345,6 +370,11 @@ impl Step<'_> {
 /// The variants whose kernels for linear layers are so.
 fn those(variants: &[Variant], are: impl Fn(LinearPath) -> bool) -> Vec<Variant> {
     variants.iter().copied().filter(|variant| variant.linear().is_some_and(&are)).collect()
+}
+
+/// Whether what computes a variant's activations leaves them in texels.
+fn from_texels(variant: Variant) -> bool {
+    variant.linear().is_some_and(LinearPath::loads_activations_from_texels)
 }
 
 /// A token of a prompt and one of an answer count alike.
@@ -429,8 +459,9 @@ mod tests {
     #[test]
     fn rounding_activations_is_added_to_the_kernels_that_want_it() {
         let mut workload = Workload::typical();
-        assert_eq!(step(&workload, Role::LinearDecode).quantize_parts(&[MATVEC, SUBGROUP]).len(), 0);
-        let parts = step(&workload, Role::LinearDecode).quantize_parts(&[MATVEC, DOT4]);
+        let rounding = |variants: &[Variant]| step(&workload, Role::LinearDecode).quantize_parts(variants);
+        assert_eq!(rounding(&[MATVEC, SUBGROUP]).len(), 0);
+        let parts = rounding(&[MATVEC, DOT4]);
         assert_eq!(parts.len(), 2, "rows of two lengths");
         assert_eq!(parts.iter().map(count).sum::<f64>(), 30.0 * 4.0 + 1.0);
         assert!(parts.iter().all(|part| part.group.variants.len() == 1 && part.variants == [DOT4]));

@@ -34,7 +34,9 @@ impl Backend {
             Requirement::Nothing => true,
             // wgpu has none on GL; on DX12 it has them from shader model 6.0 on, with DXC and not with FXC.
             // On DX12 f16 is there from shader model 6.2 on.
-            Requirement::Subgroups | Requirement::EightLanes | Requirement::Half => self != Backend::Gl,
+            Requirement::Subgroups | Requirement::EightLanes | Requirement::Texels | Requirement::Half => {
+                self != Backend::Gl
+            }
             // From shader model 6.4 on naga writes a call with a literal 0, for which DXC looks for 64-bit integers.
             Requirement::PackedDot { subgroups } => self != Backend::Dx12 && !(subgroups && self == Backend::Gl),
             // naga writes them for these two; for HLSL it panics.

@@ -6,19 +6,23 @@ use std::time::{Duration, Instant};
 
 use super::adapter::{AdapterError, DeviceInfo, DeviceSelector, select};
 use super::device::{Device, Part, Purpose};
+use super::memory::Memory;
 use super::pace::{Pace, SUBMIT_BUDGET};
 use super::pipeline_cache::PipelineCache;
 use super::pipelines::{Pipeline, Pipelines};
 use super::recorded::{self, Recorded, Step};
+use super::texels::{self, Texels};
 use super::timing::DeviceClock;
 use crate::kernels::Selection;
 use crate::kernels::shader::Library;
-use crate::recording::{Binding, BufferId, ExecutionError, Executor, Load, MemoryLimits, Prepared, Recording, Slice};
+use crate::recording::{
+    Binding, BufferId, ExecutionError, Executor, Load, MemoryLimits, Prepared, Recording, Slice, Texel,
+};
 
 /// A device with its buffers, pipelines and prepared recordings.
 pub struct GpuExecutor {
     pub(super) device: Device,
-    buffers: Vec<wgpu::Buffer>,
+    memory: Vec<Memory>,
     pipelines: Pipelines,
     /// Shared between recordings: most of them differ in their parameters and grids only.
     bind_groups: HashMap<Vec<Binding>, wgpu::BindGroup>,
@@ -93,7 +97,7 @@ impl GpuExecutor {
             loads: VecDeque::new(),
             notices: notice.into_iter().collect(),
             device,
-            buffers: Vec::new(),
+            memory: Vec::new(),
             pipelines,
             bind_groups: HashMap::new(),
             prepared: HashMap::new(),
@@ -197,13 +201,8 @@ impl GpuExecutor {
         }
     }
 
-    fn buffer(&self, slice: Slice) -> Result<&wgpu::Buffer, ExecutionError> {
-        let bad = ExecutionError::BadSlice(slice.buffer.0);
-        let Some(buffer) = self.buffers.get(slice.buffer.0 as usize) else { return Err(bad) };
-        match slice.offset.checked_add(slice.size) {
-            Some(end) if end <= buffer.size() => Ok(buffer),
-            _ => Err(bad),
-        }
+    fn memory(&self, slice: Slice) -> Result<&Memory, ExecutionError> {
+        self.memory.get(slice.buffer.0 as usize).ok_or(ExecutionError::BadSlice(slice.buffer.0))
     }
 
     fn bind_group(
@@ -216,15 +215,8 @@ impl GpuExecutor {
         }
         let mut entries = Vec::with_capacity(bindings.len());
         for binding in bindings {
-            let size = std::num::NonZeroU64::new(binding.slice.size);
-            entries.push(wgpu::BindGroupEntry {
-                binding: binding.index,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: self.buffer(binding.slice)?,
-                    offset: binding.slice.offset,
-                    size,
-                }),
-            });
+            let resource = self.memory(binding.slice)?.resource(binding)?;
+            entries.push(wgpu::BindGroupEntry { binding: binding.index, resource });
         }
         let made =
             self.device.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries });
@@ -246,6 +238,11 @@ impl GpuExecutor {
                 self.make_buffer("reading back", size, usage)
             }
         }
+    }
+
+    fn keep(&mut self, memory: Memory) -> BufferId {
+        self.memory.push(memory);
+        BufferId(self.memory.len() as u32 - 1)
     }
 
     /// Makes a buffer, turning an allocation failure into an error instead of a lost device.
@@ -278,7 +275,7 @@ impl Drop for GpuExecutor {
         let unused = Pipelines::new(self.device.device.clone(), Library::default(), None);
         std::mem::forget((
             self.device.queue.clone(),
-            std::mem::take(&mut self.buffers),
+            std::mem::take(&mut self.memory),
             std::mem::replace(&mut self.pipelines, unused),
             std::mem::take(&mut self.bind_groups),
             std::mem::take(&mut self.prepared),
@@ -290,12 +287,12 @@ impl Drop for GpuExecutor {
     }
 }
 
-/// Copies out what is mapped, and unmaps it.
-fn take_mapped(buffer: &wgpu::Buffer, out: &mut [u8]) -> Result<(), ExecutionError> {
+/// Copies out what is mapped, but for what is skipped, and unmaps it.
+fn take_mapped(buffer: &wgpu::Buffer, skip: u64, out: &mut [u8]) -> Result<(), ExecutionError> {
     let mapped = buffer
-        .get_mapped_range(..out.len() as u64)
+        .get_mapped_range(..skip + out.len() as u64)
         .map_err(|e| ExecutionError::DeviceLost(format!("its memory could not be read: {e}")))?;
-    out.copy_from_slice(&mapped);
+    out.copy_from_slice(&mapped[skip as usize..]);
     drop(mapped);
     buffer.unmap();
     Ok(())
@@ -306,24 +303,31 @@ impl Executor for GpuExecutor {
         let limits = &self.device.info.limits;
         // Shaders index words with 32 bits, and Metal miscomputes silently above 4 GiB: stay below.
         let max_binding = limits.max_storage_binding.min(limits.max_buffer_size).min(u64::from(u32::MAX)) / 256 * 256;
-        MemoryLimits { max_buffer: limits.max_buffer_size, max_binding }
+        let max_texels = texels::most(&self.device.device.limits());
+        MemoryLimits { max_buffer: limits.max_buffer_size, max_binding, max_texels }
     }
 
     fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let buffer = self.make_buffer(what, size.next_multiple_of(4).max(4), usage)?;
-        self.buffers.push(buffer);
-        Ok(BufferId(self.buffers.len() as u32 - 1))
+        Ok(self.keep(Memory::Buffer(buffer)))
+    }
+
+    fn allocate_texels(&mut self, what: &str, size: u64, texel: Texel) -> Result<BufferId, ExecutionError> {
+        let limit = self.memory_limits().max_texels * texel.bytes();
+        if size > limit {
+            return Err(ExecutionError::BufferTooLarge { what: what.to_owned(), size, limit });
+        }
+        let texels = self.device.allocating(what, size, || Texels::new(&self.device.device, what, size, texel))?;
+        Ok(self.keep(Memory::Texels(texels)))
     }
 
     fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError> {
         if bytes.len() as u64 > slice.size {
             return Err(ExecutionError::BadSlice(slice.buffer.0));
         }
-        let buffer = self.buffer(slice)?;
-        self.device.allocating("a write", bytes.len() as u64, || {
-            self.device.queue.write_buffer(buffer, slice.offset, bytes);
-        })
+        let memory = self.memory(slice)?;
+        self.device.allocating("a write", bytes.len() as u64, || memory.write(&self.device.queue, slice, bytes))?
     }
 
     fn flush(&mut self) -> Result<(), ExecutionError> {
@@ -367,7 +371,7 @@ impl Executor for GpuExecutor {
         let size = slice.size;
         let free = self.spare.pop();
         let buffer = self.readback(free, size.max(SMALLEST_KEPT))?;
-        let source = self.buffer(slice)?.clone();
+        let source = self.memory(slice)?.buffer(slice)?.clone();
         // In the submit that computes it: handing over another one would cost the host as much as half of the step.
         self.hand_over(prepared, |encoder| {
             encoder.copy_buffer_to_buffer(&source, slice.offset, &buffer, 0, size);
@@ -383,7 +387,7 @@ impl Executor for GpuExecutor {
         let kept = self.kept.pop_front().filter(|kept| out.len() as u64 <= kept.size).ok_or_else(nothing)?;
         let behind = self.device.submits() - kept.submits;
         self.device.wait(behind as usize)?;
-        take_mapped(&kept.buffer, out)?;
+        take_mapped(&kept.buffer, 0, out)?;
         self.spare.push(kept.buffer);
         Ok(())
     }
@@ -404,14 +408,24 @@ impl Executor for GpuExecutor {
         }
         // Put back only when it is free again: one that a failure left mapped is of no use.
         let free = self.readback.take();
-        let readback = self.readback(free, size)?;
-        let source = self.buffer(slice)?;
         let mut encoder = self.device.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(source, slice.offset, &readback, 0, size);
-        encoder.map_buffer_on_submit(&readback, wgpu::MapMode::Read, ..size, |_| {});
+        let (readback, skip) = match self.memory(slice)? {
+            Memory::Texels(texels) => {
+                let copied = texels.copied(slice.offset, size).ok_or(ExecutionError::BadSlice(slice.buffer.0))?;
+                let readback = self.readback(free, copied.size)?;
+                texels.copy(&copied, &readback, &mut encoder);
+                (readback, copied.skip)
+            }
+            memory => {
+                let readback = self.readback(free, size)?;
+                encoder.copy_buffer_to_buffer(memory.buffer(slice)?, slice.offset, &readback, 0, size);
+                (readback, 0)
+            }
+        };
+        encoder.map_buffer_on_submit(&readback, wgpu::MapMode::Read, ..skip + size, |_| {});
         self.device.submit(Some(encoder.finish()), Part::Other)?;
         self.device.wait(0)?;
-        take_mapped(&readback, out)?;
+        take_mapped(&readback, skip, out)?;
         self.readback = Some(readback);
         Ok(())
     }

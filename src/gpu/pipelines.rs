@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use super::pipeline_cache::PipelineCache;
+use super::texels;
 use crate::kernels::shader::Library;
 use crate::recording::{Access, Dispatch, ExecutionError, Program};
 
@@ -261,10 +262,14 @@ impl Maker {
         let entry = |&(binding, access): &(u32, Access)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
-                has_dynamic_offset: false,
-                min_binding_size: None,
+            ty: match access {
+                Access::LoadTexels(texel) => texels::binding_type(wgpu::StorageTextureAccess::ReadOnly, texel),
+                Access::StoreTexels(texel) => texels::binding_type(wgpu::StorageTextureAccess::WriteOnly, texel),
+                Access::Read | Access::ReadWrite => wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
             },
             count: None,
         };

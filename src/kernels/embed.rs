@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::weight_layout::{WeightSlices, row_bytes, shader_name};
 use super::{ELEMENT_WG, Work, element_grid};
 use crate::formats::DType;
-use crate::recording::{Dispatch, Program, Slice};
+use crate::recording::{Dispatch, Program, Requirement, Slice};
 
 /// Mirrors `Params` of `shaders/embed.wgsl`.
 #[repr(C)]
@@ -34,6 +34,8 @@ pub struct TokenIds {
 pub fn dispatch(table: &WeightSlices, token_ids: TokenIds, x: Slice, tokens: u32, scale: f32) -> Dispatch {
     let params = Params { tokens, dim: table.k, row0: table.row0, rows: table.rows, scale };
     let program = Program::new("embed", "base").weights(shader_name(table.dtype)).constant("WG", ELEMENT_WG);
+    // Only kernels for lanes have weights there.
+    let program = if table.in_texels { program.requires(Requirement::Texels).flag("texels", true) } else { program };
     let dispatch = Dispatch::new(program, &params, element_grid(tokens * (table.k / 8)));
     table.bind(dispatch).read(3, token_ids.ids).read_write(4, x).read(5, token_ids.sampled)
 }

@@ -2,8 +2,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Work, fold, rms_norm};
-use crate::recording::{Dispatch, Program, Slice};
+use super::rms_norm::RowThreads;
+use super::{Work, fold};
+use crate::recording::{Dispatch, Slice};
 
 /// Mirrors `Params` of `shaders/head_norm.wgsl`.
 #[repr(C)]
@@ -16,9 +17,9 @@ pub struct Params {
     pub kv_heads: u32,
     /// Vectors of four elements in a head.
     pub dim4: u32,
-    /// As in [`rms_norm::Params`].
+    /// As in [`rms_norm`](super::rms_norm::Params).
     pub eps: f32,
-    /// As in [`rms_norm::Params`].
+    /// As in [`rms_norm`](super::rms_norm::Params).
     pub offset: f32,
 }
 
@@ -30,8 +31,8 @@ pub struct Weights {
 }
 
 /// `x = x / rms(x) * (weight + offset)` for each head `x` of Q and K in `qkv [tokens][heads + 2 kv_heads][head_dim]`.
-pub fn dispatch(qkv: Slice, weights: Weights, params: Params) -> Dispatch {
-    let program = Program::new("head_norm", "base").constant("WG", rms_norm::workgroup(params.dim4));
+pub fn dispatch(threads: RowThreads, qkv: Slice, weights: Weights, params: Params) -> Dispatch {
+    let program = threads.program("head_norm", params.dim4);
     let grid = fold(params.tokens * (params.heads + params.kv_heads));
     Dispatch::new(program, &params, grid).read(0, weights.query).read(1, weights.key).read_write(2, qkv)
 }

@@ -13,7 +13,7 @@ use super::{
     LinearPath, Work, matmul, matmul_coop, matmul_dot4, matmul_f16, matmul_lanes, matvec, matvec_dot4, matvec_lanes,
 };
 use crate::formats::DType;
-use crate::recording::{Dispatch, Program, Slice};
+use crate::recording::{Dispatch, Program, Slice, Texel};
 
 /// Mirrors `Params` of `shaders/shared/linear_io.wgsl`.
 #[repr(C)]
@@ -51,6 +51,8 @@ pub struct Slices {
 #[derive(Clone, Copy, Debug)]
 pub enum Input {
     F32(Slice),
+    /// For the kernels that [load them from texels](LinearPath::loads_activations_from_texels).
+    Texels(Slice),
     /// For the kernels that [multiply packed bytes](LinearPath::rounds_activations).
     Q8(Quantized),
     /// For the kernels that [take half of a norm](LinearPath::part_of_norm).
@@ -88,7 +90,7 @@ pub struct Residual {
 /// so many.
 pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32, y_stride: u32) -> Dispatch {
     let params = Params { y_stride, y_column: weight.row0, ..whole(weight, m) };
-    let (program, grid) = program(path, weight, &params);
+    let (program, grid) = program(path, weight, &params, false);
     finish(path, program, grid, weight, slices, params, None)
 }
 
@@ -96,8 +98,7 @@ pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32
 /// [can do so](LinearPath::gates).
 pub fn gated(path: LinearPath, weight: &WeightSlices, activation: Activation, x: Input, y: Slice, m: u32) -> Dispatch {
     let params = Params { y_stride: weight.rows / 2, ..whole(weight, m) };
-    // As many workgroups as for the rows of weights: each pair of them makes one column of y.
-    let (program, grid) = program(path, weight, &params);
+    let (program, grid) = program(path, weight, &params, true);
     let program = program.flag("gated", true).flag("gelu", activation == Activation::GeluTanh);
     finish(path, program, grid, weight, Slices { x, y, bias: None }, params, None)
 }
@@ -110,7 +111,7 @@ pub fn gated(path: LinearPath, weight: &WeightSlices, activation: Activation, x:
 pub fn residual(path: LinearPath, weight: &WeightSlices, x: Slice, to: &Residual, m: u32) -> (Dispatch, Unscaled) {
     let part = path.part_of_norm().unwrap_or_else(|| panic!("{} takes no half of a norm", path.name()));
     let params = Params { part, offset: to.offset, ..whole(weight, m) };
-    let (program, grid) = program(path, weight, &params);
+    let (program, grid) = program(path, weight, &params, false);
     let slices = Slices { x: Input::F32(x), y: to.unscaled, bias: None };
     let dispatch = finish(path, program.flag("residual", true), grid, weight, slices, params, Some(to));
     (dispatch, Unscaled { x: to.unscaled, squares: to.squares, part, eps: to.eps })
@@ -133,16 +134,16 @@ fn whole(weight: &WeightSlices, m: u32) -> Params {
     Params { m, n, k, y_stride: n, y_column: 0, part: 0, eps: 0.0, offset: 0.0 }
 }
 
-fn program(path: LinearPath, weight: &WeightSlices, params: &Params) -> (Program, [u32; 3]) {
+fn program(path: LinearPath, weight: &WeightSlices, params: &Params, gated: bool) -> (Program, [u32; 3]) {
     match path {
         LinearPath::Matmul { tm, tn } => matmul::program(tm, tn, params),
         LinearPath::MatmulCoop { size, lanes, block } => matmul_coop::program(size, lanes, block, params),
         LinearPath::MatmulF16 { rows } => matmul_f16::program(rows, params),
-        LinearPath::MatmulLanes { rows } => matmul_lanes::program(rows, params),
+        LinearPath::MatmulLanes { rows, texels } => matmul_lanes::program(rows, texels, params),
         LinearPath::Matvec { subgroups, blocks } => matvec::program(subgroups, blocks, params),
         LinearPath::MatvecDot4 { subgroups } => matvec_dot4::program(subgroups, params),
         LinearPath::MatmulDot4 { side } => matmul_dot4::program(side, weight.dtype, params),
-        LinearPath::MatvecLanes => matvec_lanes::program(params),
+        LinearPath::MatvecLanes { texels } => matvec_lanes::program(texels, gated, params),
     }
 }
 
@@ -159,8 +160,10 @@ fn finish(
         debug_assert!(path.part_of_norm().is_some(), "{} takes no half of a norm", path.name());
         (params.part, params.eps) = (x.part, x.eps);
     }
+    debug_assert_eq!(path.loads_texels(), weight.in_texels, "{} with weights elsewhere", path.name());
     let program = program
         .requires(path.requirement())
+        .flag("texels", weight.in_texels)
         .weights(super::weight_layout::shader_name(weight.dtype))
         .flag("bias", slices.bias.is_some())
         .flag("unscaled", matches!(slices.x, Input::Unscaled(_)));
@@ -174,6 +177,7 @@ fn finish(
     let dispatch = weight.bind(dispatch).read_write(4, slices.y);
     let dispatch = match slices.x {
         Input::F32(x) => dispatch.read(3, x),
+        Input::Texels(x) => dispatch.load_texels(3, x, Texel::FourWords),
         Input::Q8(x) => dispatch.read(3, x.codes).read(6, x.scales),
         Input::Unscaled(x) => dispatch.read(3, x.x).read(7, x.squares),
     };

@@ -9,6 +9,7 @@ mod attention_key_lanes;
 mod attention_lanes;
 pub mod attention_merge;
 pub mod attention_tiles;
+mod destination;
 pub mod embed;
 pub mod gated_activation;
 pub mod gather_rows;
@@ -33,9 +34,11 @@ pub mod run_peaks;
 pub mod sample;
 mod selection;
 pub mod shader;
+pub mod to_texels;
 pub mod weight_layout;
 mod work;
 
+pub use destination::Destination;
 pub use outputs::Elements;
 pub use selection::{
     AdapterClass, AdapterFacts, AdapterKind, Choices, Exception, Forced, ForcedError, LinearPath, MAX_SHORT,

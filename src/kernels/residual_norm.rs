@@ -1,9 +1,9 @@
 //! The residual connection and the norm of the next block in one pass: one dispatch, and one barrier, where `add` and
 //! `rms_norm` are two (with the norm behind a block, as Gemma has it, three).
 
-use super::rms_norm::{Params, workgroup};
-use super::{Work, fold};
-use crate::recording::{Dispatch, Program, Slice};
+use super::rms_norm::{Params, RowThreads};
+use super::{Destination, Work, fold};
+use crate::recording::{Dispatch, Slice};
 
 /// The slices that the kernel works on: `x`, `h` and `delta` are `[rows][dim]`, weights `[dim]`.
 #[derive(Clone, Copy, Debug)]
@@ -12,21 +12,20 @@ pub struct Slices {
     pub weight: Slice,
     /// The residual stream, in place.
     pub x: Slice,
-    pub h: Slice,
+    pub h: Destination,
     /// Of the norm that `delta` goes through first, where there is one.
     pub post_weight: Option<Slice>,
 }
 
 /// `x += delta`, then `h[r] = x[r] / rms(x[r]) * (weight + offset)`.
-pub fn dispatch(slices: Slices, params: Params) -> Dispatch {
-    let program = Program::new("residual_norm", "base")
-        .constant("WG", workgroup(params.dim4))
-        .flag("post_norm", slices.post_weight.is_some());
+pub fn dispatch(threads: RowThreads, slices: Slices, params: Params) -> Dispatch {
+    let program = threads.program("residual_norm", params.dim4).flag("post_norm", slices.post_weight.is_some());
+    let program = slices.h.flag(program);
     let dispatch = Dispatch::new(program, &params, fold(params.rows))
         .read(0, slices.delta)
         .read(1, slices.weight)
-        .read_write(2, slices.x)
-        .read_write(3, slices.h);
+        .read_write(2, slices.x);
+    let dispatch = slices.h.bind(dispatch, 3);
     match slices.post_weight {
         Some(weight) => dispatch.read(4, weight),
         None => dispatch,

@@ -2,8 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Work, fold};
-use crate::recording::{Dispatch, Program, Slice};
+use super::{Destination, Work, fold};
+use crate::recording::{Dispatch, Program, Requirement, Slice};
 
 /// Mirrors `Params` of `shaders/rms_norm.wgsl`.
 #[repr(C)]
@@ -17,15 +17,42 @@ pub struct Params {
     pub offset: f32,
 }
 
-/// `y[r] = x[r] / rms(x[r]) * (weight + offset)`.
-pub fn dispatch(x: Slice, weight: Slice, y: Slice, params: Params) -> Dispatch {
-    let program = Program::new("rms_norm", "base").constant("WG", workgroup(params.dim4));
-    Dispatch::new(program, &params, fold(params.rows)).read(0, x).read(1, weight).read_write(2, y)
+/// The threads that a row has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowThreads {
+    /// A workgroup, which adds up in its memory.
+    Workgroup,
+    /// The eight lanes of a subgroup: where a CPU emulates the GPU, a row's barriers take longer than its sum.
+    Lanes,
 }
 
-/// Threads for a row: one of a head's size does not feed more than a small workgroup.
-pub(super) fn workgroup(dim4: u32) -> u32 {
-    if dim4 <= 64 { 32 } else { 128 }
+impl RowThreads {
+    pub const ALL: [RowThreads; 2] = [RowThreads::Workgroup, RowThreads::Lanes];
+
+    pub fn requirement(self) -> Requirement {
+        match self {
+            RowThreads::Workgroup => Requirement::Nothing,
+            RowThreads::Lanes => Requirement::EightLanes,
+        }
+    }
+
+    /// A kernel's program for rows of so many vectors of four elements: one of a head's size does not feed more than a small
+    /// workgroup.
+    pub(super) fn program(self, kernel: &'static str, dim4: u32) -> Program {
+        let (variant, threads) = match self {
+            RowThreads::Workgroup if dim4 <= 64 => ("base", 32),
+            RowThreads::Workgroup => ("base", 128),
+            RowThreads::Lanes => ("lanes", 8),
+        };
+        let program = Program::new(kernel, variant).requires(self.requirement()).constant("WG", threads);
+        program.flag("lanes", self == RowThreads::Lanes)
+    }
+}
+
+/// `y[r] = x[r] / rms(x[r]) * (weight + offset)`.
+pub fn dispatch(threads: RowThreads, x: Slice, weight: Slice, y: Destination, params: Params) -> Dispatch {
+    let program = y.flag(threads.program("rms_norm", params.dim4));
+    y.bind(Dispatch::new(program, &params, fold(params.rows)).read(0, x).read(1, weight), 2)
 }
 
 /// The work of `rows` rows: a square and an addition, then two multiplications an element. The root is once a row.

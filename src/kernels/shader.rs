@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use wesl::{Feature, ModulePath, Wesl};
+use wesl::{CompileOptions, Feature, ModulePath, Wesl};
 
 use crate::recording::Program;
 
@@ -40,6 +40,7 @@ pub const KERNELS: &[(&str, &str)] = sources!(
     "rope_append_q8_0",
     "run_peaks",
     "sample",
+    "to_texels",
 );
 
 /// Probes of what an adapter can do, for the benchmarks: no part of the engine, and without twins. Their programs name them
@@ -52,12 +53,14 @@ const SHARED: &[(&str, &str)] = sources!(
     "activation",
     "attention_io",
     "attention_params",
+    "block_weights",
     "half_range",
     "k_scales",
     "kv_cache",
     "linear_io",
     "logits",
     "matvec_sums",
+    "planes",
     "q8_block",
     "reduce",
     "rope",
@@ -65,6 +68,7 @@ const SHARED: &[(&str, &str)] = sources!(
     "sample_io",
     "sixteen",
     "split_norm",
+    "texels",
     "weights8",
     "words8",
 );
@@ -147,11 +151,9 @@ impl Library {
     /// Says what WESL rejected: a mistake in a shader, which the tests find in ours.
     pub fn wgsl(&self, program: &Program) -> Result<String, String> {
         let mut compiler = Wesl::new_barebones().set_custom_resolver(Modules { library: self, program });
-        compiler
-            .use_imports(true)
-            .use_condcomp(true)
-            .use_stripping(true)
-            .set_missing_feature_behavior(Feature::Disable);
+        // What the entry point does not use is left out: it may need what the adapter lacks.
+        compiler.set_options(CompileOptions { validate: false, ..CompileOptions::default() });
+        compiler.set_missing_feature_behavior(Feature::Disable);
         compiler.set_mangler(wesl::ManglerKind::Escape);
         for flag in program.flags() {
             compiler.set_feature(flag, true);

@@ -20,12 +20,12 @@
 //! where a load of 32 bytes may.
 
 use crate::formats::DType;
-use crate::recording::{Dispatch, Slice};
+use crate::recording::{Dispatch, Slice, Texel};
 
 /// Weights are made of groups of this many elements along a row; a row is a whole number of them.
 pub const GROUP: usize = 32;
 
-/// What a row is padded to: the elements that [`LinearPath::MatvecLanes`](super::LinearPath) takes at a time.
+/// What a row is padded to: the elements that the [kernels for lanes](super::LinearPath::MatvecLanes) take at a time.
 const BLOCK: usize = 64;
 
 /// Elements of a superblock of the K types, and words of its repacked scales.
@@ -46,17 +46,28 @@ pub struct WeightSlices {
     /// Elements of a row.
     pub k: u32,
     pub planes: [Option<Slice>; PLANES],
+    /// Whether each plane was allocated as [texels](texel) and not as a buffer.
+    pub in_texels: bool,
 }
 
 impl WeightSlices {
-    /// Binds the planes at 0, 1 and 2, where `shaders/weights/*.wgsl` expect them.
-    pub(super) fn bind(&self, mut dispatch: Dispatch) -> Dispatch {
-        for (index, plane) in self.planes.iter().enumerate() {
-            if let Some(slice) = plane {
-                dispatch = dispatch.read(index as u32, *slice);
-            }
-        }
-        dispatch
+    /// Binds the planes at 0, 1 and 2, where `shaders/weights/*.wgsl` and `shaders/shared/planes.wgsl` expect them.
+    pub(super) fn bind(&self, dispatch: Dispatch) -> Dispatch {
+        let planes = (0..).zip(self.planes).filter_map(|(plane, slice)| Some((plane, slice?)));
+        planes.fold(dispatch, |dispatch, (plane, slice)| match self.in_texels {
+            true => dispatch.load_texels(plane, slice, texel(self.dtype, plane as usize)),
+            false => dispatch.read(plane, slice),
+        })
+    }
+}
+
+/// The texels of a plane in which the kernels for lanes can load it: as much of it as belongs to a block of 64 elements, or
+/// four words of that.
+pub fn texel(dtype: DType, plane: usize) -> Texel {
+    match (plane, dtype) {
+        (0, _) | (2, DType::Q6_K) => Texel::FourWords,
+        (1, DType::Q4_1 | DType::Q5_1) | (2, _) => Texel::TwoWords,
+        _ => Texel::OneWord,
     }
 }
 

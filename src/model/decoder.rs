@@ -92,8 +92,10 @@ impl Model {
         let memory_limits = executor.memory_limits();
         let names = Names::new(checkpoint, &config);
         let items = items(&config, &names)?;
-        let rounds_activations = options.selection.rounds_activations(&types_of(&items));
-        let plan = Plan::new(items, memory_limits)?;
+        let types = types_of(&items);
+        let rounds_activations = options.selection.rounds_activations(&types);
+        let loads_activations_from_texels = options.selection.loads_activations_from_texels(&types);
+        let plan = Plan::new(items, &options.selection, memory_limits)?;
         let cache_plan = KvCachePlan::new(&config, options.kv_type, options.context, options.sequences, memory_limits)?;
         let limits = StepLimits {
             tokens: options.step_tokens,
@@ -109,6 +111,7 @@ impl Model {
                 options.sequences,
             ),
             rounds_activations,
+            loads_activations_from_texels,
         };
         let sizes = ScratchSizes::new(&config, limits, memory_limits)?;
         let memory = Memory {

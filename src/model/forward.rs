@@ -3,13 +3,13 @@
 use super::decoder::{Choice, Model, StepShape};
 use super::scratch::Scratch;
 use super::step_inputs::Sections;
-use super::weights::{LayerWeights, Linear};
+use super::weights::{LayerWeights, Linear, Shard};
 use crate::kernels::kv_cache::PAGE_SIZE;
 use crate::kernels::linear::Input;
 use crate::kernels::matvec::MAX_M;
 use crate::kernels::{
-    LinearPath, argmax, attention, attention_merge, embed, gated_activation, gather_rows, head_norm, linear,
-    quantize_q8, residual_norm, rms_norm, rope_append, run_peaks, sample,
+    Destination, LinearPath, argmax, attention, attention_merge, embed, gated_activation, gather_rows, head_norm,
+    linear, quantize_q8, residual_norm, rms_norm, rope_append, run_peaks, sample, to_texels,
 };
 use crate::recording::{Label, Recording, Slice};
 
@@ -26,11 +26,13 @@ struct Rows {
 
 /// Where a block ends and the next one begins.
 #[derive(Clone, Copy)]
-struct Joint {
+struct Joint<'a> {
     /// Of the norm that what is added to it goes through first, where there is one.
     post_norm: Option<Slice>,
     /// Of the next block's norm.
     norm: Slice,
+    /// What takes its output.
+    next: &'a Linear,
     /// What the two are called where they are a dispatch.
     what: &'static str,
 }
@@ -78,8 +80,10 @@ impl Model {
             recording.push(at(None, shard.what), embed::dispatch(&shard.weights, token_ids, scratch.x, m, scale));
         }
         if let Some(first) = self.weights.layers.first() {
-            let norm = rms_norm::dispatch(scratch.x, first.attention_norm, scratch.h, self.norm_params(m));
+            let (threads, to) = (self.options.selection.row_threads(), self.destination(scratch.h, &first.qkv, m));
+            let norm = rms_norm::dispatch(threads, scratch.x, first.attention_norm, to, self.norm_params(m));
             recording.push(at(Some(0), "attn_norm"), norm);
+            return to.input();
         }
         Input::F32(scratch.h)
     }
@@ -100,7 +104,8 @@ impl Model {
         if let Some(weights) = weights.head_norm {
             let (eps, offset) = (config.norm_eps, config.norm_offset);
             let params = head_norm::Params { tokens: m, heads, kv_heads, dim4, eps, offset };
-            recording.push(at(layer, "head_norm"), head_norm::dispatch(scratch.qkv, weights, params));
+            let threads = self.options.selection.row_threads();
+            recording.push(at(layer, "head_norm"), head_norm::dispatch(threads, scratch.qkv, weights, params));
         }
         let slices = rope_append::Slices {
             qkv: scratch.qkv,
@@ -171,19 +176,23 @@ impl Model {
 
     /// From a layer's attention to the next one's normed input, or the head's.
     fn record_blocks(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, rows: Rows) -> Input {
-        let scratch = &self.scratch;
         let layer = Some(index as u32);
         let Rows { count: m, attention, .. } = rows;
-        let to_ffn =
-            Joint { post_norm: weights.post_attention_norm, norm: weights.ffn_norm, what: "residual + ffn_norm" };
-        let normed = self.record_residual(recording, layer, &weights.attention_output, attention, to_ffn, rows);
-        self.record_gate(recording, layer, &weights.gate_up, normed, m);
-        let (norm, what) = match self.weights.layers.get(index + 1) {
-            Some(next) => (next.attention_norm, "residual + next norm"),
-            None => (self.weights.output_norm, "residual + output_norm"),
+        let to_ffn = Joint {
+            post_norm: weights.post_attention_norm,
+            norm: weights.ffn_norm,
+            next: &weights.gate_up,
+            what: "residual + ffn_norm",
         };
-        let onwards = Joint { post_norm: weights.post_ffn_norm, norm, what };
-        self.record_residual(recording, layer, &weights.down, scratch.hidden, onwards, rows)
+        let attention = Input::F32(attention);
+        let normed = self.record_residual(recording, layer, &weights.attention_output, attention, to_ffn, rows);
+        let hidden = self.record_gate(recording, layer, weights, normed, m);
+        let (norm, next, what) = match self.weights.layers.get(index + 1) {
+            Some(next) => (next.attention_norm, &next.qkv, "residual + next norm"),
+            None => (self.weights.output_norm, &self.weights.output, "residual + output_norm"),
+        };
+        let onwards = Joint { post_norm: weights.post_ffn_norm, norm, next, what };
+        self.record_residual(recording, layer, &weights.down, hidden, onwards, rows)
     }
 
     /// A block's last product, what it adds to the residual stream, and the norm behind: in the product and the one that
@@ -193,15 +202,15 @@ impl Model {
         recording: &mut Recording,
         layer: Option<u32>,
         weights: &Linear,
-        input: Slice,
-        joint: Joint,
+        input: Input,
+        joint: Joint<'_>,
         rows: Rows,
     ) -> Input {
         let Rows { count: m, x, splits_norm, .. } = rows;
         let Scratch { h, delta, squares, .. } = self.scratch;
         let params = self.norm_params(m);
-        match weights.shards[..] {
-            [ref shard] if splits_norm && joint.post_norm.is_none() && weights.bias.is_none() => {
+        match (&weights.shards[..], input) {
+            ([shard], Input::F32(input)) if splits_norm && joint.post_norm.is_none() && weights.bias.is_none() => {
                 let rms_norm::Params { eps, offset, .. } = params;
                 let to = linear::Residual { stream: x, weight: joint.norm, eps, offset, unscaled: h, squares };
                 let path = self.options.selection.linear(m, shard.weights.dtype);
@@ -210,11 +219,12 @@ impl Model {
                 Input::Unscaled(unscaled)
             }
             _ => {
-                self.linear(recording, layer, weights, Input::F32(input), delta, m);
-                let Joint { post_norm: post_weight, norm: weight, what } = joint;
+                self.linear(recording, layer, weights, input, delta, m);
+                let Joint { post_norm: post_weight, norm: weight, next, what } = joint;
+                let (threads, h) = (self.options.selection.row_threads(), self.destination(h, next, m));
                 let slices = residual_norm::Slices { delta, weight, x, h, post_weight };
-                recording.push(at(layer, what), residual_norm::dispatch(slices, params));
-                Input::F32(h)
+                recording.push(at(layer, what), residual_norm::dispatch(threads, slices, params));
+                h.input()
             }
         }
     }
@@ -230,23 +240,41 @@ impl Model {
             && shards.all(|shard| self.options.selection.splits_norms(m, shard.weights.dtype, self.config.dim as u32))
     }
 
-    /// From the normed input to `act(gate) * up` in `hidden`: at once where a kernel can and the two are one matrix.
-    fn record_gate(&self, recording: &mut Recording, layer: Option<u32>, weights: &Linear, normed: Input, m: u32) {
+    /// Where activations are left for a product of `m` rows: in texels if all of its kernels load them from there.
+    fn destination(&self, buffer: Slice, product: &Linear, m: u32) -> Destination {
+        let path = |shard: &Shard| self.options.selection.linear(m, shard.weights.dtype);
+        match product.shards.iter().all(|shard| path(shard).loads_activations_from_texels()) {
+            true => Destination::Texels(self.scratch.texels),
+            false => Destination::Buffer(buffer),
+        }
+    }
+
+    /// From the normed input to `act(gate) * up`: at once where a kernel can and the two are one matrix.
+    fn record_gate(
+        &self,
+        recording: &mut Recording,
+        layer: Option<u32>,
+        weights: &LayerWeights,
+        normed: Input,
+        m: u32,
+    ) -> Input {
         let (config, scratch) = (&self.config, &self.scratch);
-        if let [shard] = &weights.shards[..] {
+        if let [shard] = &weights.gate_up.shards[..] {
             let path = self.options.selection.linear(m, shard.weights.dtype);
             if path.gates() {
                 let label = at(layer, shard.what);
                 let x = self.input(recording, label, path, normed, m * shard.weights.k);
                 let gated = linear::gated(path, &shard.weights, config.activation, x, scratch.hidden, m);
                 recording.push(label, gated);
-                return;
+                return Input::F32(scratch.hidden);
             }
         }
-        self.linear(recording, layer, weights, normed, scratch.gate_up, m);
+        self.linear(recording, layer, &weights.gate_up, normed, scratch.gate_up, m);
         let (activation, width) = (config.activation, config.ffn_dim as u32);
-        let hidden = gated_activation::dispatch(activation, scratch.gate_up, scratch.hidden, m, width);
-        recording.push(at(layer, "ffn_activation"), hidden);
+        let hidden = self.destination(scratch.hidden, &weights.down, m);
+        let gated = gated_activation::dispatch(activation, scratch.gate_up, hidden, m, width);
+        recording.push(at(layer, "ffn_activation"), gated);
+        hidden.input()
     }
 
     /// The choice of a token from each row of logits.
@@ -278,26 +306,37 @@ impl Model {
 
     /// `y [m][width] = x W^T (+ bias)`.
     fn linear(&self, recording: &mut Recording, layer: Option<u32>, weights: &Linear, x: Input, y: Slice, m: u32) {
-        let mut rounded = None;
+        // As the kernels take it: the shards of one input share that.
+        let (mut rounded, mut in_texels) = (None, None);
         for shard in &weights.shards {
             let (label, shard) = (at(layer, shard.what), &shard.weights);
             let path = self.options.selection.linear(m, shard.dtype);
-            let x = match path.rounds_activations() {
-                true => *rounded.get_or_insert_with(|| self.input(recording, label, path, x, m * shard.k)),
-                false => x,
+            let made = match path {
+                path if path.rounds_activations() => Some(&mut rounded),
+                path if path.loads_activations_from_texels() => Some(&mut in_texels),
+                _ => None,
+            };
+            let x = match made {
+                Some(made) => *made.get_or_insert_with(|| self.input(recording, label, path, x, m * shard.k)),
+                None => x,
             };
             let slices = linear::Slices { x, y, bias: weights.bias };
             recording.push(label, linear::with_path(path, shard, slices, m, weights.width));
         }
     }
 
-    /// `count` activations as a kernel multiplies them, rounded first if need be.
+    /// `count` activations as a kernel multiplies them, rounded or copied first if need be.
     fn input(&self, recording: &mut Recording, label: Label, path: LinearPath, x: Input, count: u32) -> Input {
         match x {
             Input::F32(x) if path.rounds_activations() => {
                 let rounded = self.scratch.quantized();
                 recording.push(label, quantize_q8::dispatch(x, rounded, count));
                 Input::Q8(rounded)
+            }
+            Input::F32(x) if path.loads_activations_from_texels() => {
+                let texels = self.scratch.texels;
+                recording.push(label, to_texels::dispatch(x, texels, count));
+                Input::Texels(texels)
             }
             other => other,
         }

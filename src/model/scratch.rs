@@ -7,7 +7,7 @@ use super::config::Config;
 use super::step_inputs::StepLimits;
 use crate::kernels::quantize_q8::{BLOCK, Quantized};
 use crate::kernels::{linear, matvec, run_peaks};
-use crate::recording::{Executor, MemoryLimits, Slice};
+use crate::recording::{Executor, MemoryLimits, Slice, Texel};
 
 /// Something of each activation of a step: the slice, or its bytes.
 pub(super) struct Scratch<T = Slice> {
@@ -41,27 +41,32 @@ pub(super) struct Scratch<T = Slice> {
     /// Of a product's activations, where its kernel takes them rounded.
     pub codes: T,
     pub scales: T,
+    /// The same, where it takes them from texels.
+    pub texels: T,
 }
 
 impl<T> Scratch<T> {
-    fn try_map<U, E>(&self, mut to: impl FnMut(&T) -> Result<U, E>) -> Result<Scratch<U>, E> {
+    /// What each becomes, given what shaders see it as where that is no buffer.
+    fn try_map<U, E>(&self, mut to: impl FnMut(&T, Option<Texel>) -> Result<U, E>) -> Result<Scratch<U>, E> {
+        let mut buffer = |of| to(of, None);
         Ok(Scratch {
-            x: to(&self.x)?,
-            wanted: to(&self.wanted)?,
-            h: to(&self.h)?,
-            squares: to(&self.squares)?,
-            delta: to(&self.delta)?,
-            qkv: to(&self.qkv)?,
-            q: to(&self.q)?,
-            attention: to(&self.attention)?,
-            partials: to(&self.partials)?,
-            gate_up: to(&self.gate_up)?,
-            hidden: to(&self.hidden)?,
-            logits: to(&self.logits)?,
-            peaks: to(&self.peaks)?,
-            tokens: to(&self.tokens)?,
-            codes: to(&self.codes)?,
-            scales: to(&self.scales)?,
+            x: buffer(&self.x)?,
+            wanted: buffer(&self.wanted)?,
+            h: buffer(&self.h)?,
+            squares: buffer(&self.squares)?,
+            delta: buffer(&self.delta)?,
+            qkv: buffer(&self.qkv)?,
+            q: buffer(&self.q)?,
+            attention: buffer(&self.attention)?,
+            partials: buffer(&self.partials)?,
+            gate_up: buffer(&self.gate_up)?,
+            hidden: buffer(&self.hidden)?,
+            logits: buffer(&self.logits)?,
+            peaks: buffer(&self.peaks)?,
+            tokens: buffer(&self.tokens)?,
+            codes: buffer(&self.codes)?,
+            scales: buffer(&self.scales)?,
+            texels: to(&self.texels, Some(Texel::FourWords))?,
         })
     }
 }
@@ -88,9 +93,10 @@ impl ScratchSizes {
                 config.vocabulary
             )));
         }
+        let widest = tokens * config.dim.max(q_dim).max(config.ffn_dim);
         // A binding of nothing is none.
-        let rounded = tokens * config.dim.max(q_dim).max(config.ffn_dim);
-        let [codes, scales] = Quantized::bytes(if limits.rounds_activations { rounded } else { BLOCK });
+        let [codes, scales] = Quantized::bytes(if limits.rounds_activations { widest } else { BLOCK });
+        let in_texels = if limits.loads_activations_from_texels { widest } else { BLOCK };
         let parts = tiling.most_parts(sequences, context);
         let sizes = Scratch {
             x: words(tokens, config.dim),
@@ -109,29 +115,41 @@ impl ScratchSizes {
             tokens: words(logits_rows, 1),
             codes,
             scales,
+            texels: words(in_texels, 1),
         };
         let sizes = ScratchSizes(sizes);
-        if let Some(bytes) = sizes.all().into_iter().max().filter(|bytes| *bytes > limit) {
+        let most = |texel: Option<Texel>| texel.map_or(limit, |texel| memory.max_texels.saturating_mul(texel.bytes()));
+        let beyond =
+            sizes.all().into_iter().filter(|(bytes, texel)| *bytes > most(*texel)).max_by_key(|(bytes, _)| *bytes);
+        if let Some((bytes, texel)) = beyond {
+            let limit = most(texel);
             let possible = (u128::from(limit) * tokens as u128 / u128::from(bytes)) as usize;
             return Err(ModelError::StepTooLarge { what: "the activations", tokens, bytes, limit, possible });
         }
         Ok(sizes)
     }
 
-    fn all(&self) -> Vec<u64> {
+    fn all(&self) -> Vec<(u64, Option<Texel>)> {
         let mut all = Vec::new();
-        let Ok(_) = self.0.try_map(|bytes| {
-            all.push(*bytes);
+        let Ok(_) = self.0.try_map(|bytes, texel| {
+            all.push((*bytes, texel));
             Ok::<(), Infallible>(())
         });
         all
     }
 
     pub fn bytes(&self) -> u64 {
-        self.all().iter().sum()
+        self.all().iter().map(|(bytes, _)| bytes).sum()
     }
 
     pub fn allocate(&self, executor: &mut dyn Executor) -> Result<Scratch, ModelError> {
-        self.0.try_map(|&size| Ok(Slice { buffer: executor.allocate("the activations", size)?, offset: 0, size }))
+        let what = "the activations";
+        self.0.try_map(|&size, texel| {
+            let buffer = match texel {
+                Some(texel) => executor.allocate_texels(what, size, texel)?,
+                None => executor.allocate(what, size)?,
+            };
+            Ok(Slice { buffer, offset: 0, size })
+        })
     }
 }

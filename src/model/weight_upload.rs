@@ -1,4 +1,5 @@
-//! Lays tensors out in a few large buffers, before anything is allocated, and uploads them in pieces.
+//! Lays tensors out in a few large buffers, or each plane in texels of its own, before anything is allocated, and uploads them
+//! in pieces.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::ModelError;
 use super::linear_layers::Place;
 use crate::formats::{Checkpoint, DType, TensorInfo, blocks};
-use crate::kernels::WeightSlices;
-use crate::kernels::weight_layout::{GROUP, PLANES, repack, row_words};
-use crate::recording::{BufferId, Executor, MemoryLimits, Slice};
+use crate::kernels::weight_layout::{GROUP, PLANES, repack, row_words, texel};
+use crate::kernels::{Selection, WeightSlices};
+use crate::recording::{BufferId, Executor, MemoryLimits, Slice, Texel};
 
 /// Storage slices start at multiples of this: wgpu's default offset alignment.
 const ALIGNMENT: u64 = 256;
@@ -68,15 +69,24 @@ pub struct UploadTimings {
     pub upload: Duration,
 }
 
+/// What is allocated at once.
+struct Arena {
+    bytes: u64,
+    /// `None`: a buffer, for many slices.
+    texel: Option<Texel>,
+}
+
 /// The layout of all tensors; buffer ids count arenas until they are allocated.
 pub(super) struct Plan<'a> {
     items: Vec<(Item<'a>, Placed)>,
-    arenas: Vec<u64>,
+    arenas: Vec<Arena>,
+    /// The arena that was begun last of those for many slices.
+    begun: Option<usize>,
 }
 
 impl<'a> Plan<'a> {
-    pub fn new(items: Vec<Item<'a>>, limits: MemoryLimits) -> Result<Plan<'a>, ModelError> {
-        let mut plan = Plan { items: Vec::with_capacity(items.len()), arenas: Vec::new() };
+    pub fn new(items: Vec<Item<'a>>, selection: &Selection, limits: MemoryLimits) -> Result<Plan<'a>, ModelError> {
+        let mut plan = Plan { items: Vec::with_capacity(items.len()), arenas: Vec::new(), begun: None };
         let arena_limit = ARENA.max(limits.max_binding).min(limits.max_buffer);
         for item in items {
             let placed = match item.role {
@@ -84,8 +94,10 @@ impl<'a> Plan<'a> {
                     let slice = plan.place(4 * len as u64, arena_limit);
                     Placed { shards: Vec::new(), vector: slice }
                 }
-                Role::Matrix { dtype, rows, k, .. } => {
-                    plan.place_matrix(item.name(), dtype, [rows, k], limits, arena_limit)?
+                Role::Matrix { dtype, rows, k, place } => {
+                    // What no product reads is looked up from a buffer.
+                    let in_texels = place.is_some() && selection.in_texels(dtype);
+                    plan.place_matrix(item.name(), dtype, [rows, k], in_texels, (limits, arena_limit))?
                 }
             };
             plan.items.push((item, placed));
@@ -95,7 +107,7 @@ impl<'a> Plan<'a> {
 
     /// Bytes of all tensors on the device.
     pub fn bytes(&self) -> u64 {
-        self.arenas.iter().sum()
+        self.arenas.iter().map(|arena| arena.bytes).sum()
     }
 
     /// Cuts a matrix by rows so that each plane of a shard can be bound.
@@ -104,24 +116,38 @@ impl<'a> Plan<'a> {
         name: &str,
         dtype: DType,
         [rows, k]: [usize; 2],
-        limits: MemoryLimits,
-        arena_limit: u64,
+        in_texels: bool,
+        (limits, arena_limit): (MemoryLimits, u64),
     ) -> Result<Placed, ModelError> {
         if !k.is_multiple_of(GROUP) {
             return Err(ModelError::RowLength { name: name.to_owned(), k });
         }
-        let words = row_words(dtype, k);
-        let widest = 4 * words.iter().copied().max().unwrap_or(0) as u64;
-        let most = (limits.max_binding.min(arena_limit) / widest) as usize;
-        if most == 0 {
-            let limit = limits.max_binding;
-            return Err(ModelError::RowTooLarge { name: name.to_owned(), bytes: widest, limit });
+        let row_bytes = row_words(dtype, k).map(|words| 4 * words as u64);
+        let limit = |plane| match in_texels {
+            true => limits.max_texels.saturating_mul(texel(dtype, plane).bytes()),
+            false => limits.max_binding.min(arena_limit),
+        };
+        let mut most = rows;
+        for (plane, bytes) in row_bytes.into_iter().enumerate().filter(|(_, bytes)| *bytes > 0) {
+            let limit = limit(plane);
+            most = most.min((limit / bytes) as usize);
+            if most == 0 {
+                return Err(ModelError::RowTooLarge { name: name.to_owned(), bytes, limit });
+            }
         }
         let mut shards = Vec::new();
-        for row0 in (0..rows).step_by(most) {
+        for row0 in (0..rows).step_by(most.max(1)) {
             let count = most.min(rows - row0);
-            let planes = words.map(|w| (w > 0).then(|| self.place(4 * (w * count) as u64, arena_limit)));
-            shards.push(WeightSlices { dtype, row0: row0 as u32, rows: count as u32, k: k as u32, planes });
+            let planes: [_; PLANES] = std::array::from_fn(|plane| {
+                let bytes = row_bytes[plane] * count as u64;
+                let place = || match in_texels {
+                    true => self.place_alone(bytes, Some(texel(dtype, plane))),
+                    false => self.place(bytes, arena_limit),
+                };
+                (bytes > 0).then(place)
+            });
+            let (row0, rows) = (row0 as u32, count as u32);
+            shards.push(WeightSlices { dtype, row0, rows, k: k as u32, planes, in_texels });
         }
         match shards.first().and_then(|shard| shard.planes[0]) {
             Some(vector) => Ok(Placed { shards, vector }),
@@ -130,24 +156,35 @@ impl<'a> Plan<'a> {
     }
 
     fn place(&mut self, size: u64, arena_limit: u64) -> Slice {
-        match self.arenas.last_mut() {
-            Some(used) if *used + size <= arena_limit => {
+        let begun = self.begun.and_then(|begun| Some((begun, self.arenas.get_mut(begun)?)));
+        match begun {
+            Some((begun, Arena { bytes: used, .. })) if *used + size <= arena_limit => {
                 let offset = *used;
                 *used = (offset + size).next_multiple_of(ALIGNMENT);
-                Slice { buffer: BufferId(self.arenas.len() as u32 - 1), offset, size }
+                Slice { buffer: BufferId(begun as u32), offset, size }
             }
             _ => {
-                self.arenas.push(size.next_multiple_of(ALIGNMENT));
-                Slice { buffer: BufferId(self.arenas.len() as u32 - 1), offset: 0, size }
+                self.begun = Some(self.arenas.len());
+                let slice = self.place_alone(size.next_multiple_of(ALIGNMENT), None);
+                Slice { size, ..slice }
             }
         }
+    }
+
+    /// All of a new arena.
+    fn place_alone(&mut self, size: u64, texel: Option<Texel>) -> Slice {
+        self.arenas.push(Arena { bytes: size, texel });
+        Slice { buffer: BufferId(self.arenas.len() as u32 - 1), offset: 0, size }
     }
 
     /// Allocates the arenas, without anything in them yet.
     pub fn allocate(mut self, executor: &mut dyn Executor) -> Result<Uploads<'a>, ModelError> {
         let mut arenas = Vec::with_capacity(self.arenas.len());
-        for bytes in &self.arenas {
-            arenas.push(executor.allocate("weights", *bytes)?);
+        for Arena { bytes, texel } in &self.arenas {
+            arenas.push(match texel {
+                Some(texel) => executor.allocate_texels("weights", *bytes, *texel)?,
+                None => executor.allocate("weights", *bytes)?,
+            });
         }
         let resolve = |slice: &mut Slice| slice.buffer = arenas[slice.buffer.0 as usize];
         for (_, placed) in &mut self.items {

@@ -2,7 +2,7 @@
 
 use bytemuck::{AnyBitPattern, NoUninit};
 
-use crate::recording::{Access, Dispatch, MAX_BINDINGS};
+use crate::recording::{Dispatch, MAX_BINDINGS};
 
 /// What a twin can refuse: always a mistake of whoever made the dispatch or its index tables.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub(super) fn resolve<'a>(buffers: &'a mut [Vec<u32>], dispatch: &Dispatch) -> R
     for (id, buffer) in buffers.iter_mut().enumerate() {
         let mut here: Vec<_> = dispatch.bindings().iter().filter(|b| b.slice.buffer.0 as usize == id).collect();
         let too_short = |index, has| TwinError::TooShort { index, has, needs: has + 1 };
-        if here.iter().all(|b| b.access == Access::Read) {
+        if here.iter().all(|b| !b.access.writes()) {
             let words: &'a [u32] = buffer;
             for b in here {
                 let (first, count) = word_range(b.slice);
@@ -123,7 +123,7 @@ pub(super) fn resolve<'a>(buffers: &'a mut [Vec<u32>], dispatch: &Dispatch) -> R
         let mut start = 0;
         for b in here {
             let (first, count) = word_range(b.slice);
-            if b.access == Access::Read || first < start {
+            if !b.access.writes() || first < start {
                 return Err(TwinError::Aliased);
             }
             let (skip, has) = (first - start, rest.len());

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::recording::{BufferId, Dispatch, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice};
+use crate::recording::{BufferId, Dispatch, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice, Texel};
 
 use super::{bindings, twin};
 
@@ -25,6 +25,7 @@ impl ReferenceExecutor {
         Self::with_limits(MemoryLimits {
             max_buffer: u64::MAX,
             max_binding: u64::MAX / BINDING_ALIGNMENT * BINDING_ALIGNMENT,
+            max_texels: u64::MAX,
         })
     }
 
@@ -111,6 +112,14 @@ impl Executor for ReferenceExecutor {
         buffer.resize(words, 0);
         self.buffers.push(buffer);
         Ok(BufferId(id))
+    }
+
+    fn allocate_texels(&mut self, what: &str, size: u64, texel: Texel) -> Result<BufferId, ExecutionError> {
+        let limit = self.limits.max_texels.saturating_mul(texel.bytes());
+        if size > limit {
+            return Err(ExecutionError::BufferTooLarge { what: what.to_owned(), size, limit });
+        }
+        self.allocate(what, size)
     }
 
     fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError> {

@@ -32,6 +32,7 @@ mod rope_append;
 mod rope_append_q8_0;
 mod run_peaks;
 mod sample;
+mod to_texels;
 mod weights;
 
 pub use bindings::{Bindings, TwinError};
@@ -68,6 +69,7 @@ pub const TWINS: &[(&str, Twin)] = &[
     ("rope_append_q8_0", rope_append_q8_0::run),
     ("run_peaks", run_peaks::run),
     ("sample", sample::run),
+    ("to_texels", to_texels::run),
 ];
 
 /// The twin of a kernel.

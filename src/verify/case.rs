@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::kernels::Elements;
-use crate::recording::{BufferId, Dispatch, MAX_BINDINGS, Program, Slice};
+use crate::recording::{BufferId, Dispatch, MAX_BINDINGS, Program, Slice, Texel};
 
 use super::Random;
 use super::tolerances::{self, Tolerance};
@@ -23,20 +23,22 @@ pub struct Tensor {
     pub words: Vec<u32>,
     /// `None`: an input.
     pub output: Option<Elements>,
+    /// `None`: in a buffer.
+    pub texel: Option<Texel>,
 }
 
 impl Tensor {
     pub fn f32(name: &'static str, values: Vec<f32>) -> Tensor {
-        Tensor { name, words: bytemuck::cast_vec(values), output: None }
+        Tensor::u32(name, bytemuck::cast_vec(values))
     }
 
     pub fn u32(name: &'static str, words: Vec<u32>) -> Tensor {
-        Tensor { name, words, output: None }
+        Tensor { name, words, output: None, texel: None }
     }
 
     /// An output that the kernel makes from nothing.
     pub fn output(name: &'static str, words: usize, elements: Elements) -> Tensor {
-        Tensor { name, words: vec![UNTOUCHED; words], output: Some(elements) }
+        Tensor { output: Some(elements), ..Tensor::u32(name, vec![UNTOUCHED; words]) }
     }
 
     /// What lies in front of it and behind it.
@@ -46,7 +48,17 @@ impl Tensor {
 
     /// An output that the kernel also reads.
     pub fn in_place(name: &'static str, values: Vec<f32>) -> Tensor {
-        Tensor { name, words: bytemuck::cast_vec(values), output: Some(Elements::F32) }
+        Tensor { output: Some(Elements::F32), ..Tensor::f32(name, values) }
+    }
+
+    /// Activations for a product that takes them from there if `texels`.
+    pub(super) fn for_product(self, texels: bool) -> Tensor {
+        if texels { self.in_texels(Texel::FourWords) } else { self }
+    }
+
+    /// The same as texels.
+    pub fn in_texels(self, texel: Texel) -> Tensor {
+        Tensor { texel: Some(texel), ..self }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::case::{Case, Tensor};
 use super::compare::{Fault, Outcome};
-use crate::recording::{BufferId, ExecutionError, Executor, Label, Recording, Slice};
+use crate::recording::{BufferId, ExecutionError, Executor, Label, Recording, Slice, Texel};
 use crate::reference::ReferenceExecutor;
 
 /// Sentinel words behind each tensor, within its binding: bounds checks of the backend do not save a kernel from those.
@@ -36,7 +36,7 @@ impl<'e> Runner<'e> {
         let expected = execute(&mut self.reference, &mut self.reference_pool, case, &tensors)?;
         let mut outcome = Outcome::default();
         for ((tensor, actual), expected) in tensors.iter().zip(&actual).zip(&expected) {
-            let front = case.offset() as usize / 4;
+            let front = front(case, tensor) as usize / 4;
             let body = front..front + tensor.words.len();
             match tensor.output {
                 Some(elements) => outcome.compare(
@@ -73,26 +73,29 @@ fn execute(
     case: &Case,
     tensors: &[Tensor],
 ) -> Result<Vec<Vec<u32>>, ExecutionError> {
-    let front = case.offset();
     let mut contents = Vec::with_capacity(tensors.len());
     let mut wholes = Vec::with_capacity(tensors.len());
     pool.release();
     for tensor in tensors {
-        let mut words = vec![tensor.guard(); front as usize / 4];
+        let mut words = vec![tensor.guard(); front(case, tensor) as usize / 4];
         words.extend_from_slice(&tensor.words);
         words.extend([tensor.guard(); GUARD_WORDS]);
         let size = words.len() as u64 * 4;
         let limit = executor.memory_limits().max_binding;
-        if size > limit {
+        if tensor.texel.is_none() && size > limit {
             return Err(ExecutionError::BufferTooLarge { what: tensor.name.to_owned(), size, limit });
         }
-        let whole = Slice { buffer: pool.take(executor, size)?, offset: 0, size };
+        let whole = Slice { buffer: pool.take(executor, size, tensor.texel)?, offset: 0, size };
         executor.write(whole, bytemuck::cast_slice(&words))?;
         contents.push(words);
         wholes.push(whole);
     }
     executor.flush()?;
-    let slices: Vec<Slice> = wholes.iter().map(|w| Slice { offset: front, size: w.size - front, ..*w }).collect();
+    let body = |(whole, tensor): (&Slice, &Tensor)| {
+        let front = front(case, tensor);
+        Slice { offset: front, size: whole.size - front, ..*whole }
+    };
+    let slices: Vec<Slice> = wholes.iter().zip(tensors).map(body).collect();
     let mut recording = Recording::default();
     recording.push(Label { layer: None, what: "a case" }, case.dispatch(&slices));
     executor.run_once(&recording)?;
@@ -102,11 +105,23 @@ fn execute(
     Ok(contents)
 }
 
+/// Bytes of sentinels in front of a tensor. What is bound as texels begins with the first of them.
+fn front(case: &Case, tensor: &Tensor) -> u64 {
+    if tensor.texel.is_some() { 0 } else { case.offset() }
+}
+
 /// Buffers that cases use in turn, since executors do not free any.
 #[derive(Default)]
 pub(crate) struct Pool {
-    buffers: Vec<(BufferId, u64)>,
+    buffers: Vec<Pooled>,
     taken: Vec<BufferId>,
+}
+
+#[derive(Clone, Copy)]
+struct Pooled {
+    id: BufferId,
+    capacity: u64,
+    texel: Option<Texel>,
 }
 
 impl Pool {
@@ -115,15 +130,23 @@ impl Pool {
         self.taken.clear();
     }
 
-    /// The smallest free buffer that is large enough, or a new one.
-    pub(crate) fn take(&mut self, executor: &mut dyn Executor, size: u64) -> Result<BufferId, ExecutionError> {
-        let free = self.buffers.iter().filter(|(id, capacity)| *capacity >= size && !self.taken.contains(id));
-        let id = match free.min_by_key(|(_, capacity)| *capacity) {
-            Some((id, _)) => *id,
+    /// The smallest free buffer that is large enough and of such texels, or a new one.
+    pub(crate) fn take(
+        &mut self,
+        executor: &mut dyn Executor,
+        size: u64,
+        texel: Option<Texel>,
+    ) -> Result<BufferId, ExecutionError> {
+        let serves = |of: &&Pooled| of.capacity >= size && of.texel == texel && !self.taken.contains(&of.id);
+        let id = match self.buffers.iter().filter(serves).min_by_key(|of| of.capacity) {
+            Some(free) => free.id,
             None => {
                 let capacity = size.max(SMALLEST_BUFFER).next_power_of_two();
-                let id = executor.allocate("the case list", capacity)?;
-                self.buffers.push((id, capacity));
+                let id = match texel {
+                    Some(texel) => executor.allocate_texels("the case list", capacity, texel)?,
+                    None => executor.allocate("the case list", capacity)?,
+                };
+                self.buffers.push(Pooled { id, capacity, texel });
                 id
             }
         };

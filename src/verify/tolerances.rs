@@ -210,7 +210,7 @@ pub fn of(program: &Program) -> &'static Tolerance {
     match program.kernel {
         "argmax" | "run_peaks" => &COMPARED,
         "sample" => &DRAWN,
-        "gather_rows" => &MOVED,
+        "gather_rows" | "to_texels" => &MOVED,
         "quantize_q8" => &Q8_ROUNDED_F32,
         "embed" => &SCALED,
         "rope_append" if program.has_flag("kv_f16") => &HALF_ROUNDED,

@@ -48,6 +48,15 @@ pub fn shaders() -> &'static [Shader] {
     &SHADERS
 }
 
+/// What is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Given {
+    ReadOnly,
+    Writable,
+    /// A texture, be it to load from or to store to.
+    Texels,
+}
+
 impl Shader {
     fn new(program: Program) -> Shader {
         let source = shader::wgsl(&program).unwrap_or_else(|e| panic!("{e}"));
@@ -57,17 +66,16 @@ impl Shader {
         Shader { program, module, info }
     }
 
-    /// Each storage buffer's place in the WGSL in the order of their numbers, and whether the shader writes to it.
-    fn bindings(&self) -> Vec<(ResourceBinding, bool)> {
-        let mut bindings: Vec<_> = self
-            .module
-            .global_variables
-            .iter()
-            .filter_map(|(_, variable)| {
-                let writes =
-                    matches!(variable.space, AddressSpace::Storage { access } if access.contains(StorageAccess::STORE));
-                variable.binding.map(|binding| (binding, writes))
-            })
+    /// What the shader is given in the order of their numbers in the WGSL.
+    fn bindings(&self) -> Vec<(ResourceBinding, Given)> {
+        let given = |space| match space {
+            AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Given::Writable,
+            AddressSpace::Handle => Given::Texels,
+            _ => Given::ReadOnly,
+        };
+        let variables = self.module.global_variables.iter();
+        let mut bindings: Vec<_> = variables
+            .filter_map(|(_, variable)| variable.binding.map(|binding| (binding, given(variable.space))))
             .collect();
         bindings.sort_unstable();
         bindings
@@ -138,11 +146,13 @@ impl Shader {
         let mut slots = 0..;
         let mut slot = || slots.next();
         let immediates_buffer = slot();
-        let resources = self
-            .bindings()
-            .into_iter()
-            .map(|(at, mutable)| (at, msl::BindTarget { buffer: slot(), mutable, ..Default::default() }))
-            .collect();
+        // Textures are numbered apart.
+        let mut textures = 0..;
+        let mut target = |given| match given {
+            Given::Texels => msl::BindTarget { texture: textures.next(), mutable: true, ..Default::default() },
+            given => msl::BindTarget { buffer: slot(), mutable: given == Given::Writable, ..Default::default() },
+        };
+        let resources = self.bindings().into_iter().map(|(at, given)| (at, target(given))).collect();
         let resources = msl::EntryPointResources { resources, immediates_buffer, sizes_buffer: slot() };
         let options = msl::Options {
             lang_version,
@@ -169,7 +179,7 @@ impl Shader {
     /// HLSL for DX12, and the name of its entry point.
     pub fn hlsl(&self, shader_model: hlsl::ShaderModel) -> Result<(String, String), String> {
         let target = |space, register| hlsl::BindTarget { space, register, ..Default::default() };
-        // Views for reading and views for writing are numbered apart.
+        // Views for reading and views for writing, as those of all texels, are numbered apart.
         let (mut reads, mut writes) = (0, 0);
         let mut next = |writable: bool| {
             let counter = if writable { &mut writes } else { &mut reads };
@@ -177,7 +187,7 @@ impl Shader {
             *counter - 1
         };
         let bindings = self.bindings().into_iter();
-        let binding_map = bindings.map(|(at, writable)| (at, target(0, next(writable)))).collect();
+        let binding_map = bindings.map(|(at, given)| (at, target(0, next(given != Given::ReadOnly)))).collect();
         let options = hlsl::Options {
             shader_model,
             binding_map,
@@ -235,7 +245,8 @@ impl Shader {
 }
 
 fn needs_subgroups(requirement: Requirement) -> bool {
-    !matches!(requirement, Requirement::Nothing | Requirement::Half | Requirement::PackedDot { subgroups: false })
+    use Requirement::{Half, Nothing, PackedDot, Texels};
+    !matches!(requirement, Nothing | Texels | Half | PackedDot { subgroups: false })
 }
 
 /// Whether programs with the requirement compute in f16.

@@ -2,7 +2,7 @@
 
 use std::ops::DerefMut;
 
-use wgpt::recording::{BufferId, ExecutionError, Executor, Load, MemoryLimits, Prepared, Recording, Slice};
+use wgpt::recording::{BufferId, ExecutionError, Executor, Load, MemoryLimits, Prepared, Recording, Slice, Texel};
 
 /// A call of an executor that may fail.
 #[derive(Clone, Copy)]
@@ -75,6 +75,10 @@ where
 
     fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
         self.around(Call::Allocate { what, size }, |inner| inner.allocate(what, size))
+    }
+
+    fn allocate_texels(&mut self, what: &str, size: u64, texel: Texel) -> Result<BufferId, ExecutionError> {
+        self.around(Call::Allocate { what, size }, |inner| inner.allocate_texels(what, size, texel))
     }
 
     fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError> {

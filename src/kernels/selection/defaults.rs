@@ -49,9 +49,9 @@ const MATMUL64: Variant = Variant::Linear(LinearPath::Matmul { tm: 4, tn: 4 });
 const MATMUL32: Variant = Variant::Linear(LinearPath::Matmul { tm: 2, tn: 2 });
 const MATVEC: Variant = Variant::Linear(LinearPath::Matvec { subgroups: false, blocks: false });
 const MATVEC_SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
-const MATVEC_LANES: Variant = Variant::Linear(LinearPath::MatvecLanes);
-const MATMUL_LANES8: Variant = Variant::Linear(LinearPath::MatmulLanes { rows: 8 });
-const MATMUL_LANES16: Variant = Variant::Linear(LinearPath::MatmulLanes { rows: 16 });
+const MATVEC_LANES: Variant = Variant::Linear(LinearPath::MatvecLanes { texels: true });
+const MATMUL_LANES8: Variant = Variant::Linear(LinearPath::MatmulLanes { rows: 8, texels: true });
+const MATMUL_LANES16: Variant = Variant::Linear(LinearPath::MatmulLanes { rows: 16, texels: true });
 const ATTENTION: Variant = Variant::Attention(AttentionPath::Tile);
 const ATTENTION_LANES: Variant = Variant::Attention(AttentionPath::Lanes);
 

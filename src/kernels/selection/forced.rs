@@ -30,6 +30,7 @@ fn needs(requirement: Requirement) -> &'static str {
         Requirement::Nothing => "nothing",
         Requirement::Subgroups => "subgroups of at least 4 lanes",
         Requirement::EightLanes => "a software device with subgroups of 8 lanes and 64-bit integers",
+        Requirement::Texels => "a software device with memory in texels",
         Requirement::Half => "f16 arithmetic",
         Requirement::PackedDot { subgroups: false } => {
             "dot products of packed bytes, which DXC does not take for DirectX 12"

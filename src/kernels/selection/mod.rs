@@ -17,9 +17,10 @@ pub use tuning::{Exception, Measurement, Tuned, Tuning};
 use std::collections::BTreeSet;
 
 use super::attention_tiles::{AttentionPath, SplitPath};
+use super::rms_norm::RowThreads;
 use super::weight_layout::shader_name;
 use crate::formats::DType;
-use crate::recording::Requirement;
+use crate::recording::{Program, Requirement};
 
 /// What emulates or is the GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,7 @@ impl AdapterFacts {
             Requirement::EightLanes => {
                 self.kind == AdapterKind::Software && self.subgroups && self.subgroup_sizes == (8, 8) && self.int64
             }
+            Requirement::Texels => self.kind == AdapterKind::Software && self.meet(Requirement::EightLanes),
             Requirement::Half => self.f16,
             Requirement::PackedDot { subgroups } => {
                 self.packed_dot && (!subgroups || self.meet(Requirement::Subgroups))
@@ -173,11 +175,29 @@ impl Selection {
     /// The kernel for `m` rows of x and weights of this type: the type's own, the role's, or where that takes no such
     /// weights, its default.
     pub fn linear(&self, m: u32, dtype: DType) -> LinearPath {
-        let role = Role::of_rows(m);
+        let path = self.linear_in(Role::of_rows(m), dtype);
+        if self.in_texels(dtype) { path } else { path.from_buffers() }
+    }
+
+    /// The kernel of a role, wherever the weights are.
+    fn linear_in(&self, role: Role, dtype: DType) -> LinearPath {
         match self.deterministic {
             true => self.linear_in_one_order(),
             false => self.or_default(self.linear[role as usize].of(dtype), role, dtype),
         }
+    }
+
+    /// Whether weights of this type are to be allocated as texels: where the kernels of all roles
+    /// [load them so](LinearPath::loads_texels).
+    pub fn in_texels(&self, dtype: DType) -> bool {
+        let linear = Role::ALL.into_iter().filter(|role| *role != Role::Attention);
+        linear.into_iter().all(|role| self.linear_in(role, dtype).loads_texels())
+    }
+
+    /// Whether some kernel for weights of one of these types takes its activations from texels.
+    pub fn loads_activations_from_texels(&self, types: &BTreeSet<DType>) -> bool {
+        let texels = |path: LinearPath| path.loads_activations_from_texels();
+        types.iter().any(|dtype| self.in_texels(*dtype)) && self.uses(types, texels)
     }
 
     /// The kernel, or where it takes no such weights, the role's default, which takes all.
@@ -214,7 +234,7 @@ impl Selection {
     /// workgroup's, whose order the shader states, and not a subgroup's, whose order is the driver's.
     fn linear_in_one_order(&self) -> LinearPath {
         match self.facts.meet(Requirement::EightLanes) {
-            true => LinearPath::MatvecLanes,
+            true => LinearPath::MatvecLanes { texels: true },
             false => LinearPath::Matvec { subgroups: false, blocks: true },
         }
     }
@@ -228,6 +248,20 @@ impl Selection {
     /// depend on how many come with it.
     pub fn split_attention(&self) -> Option<SplitPath> {
         if self.deterministic { None } else { Some(self.attention.split()) }
+    }
+
+    /// The threads that rows have in norms. They add up in one order, however many rows there are.
+    pub fn row_threads(&self) -> RowThreads {
+        match self.facts.meet(RowThreads::Lanes.requirement()) {
+            true => RowThreads::Lanes,
+            false => RowThreads::Workgroup,
+        }
+    }
+
+    /// Those that the adapter can run, for the case list.
+    pub fn all_row_threads(&self) -> impl Iterator<Item = RowThreads> {
+        let facts = self.facts;
+        RowThreads::ALL.into_iter().filter(move |threads| facts.meet(threads.requirement()))
     }
 
     /// Whether a CPU emulates the GPU: f16 arithmetic and matrix units too, where it has them.
@@ -266,6 +300,11 @@ impl Selection {
     /// The attention kernels that the adapter can run over parts of the keys, for the case list.
     pub fn split_paths(&self) -> Vec<SplitPath> {
         SplitPath::ALL.into_iter().filter(|path| self.facts.meet(path.requirement())).collect()
+    }
+
+    /// Whether the adapter can run a program.
+    pub fn runs(&self, program: &Program) -> bool {
+        self.facts.meet(program.requirement)
     }
 
     /// The paths that an adapter can run, for the case list.

@@ -79,7 +79,8 @@ fn dispatches_that_no_gpu_would_run_are_refused() {
 
 #[test]
 fn limits_are_those_of_the_gpu_that_it_stands_for() {
-    let mut executor = ReferenceExecutor::with_limits(MemoryLimits { max_buffer: 1024, max_binding: 256 });
+    let mut executor =
+        ReferenceExecutor::with_limits(MemoryLimits { max_buffer: 1024, max_binding: 256, max_texels: 16 });
     assert!(matches!(executor.allocate("test", 1028), Err(ExecutionError::BufferTooLarge { limit: 1024, .. })));
     let [a, b, c] = [(); 3].map(|()| executor.allocate("test", 1024).unwrap());
     let rows = slice(c, 0, 4);

@@ -6,7 +6,7 @@ use crate::formats::DType;
 use crate::kernels::gated_activation::Activation::{self, GeluTanh, Silu};
 use crate::kernels::linear::{Fused, Input, Residual, Slices, Unscaled, gated, residual, squares_stride, with_path};
 use crate::kernels::quantize_q8::{BLOCK, Quantized};
-use crate::kernels::weight_layout::row_words;
+use crate::kernels::weight_layout::{row_words, texel};
 use crate::kernels::{LinearPath, Selection, WeightSlices};
 use crate::recording::{Dispatch, Slice};
 use crate::reference::quantize_q8::quantize;
@@ -64,12 +64,13 @@ pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
             LinearPath::MatmulDot4 { side } => push_matrix(cases, path, 16 * side as usize, 16 * side as usize),
             LinearPath::MatmulF16 { rows } => push_half_matrix(cases, path, rows as usize, 64),
             LinearPath::MatmulCoop { block, .. } => push_half_matrix(cases, path, block as usize, block as usize),
-            LinearPath::MatmulLanes { rows } => push_matrix(cases, path, rows as usize, 64),
+            LinearPath::MatmulLanes { rows, .. } => push_matrix(cases, path, rows as usize, 64),
             LinearPath::Matvec { blocks: true, .. } => push_blocks(cases, path, 4),
             LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecDot4 { .. } => push_vector(cases, path, 4),
-            LinearPath::MatvecLanes => {
-                push_vector(cases, path, 16);
-                push_blocks(cases, path, 16);
+            LinearPath::MatvecLanes { texels } => {
+                let columns = if texels { 32 } else { 16 };
+                push_vector(cases, path, columns);
+                push_blocks(cases, path, columns);
             }
         }
         push_long(cases, path);
@@ -179,7 +180,7 @@ fn push_long(cases: &mut Vec<Case>, path: LinearPath) {
     if matches!(
         path,
         Matvec { blocks: true, .. }
-            | MatmulLanes { rows: 16 }
+            | MatmulLanes { rows: 16, .. }
             | MatvecDot4 { subgroups: true }
             | MatmulDot4 { side: 4 }
     ) {
@@ -192,7 +193,7 @@ fn push_long(cases: &mut Vec<Case>, path: LinearPath) {
         }
         LinearPath::MatmulLanes { .. } => (DType::F32, 2, 1 << 19),
         LinearPath::Matvec { .. } => (DType::Q4_0, 8, 1 << 20),
-        LinearPath::MatvecLanes => (DType::Q4_0, 1, 1 << 22),
+        LinearPath::MatvecLanes { .. } => (DType::Q4_0, 1, 1 << 22),
         LinearPath::MatvecDot4 { .. } => (DType::Q4_0, 8, 1 << 21),
         LinearPath::MatmulDot4 { .. } => (DType::Q8_0, 2, 1 << 18),
     };
@@ -212,6 +213,20 @@ fn push_blocks(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
         Linear { row0: 32, total: columns + 41, bias: true, ..whole(path, DType::Q8_0, 21, columns + 9, 96) },
     );
     push_case(cases, Linear { gate: Some(Silu), ..whole(path, DType::Q8_0, 11, 2 * columns + 10, 96) });
+}
+
+/// The planes that a storage type has.
+pub(super) fn weights(
+    name: &'static str,
+    dtype: DType,
+    planes: [Vec<u32>; 3],
+    in_texels: bool,
+) -> impl Iterator<Item = Tensor> {
+    let planes = planes.into_iter().enumerate().filter(|(_, words)| !words.is_empty());
+    planes.map(move |(plane, words)| {
+        let tensor = Tensor::u32(name, words);
+        if in_texels { tensor.in_texels(texel(dtype, plane)) } else { tensor }
+    })
 }
 
 fn whole(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Linear {
@@ -304,8 +319,8 @@ impl Linear {
             weights.iter_mut().for_each(|weight| *weight *= self.sizes[1]);
             weights[(self.n - 1) * row_words(self.dtype, self.k)[0] + self.k - 1] *= self.outlier;
         }
-        let planes = planes.into_iter().filter(|plane| !plane.is_empty());
-        tensors.extend(planes.map(|plane| Tensor::u32("weights", plane)));
+        let in_texels = self.path.loads_texels();
+        tensors.extend(weights("weights", self.dtype, planes, in_texels));
         tensors
     }
 
@@ -317,7 +332,7 @@ impl Linear {
     /// The activations as the kernel takes them.
     fn input(&self, x: Vec<f32>) -> Vec<Tensor> {
         if !self.path.rounds_activations() {
-            return vec![Tensor::f32("x", x)];
+            return vec![Tensor::f32("x", x).for_product(self.path.loads_activations_from_texels())];
         }
         let (mut codes, mut scales) = (vec![0u32; x.len() / 4], vec![0f32; x.len() / BLOCK]);
         quantize(&x, bytemuck::cast_slice_mut(&mut codes), &mut scales);
@@ -328,6 +343,7 @@ impl Linear {
         let (y, rest) = (s[0], &s[1..]);
         let (x, rest) = match self.path.rounds_activations() {
             true => (Input::Q8(Quantized { codes: rest[0], scales: rest[1] }), &rest[2..]),
+            false if self.path.loads_activations_from_texels() => (Input::Texels(rest[0]), &rest[1..]),
             false => (Input::F32(rest[0]), &rest[1..]),
         };
         let (with_norm, rest) = rest.split_at(match self.norm {
@@ -342,6 +358,7 @@ impl Linear {
             rows: self.n as u32,
             k: self.k as u32,
             planes: planes(self.dtype, self.k, rest),
+            in_texels: self.path.loads_texels(),
         };
         let m = self.m as u32;
         let x = match (self.norm, x) {

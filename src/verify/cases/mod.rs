@@ -19,9 +19,11 @@ pub(crate) mod rms_norm;
 pub(crate) mod rope_append;
 pub(crate) mod run_peaks;
 pub(crate) mod sample;
+pub(crate) mod to_texels;
 
 use super::Case;
-use crate::kernels::Selection;
+use crate::kernels::{Destination, Selection};
+use crate::recording::Slice;
 
 /// More workgroups than wgpu's default limits allow along one axis of a grid, and not a multiple of the axes.
 const FOLDED_WORKGROUPS: usize = 65_535 + 2;
@@ -29,22 +31,28 @@ const FOLDED_WORKGROUPS: usize = 65_535 + 2;
 /// Threads of a workgroup of the kernels that go through elements one by one.
 const ELEMENT_THREADS: usize = 64;
 
+/// Where a kernel leaves activations: of [`Tensor::for_product`](super::Tensor::for_product).
+fn destination(texels: bool, slice: Slice) -> Destination {
+    if texels { Destination::Texels(slice) } else { Destination::Buffer(slice) }
+}
+
 /// Every kernel, in every variant that an adapter with this selection can run, with every storage type.
 pub fn cases(selection: &Selection) -> Vec<Case> {
     let mut cases = Vec::new();
     argmax::push(&mut cases);
     attention::push(selection, &mut cases);
     attention_merge::push(selection, &mut cases);
-    embed::push(&mut cases);
-    gated_activation::push(&mut cases);
+    embed::push(selection, &mut cases);
+    gated_activation::push(selection, &mut cases);
     gather_rows::push(&mut cases);
-    head_norm::push(&mut cases);
+    head_norm::push(selection, &mut cases);
     linear::push(selection, &mut cases);
     quantize_q8::push(&mut cases);
-    residual_norm::push(&mut cases);
-    rms_norm::push(&mut cases);
+    residual_norm::push(selection, &mut cases);
+    rms_norm::push(selection, &mut cases);
     rope_append::push(&mut cases);
     run_peaks::push(&mut cases);
     sample::push(&mut cases);
+    to_texels::push(selection, &mut cases);
     cases
 }
