@@ -11,14 +11,74 @@ pub const WORDS8: &[Mutation] = &[
     plant(Scale, "the uppermost byte is taken to be the one below", "1.0 / 16777216.0", "1.0 / 65536.0"),
 ];
 
+pub const TEXELS: &[Mutation] = &[
+    plant(Address, "rows of a texture are half as long", "2048u", "1024u"),
+    plant(Address, "every row is the first", "index / PER_ROW", "0u * index"),
+];
+
+pub const PLANES: &[Mutation] = &[
+    plant(Address, "four words of two are the same", "codes_by_four[index]", "codes_by_four[index & ~1u]"),
+    plant(Address, "eight words of two are the same", "codes_by_eight[index]", "codes_by_eight[index & ~1u]"),
+    plant(
+        Address,
+        "four words of two texels are the same",
+        "place(index));\n}\n\n// Eight",
+        "place(index & ~1u));\n}\n\n// Eight",
+    ),
+    plant(Address, "a piece's second texel is its first", "place(2u * index + 1u)", "place(2u * index)"),
+    plant(Address, "a scale is its neighbour", "scales_by_one[index]", "scales_by_one[index ^ 1u]"),
+    plant(
+        Address,
+        "a texel's scale is its neighbour",
+        "scales_of_one, place(index)",
+        "scales_of_one, place(index ^ 1u)",
+    ),
+    plant(Address, "a pair of scales is its neighbour", "scales_by_two[index]", "scales_by_two[index ^ 1u]"),
+    plant(
+        Address,
+        "the scales of a texel change places",
+        "scales_of_two, place(index)).xy",
+        "scales_of_two, place(index)).yx",
+    ),
+    plant(Address, "fifth bits are their neighbour's", "high_bits_by_two[index]", "high_bits_by_two[index ^ 1u]"),
+    plant(
+        Address,
+        "the fifth bits of a texel change places",
+        "high_bits_of_two, place(index)).xy",
+        "high_bits_of_two, place(index)).yx",
+    ),
+    plant(Address, "sixth bits are their neighbour's", "high_bits_by_four[index]", "high_bits_by_four[index ^ 1u]"),
+    plant(
+        Address,
+        "the sixth bits of a texel change places",
+        "high_bits_of_four, place(index))",
+        "high_bits_of_four, place(index)).yxzw",
+    ),
+];
+
+pub const BLOCK_WEIGHTS: &[Mutation] = &[
+    plant(Scale, "the minimum is forgotten", "d * codes.hi + scale.y", "d * codes.hi"),
+    plant(Scale, "codes keep their places", "scale.x * PLACES", "vec4<f32>(scale.x)"),
+];
+
 pub const BF16: &[Mutation] = &[
-    plant(Address, "the parts of a block are one", "codes[b.base + part]", "codes[b.base + (part & 6u)]"),
+    plant(
+        Address,
+        "the parts of a block are one",
+        "four_code_words(b.base + part)",
+        "four_code_words(b.base + (part & 6u))",
+    ),
     plant(Address, "blocks are one part shorter", "(row * blocks + block) * 8u", "row * blocks * 8u + block * 7u"),
     plant(Codes, "the low half keeps the high one's bits", "word & 0xffff0000u", "word << 16u"),
 ];
 
 pub const F16: &[Mutation] = &[
-    plant(Address, "the parts of a block are one", "codes[b.base + part]", "codes[b.base + (part & 6u)]"),
+    plant(
+        Address,
+        "the parts of a block are one",
+        "four_code_words(b.base + part)",
+        "four_code_words(b.base + (part & 6u))",
+    ),
     plant(Address, "blocks are one part shorter", "(row * blocks + block) * 8u", "row * blocks * 8u + block * 7u"),
     plant(
         Address,
@@ -29,7 +89,12 @@ pub const F16: &[Mutation] = &[
 ];
 
 pub const F32: &[Mutation] = &[
-    plant(Address, "the parts of a block are one", "codes[b.base + part]", "codes[b.base + (part & 6u)]"),
+    plant(
+        Address,
+        "the parts of a block are one",
+        "eight_code_words(b.base + part)",
+        "eight_code_words(b.base + (part & 6u))",
+    ),
     plant(Address, "blocks are one part shorter", "(row * blocks + block) * 8u", "row * blocks * 8u + block * 7u"),
     plant(
         Address,

@@ -247,7 +247,16 @@ pub const SAMPLE_EDGE: &[Mutation] = &[
     ),
 ];
 
+pub const TO_TEXELS: &[Mutation] = &[
+    plant(Tail, "the last pair is left out", "index >= params.pairs", "index + 1u >= params.pairs"),
+    plant(Bounds, "a pair behind the last is written", "index >= params.pairs", "index > params.pairs"),
+    plant(Address, "the second texel is the first", "words.hi", "words.lo"),
+    plant(Address, "pairs are one texel apart", "place(2u * index)", "place(index)"),
+];
+
 pub const EMBED: &[Mutation] = &[
+    plant(Address, "blocks are half as long", "part / 8u, (parts", "part / 4u, (parts"),
+    plant(Tail, "a row of half a block too many is shorter", "(parts + 7u) / 8u", "parts / 8u"),
     plant(Address, "the place of a token is taken for a token", "(id & SAMPLED) != 0u", "(id & SAMPLED) == 1u"),
     plant(
         Address,
@@ -278,6 +287,7 @@ pub const GATED_ACTIVATION: &[Mutation] = &[
     // Not the grid's second axis: x would be larger than the binding that every adapter allows.
     plant(Address, "the activation is multiplied by its input", "x[gate + params.dim4]", "x[gate]"),
     plant(Address, "rows of x are taken to be as long as those of y", "index + row * params.dim4", "index"),
+    plant(Address, "two texels are the same", "place(index)", "place(index & ~1u)"),
 ];
 
 pub const ACTIVATION: &[Mutation] = &[
@@ -325,6 +335,7 @@ pub const GATHER_ROWS: &[Mutation] = &[
 ];
 
 pub const RESIDUAL_NORM: &[Mutation] = &[
+    plant(Address, "every row of texels is the first", "place(base + i)", "place(i)"),
     plant(
         Tail,
         "the last vector of delta is left out of its mean",
@@ -346,14 +357,14 @@ pub const RESIDUAL_NORM: &[Mutation] = &[
     plant(
         Tail,
         "the last vector is not normed",
-        "i < params.dim4; i += WG) {\n        h",
-        "i < params.dim4 - 1u; i += WG) {\n        h",
+        "i < params.dim4; i += WG) {\n        let n",
+        "i < params.dim4 - 1u; i += WG) {\n        let n",
     ),
     plant(
         Bounds,
         "a vector behind the last is normed",
-        "i < params.dim4; i += WG) {\n        h",
-        "i <= params.dim4; i += WG) {\n        h",
+        "i < params.dim4; i += WG) {\n        let n",
+        "i <= params.dim4; i += WG) {\n        let n",
     ),
     plant(Barrier, "the second sum begins while the first is read", "workgroupBarrier();", "_ = thread;"),
     plant(Tail, "what a second turn sums replaces the first", " squares += dot(v, v)", " squares = dot(v, v)"),
@@ -430,6 +441,7 @@ pub const QUANTIZE_Q8: &[Mutation] = &[
 ];
 
 pub const RMS_NORM: &[Mutation] = &[
+    plant(Address, "every row of texels is the first", "place(base + i)", "place(i)"),
     plant(
         Tail,
         "the last vector is left out of the mean",
@@ -445,14 +457,14 @@ pub const RMS_NORM: &[Mutation] = &[
     plant(
         Tail,
         "the last vector is not written",
-        "i < params.dim4; i += WG) {\n        y",
-        "i < params.dim4 - 1u; i += WG) {\n        y",
+        "i < params.dim4; i += WG) {\n        let n",
+        "i < params.dim4 - 1u; i += WG) {\n        let n",
     ),
     plant(
         Bounds,
         "a vector behind the last is written",
-        "i < params.dim4; i += WG) {\n        y",
-        "i <= params.dim4; i += WG) {\n        y",
+        "i < params.dim4; i += WG) {\n        let n",
+        "i <= params.dim4; i += WG) {\n        let n",
     ),
     plant(Tail, "what a second turn sums replaces the first", "squares += dot(v, v)", "squares = dot(v, v)"),
     plant(Grid, "the grid's second axis is ignored", "wg.y * grid.x + wg.x", "wg.x"),
@@ -618,6 +630,7 @@ pub const ROPE_APPEND_Q8_0: &[Mutation] = &[
 ];
 
 pub const REDUCE: &[Mutation] = &[
+    plant(Tail, "a lane's sum is that of all", "return subgroupAdd(value)", "return value"),
     plant(Tail, "half of the threads are left out", "half = WG / 2u", "half = WG / 4u"),
     plant(Tail, "the last step is left out", "half > 0u", "half > 1u"),
     plant(Address, "a step adds its neighbour", "partials[thread + half]", "partials[thread + 1u]"),

@@ -149,7 +149,7 @@ impl LinearPath {
     }
 
     /// The same kernel for weights in buffers.
-    pub(super) fn from_buffers(self) -> LinearPath {
+    pub(super) fn in_buffers(self) -> LinearPath {
         match self {
             LinearPath::MatmulLanes { rows, .. } => LinearPath::MatmulLanes { rows, texels: false },
             LinearPath::MatvecLanes { .. } => LinearPath::MatvecLanes { texels: false },

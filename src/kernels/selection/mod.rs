@@ -176,7 +176,7 @@ impl Selection {
     /// weights, its default.
     pub fn linear(&self, m: u32, dtype: DType) -> LinearPath {
         let path = self.linear_in(Role::of_rows(m), dtype);
-        if self.in_texels(dtype) { path } else { path.from_buffers() }
+        if self.in_texels(dtype) { path } else { path.in_buffers() }
     }
 
     /// The kernel of a role, wherever the weights are.
