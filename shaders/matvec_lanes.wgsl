@@ -12,8 +12,8 @@ import package::shared::words8::words8;
 
 const LANES: u32 = 8u;
 // Columns of y that a lane makes.
-@if(!texels) const COLUMNS: u32 = 2u;
-@if(texels) const COLUMNS: u32 = 4u;
+@if(!four) const COLUMNS: u32 = 2u;
+@if(four) const COLUMNS: u32 = 4u;
 // For each a row of W; with `gated` one of the first half, which makes its gate, and then one of the second.
 @if(!gated) const TURNS: u32 = 1u;
 @if(gated) const TURNS: u32 = 2u;
@@ -76,26 +76,26 @@ fn main(
     let parts = params.k / 8u;
     var sum0 = 0.0;
     var sum1 = 0.0;
-    @if(texels) var sum2 = 0.0;
-    @if(texels) var sum3 = 0.0;
+    @if(four) var sum2 = 0.0;
+    @if(four) var sum3 = 0.0;
     @if(gated) var gate0 = 0.0;
     @if(gated) var gate1 = 0.0;
-    @if(gated && texels) var gate2 = 0.0;
-    @if(gated && texels) var gate3 = 0.0;
+    @if(gated && four) var gate2 = 0.0;
+    @if(gated && four) var gate3 = 0.0;
     // One half of W after the other: at once, they are twice as many places of the memory to load from.
     for (var turn = 0u; turn < TURNS; turn++) {
         let half = turn * columns();
         let row0 = half + min(column, last);
         let row1 = half + min(column + LANES, last);
-        @if(texels) let row2 = half + min(column + 2u * LANES, last);
-        @if(texels) let row3 = half + min(column + 3u * LANES, last);
+        @if(four) let row2 = half + min(column + 2u * LANES, last);
+        @if(four) let row3 = half + min(column + 3u * LANES, last);
         @if(gated) {
             gate0 = sum0;
             gate1 = sum1;
             sum0 = 0.0;
             sum1 = 0.0;
         }
-        @if(gated && texels) {
+        @if(gated && four) {
             gate2 = sum2;
             gate3 = sum3;
             sum2 = 0.0;
@@ -104,8 +104,8 @@ fn main(
         for (var block = 0u; block < blocks; block++) {
             let w0 = load_block(row0, block, blocks);
             let w1 = load_block(row1, block, blocks);
-            @if(texels) let w2 = load_block(row2, block, blocks);
-            @if(texels) let w3 = load_block(row3, block, blocks);
+            @if(four) let w2 = load_block(row2, block, blocks);
+            @if(four) let w3 = load_block(row3, block, blocks);
             // Half of the last block may lie beyond the row, where the weights are zeros.
             let words = words8(x[m * parts + min(block * 8u + lane, parts - 1u)]);
             let lo = bitcast<vec4<f32>>(words.lo);
@@ -117,7 +117,7 @@ fn main(
             let x3 = share(lo * PLACES, hi * PLACES, sum, 3u);
             sum0 += multiply(w0, 0u, x0) + multiply(w0, 1u, x1) + multiply(w0, 2u, x2) + multiply(w0, 3u, x3);
             sum1 += multiply(w1, 0u, x0) + multiply(w1, 1u, x1) + multiply(w1, 2u, x2) + multiply(w1, 3u, x3);
-            @if(texels) {
+            @if(four) {
                 sum2 += multiply(w2, 0u, x0) + multiply(w2, 1u, x1) + multiply(w2, 2u, x2) + multiply(w2, 3u, x3);
                 sum3 += multiply(w3, 0u, x0) + multiply(w3, 1u, x1) + multiply(w3, 2u, x2) + multiply(w3, 3u, x3);
             }
@@ -127,7 +127,7 @@ fn main(
         let scale = inverse_rms(subgroupAdd(squares_of(m, lane)));
         sum0 *= scale;
         sum1 *= scale;
-        @if(texels) {
+        @if(four) {
             sum2 *= scale;
             sum3 *= scale;
         }
@@ -135,7 +135,7 @@ fn main(
             gate0 *= scale;
             gate1 *= scale;
         }
-        @if(gated && texels) {
+        @if(gated && four) {
             gate2 *= scale;
             gate3 *= scale;
         }
@@ -143,7 +143,7 @@ fn main(
     @if(!gated && !residual) {
         store(m, column, sum0);
         store(m, column + LANES, sum1);
-        @if(texels) {
+        @if(four) {
             store(m, column + 2u * LANES, sum2);
             store(m, column + 3u * LANES, sum3);
         }
@@ -152,19 +152,23 @@ fn main(
         store_gated(m, column, gate0, sum0);
         store_gated(m, column + LANES, gate1, sum1);
     }
-    @if(gated && texels) {
+    @if(gated && four) {
         store_gated(m, column + 2u * LANES, gate2, sum2);
         store_gated(m, column + 3u * LANES, gate3, sum3);
     }
+    @if(residual) let part = (wg.z * grid.y + wg.y) * COLUMNS / 2u;
     @if(residual) {
-        var squares = add_to_stream(m, column, sum0) + add_to_stream(m, column + LANES, sum1);
-        @if(texels) {
-            squares += add_to_stream(m, column + 2u * LANES, sum2) + add_to_stream(m, column + 3u * LANES, sum3);
-        }
-        let sum = subgroupAdd(squares);
+        let squares = subgroupAdd(add_to_stream(m, column, sum0) + add_to_stream(m, column + LANES, sum1));
         // The folded grid has workgroups behind the last column.
         if lane == 0u && column < columns() {
-            store_squares(m, wg.z * grid.y + wg.y, sum);
+            store_squares(m, part, squares);
+        }
+    }
+    @if(residual && four) {
+        let column2 = column + 2u * LANES;
+        let squares2 = subgroupAdd(add_to_stream(m, column2, sum2) + add_to_stream(m, column2 + LANES, sum3));
+        if lane == 0u && column2 < columns() {
+            store_squares(m, part + 1u, squares2);
         }
     }
 }

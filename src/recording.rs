@@ -69,6 +69,8 @@ pub struct Binding {
 
 /// The most bindings that a kernel may have: wgpu's default limit of storage buffers a stage.
 pub const MAX_BINDINGS: usize = 8;
+/// The most flags that a program may have.
+pub const MAX_FLAGS: usize = 6;
 /// The most constants that a program may fix.
 pub const MAX_CONSTANTS: usize = 8;
 /// The most 32-bit words of parameters: half of the 128 bytes that every backend offers.
@@ -129,7 +131,7 @@ pub struct Program {
     pub weights: &'static str,
     pub requirement: Requirement,
     /// Conditional-compilation flags that are on.
-    flags: [&'static str; 4],
+    flags: [&'static str; MAX_FLAGS],
     /// `const NAME: u32 = VALUE;` lines of the shader's `constants` module.
     constants: [(&'static str, u32); MAX_CONSTANTS],
 }
@@ -141,7 +143,7 @@ impl Program {
             variant,
             weights: "",
             requirement: Requirement::Nothing,
-            flags: [""; 4],
+            flags: [""; MAX_FLAGS],
             constants: [("", 0); MAX_CONSTANTS],
         }
     }
@@ -161,7 +163,7 @@ impl Program {
     /// Turns a conditional-compilation flag on when `on` holds.
     pub fn flag(mut self, name: &'static str, on: bool) -> Self {
         if on {
-            let free = self.flags.iter().position(|f| f.is_empty()).expect("a program has at most 4 flags");
+            let free = self.flags.iter().position(|f| f.is_empty()).expect("a program has at most 6 flags");
             self.flags[free] = name;
         }
         self

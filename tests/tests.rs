@@ -31,6 +31,7 @@ mod sampler_device;
 mod scheduler;
 mod shaders;
 mod submits;
+mod texels;
 mod text;
 mod tuning;
 mod verify;

@@ -200,9 +200,13 @@ fn plans(gpu: &GpuExecutor, workload: &Workload) -> Vec<Plan> {
     Role::ALL.into_iter().map(plan).filter(|plan| plan.variants.len() > 1).collect()
 }
 
-/// Kernels for many rows are hopeless for one: most of a tile would be empty.
+/// Kernels for many rows are hopeless for one: most of a tile would be empty. And weights are in texels for all roles or for
+/// none, so that a kernel of lanes which has them in buffers would be no choice for its role alone.
 fn is_contender(role: Role, variant: Variant) -> bool {
     let Variant::Linear(path) = variant else { return true };
+    if matches!(path, LinearPath::MatvecLanes { texels: false } | LinearPath::MatmulLanes { texels: false, .. }) {
+        return false;
+    }
     match role {
         Role::LinearDecode => {
             use LinearPath::{Matvec, MatvecDot4, MatvecLanes};
@@ -472,6 +476,21 @@ mod tests {
         let kernels = |part: &Part| part.group.variants.iter().map(|case| case.program.kernel).collect::<Vec<_>>();
         assert_eq!(kernels(&parts[0]), ["matvec", "matvec"]);
         assert_eq!(kernels(&parts[1]), ["matvec", "matvec_dot4"]);
+    }
+
+    #[test]
+    fn activations_that_nothing_leaves_in_texels_are_copied_there() {
+        let workload = Workload::typical();
+        let lanes = Variant::Linear(LinearPath::MatmulLanes { rows: 8, texels: true });
+        let batch = step(&workload, Role::LinearBatch);
+        assert_eq!(batch.to_texels_parts(&[MATVEC]).len(), 0);
+        let parts = batch.to_texels_parts(&[MATVEC, lanes]);
+        assert_eq!(parts.iter().map(count).sum::<f64>(), 30.0, "what attention gives, once a layer");
+        assert!(parts.iter().all(|part| part.variants == [lanes]));
+        let stores = |part: &Part| part.group.variants.iter().map(|case| case.program.has_flag("texels")).collect();
+        let variants = [MATVEC, DOT4, lanes];
+        let beside: Vec<Vec<bool>> = batch.norm_parts(&variants).iter().map(stores).collect();
+        assert_eq!(beside, [vec![false, true]], "the norm's own output, of the kernels that take no half of it");
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn program(path: LinearPath, weight: &WeightSlices, params: &Params, gated: bool
         LinearPath::Matvec { subgroups, blocks } => matvec::program(subgroups, blocks, params),
         LinearPath::MatvecDot4 { subgroups } => matvec_dot4::program(subgroups, params),
         LinearPath::MatmulDot4 { side } => matmul_dot4::program(side, weight.dtype, params),
-        LinearPath::MatvecLanes { texels } => matvec_lanes::program(texels, gated, params),
+        LinearPath::MatvecLanes { texels } => matvec_lanes::program(texels, weight.dtype, gated, params),
     }
 }
 

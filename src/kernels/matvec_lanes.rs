@@ -1,24 +1,25 @@
 //! The matrix-vector product for adapters that emulate a GPU on the CPU with subgroups of eight: for a few rows, or for any
 //! number of them, each on its own, with one program.
 //!
-//! Columns of y a lane: more are fewer loads of x a weight, until what a lane holds no longer fits the CPU's registers and its
-//! cache for instructions. On lavapipe two are fastest with weights in buffers, and four with weights in texels, whose loads
-//! compile to less.
+//! Columns of y a lane: more are fewer loads of x a weight, until what a lane holds of its rows no longer fits the CPU's
+//! registers and its cache for instructions. On lavapipe two are fastest with weights in buffers, and four with weights in
+//! texels, whose loads compile to less; but for types that have many loads a block, or much beside the codes.
 
 use super::linear::Params;
 use super::matvec::grid;
+use crate::formats::DType;
 use crate::recording::Program;
 
 /// Lanes of a workgroup.
 const LANES: u32 = 8;
 
-/// Columns of y that a workgroup makes, with a row of W each; of a gate and what goes through it with two.
-pub(super) const fn columns(texels: bool) -> u32 {
-    if texels { 4 * LANES } else { 2 * LANES }
-}
+/// Columns of y whose squares are one sum: two a lane.
+pub(super) const PART: u32 = 2 * LANES;
 
-pub(super) fn program(texels: bool, gated: bool, params: &Params) -> (Program, [u32; 3]) {
+pub(super) fn program(texels: bool, dtype: DType, gated: bool, params: &Params) -> (Program, [u32; 3]) {
     let variant = if texels { "texels" } else { "shuffle" };
+    let four = texels && !matches!(dtype, DType::F32 | DType::F16 | DType::BF16 | DType::Q6_K);
     let n = if gated { params.n / 2 } else { params.n };
-    (Program::new("matvec_lanes", variant), grid(&Params { n, ..*params }, 1, columns(texels)))
+    let columns = if four { 4 * LANES } else { 2 * LANES };
+    (Program::new("matvec_lanes", variant).flag("four", four), grid(&Params { n, ..*params }, 1, columns))
 }

@@ -140,7 +140,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::kernels::{Exception, Measurement, Tuned};
+    use crate::kernels::{AdapterKind, Exception, Measurement, Tuned};
     use crate::recording::Requirement;
 
     const GPU: AdapterFacts = AdapterFacts {
@@ -227,6 +227,28 @@ mod tests {
         assert!(choices.describe().iter().any(|line| line == why), "{:?}", choices.describe());
         choices.force(&"linear.decode=matmul32".parse().expect("a variant")).expect("runs anywhere");
         assert_eq!(choices.selection().linear(1, DType::Q6_K).name(), "matmul32", "what is forced is so for all types");
+    }
+
+    #[test]
+    fn weights_are_in_texels_for_the_kernels_of_all_roles_or_of_none() {
+        let facts = AdapterFacts { kind: AdapterKind::Software, subgroup_sizes: (8, 8), ..GPU };
+        let mut choices = Choices::for_adapter(&facts);
+        let selection = choices.selection();
+        for selection in [selection, selection.deterministic()] {
+            assert!(DType::ALL.into_iter().all(|dtype| selection.in_texels(dtype)));
+        }
+        assert!(selection.loads_activations_from_texels(&all()));
+        assert!(!selection.deterministic().loads_activations_from_texels(&all()), "a row at a time");
+        assert!(DType::ALL.into_iter().all(|dtype| !Selection::for_adapter(&GPU).in_texels(dtype)));
+
+        // Packed bytes of codes: float types have the default for all roles.
+        choices.force(&"linear.decode=matvec_dot4".parse().expect("a variant")).expect("packed dot products");
+        let selection = choices.selection();
+        assert!(selection.in_texels(DType::F16) && !selection.in_texels(DType::Q4_0));
+        assert_eq!(selection.linear(100, DType::F16), LinearPath::MatmulLanes { rows: 16, texels: true });
+        assert_eq!(selection.linear(100, DType::Q4_0), LinearPath::MatmulLanes { rows: 16, texels: false });
+        assert_eq!(selection.linear(1, DType::Q4_0), LinearPath::MatvecDot4 { subgroups: false });
+        assert!(!selection.loads_activations_from_texels(&BTreeSet::from([DType::Q4_0])));
     }
 
     #[test]

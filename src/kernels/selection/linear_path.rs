@@ -170,7 +170,7 @@ impl LinearPath {
     pub fn part_of_norm(self) -> Option<u32> {
         match self {
             LinearPath::Matvec { blocks: false, .. } => Some(matvec::ROWS),
-            LinearPath::MatvecLanes { texels } => Some(matvec_lanes::columns(texels)),
+            LinearPath::MatvecLanes { .. } => Some(matvec_lanes::PART),
             _ => None,
         }
     }
