@@ -84,7 +84,7 @@ pub enum Requirement {
     Subgroups,
     /// Subgroups of just eight lanes and 64-bit integers, on a CPU that emulates a GPU.
     EightLanes,
-    /// Memory in texels, on a CPU that emulates a GPU: no kernel for others needs it.
+    /// Memory in texels, where there are [eight lanes](Self::EightLanes): no kernel for other adapters needs it.
     Texels,
     /// Arithmetic in f16.
     Half,

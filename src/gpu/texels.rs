@@ -48,7 +48,6 @@ impl Texels {
     /// Makes a texture for so many bytes.
     pub fn new(device: &wgpu::Device, what: &str, bytes: u64, texel: Texel) -> Texels {
         let height = (bytes / texel.bytes()).div_ceil(WIDTH).max(1) as u32;
-        let usages = [wgpu::TextureUsages::COPY_SRC, wgpu::TextureUsages::COPY_DST];
         let texture = device.create_texture(&wgpu::TextureDescriptor {
             label: Some(what),
             size: wgpu::Extent3d { width: TEXELS_PER_ROW, height, depth_or_array_layers: 1 },
@@ -56,7 +55,7 @@ impl Texels {
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
             format: format(texel),
-            usage: usages.into_iter().fold(wgpu::TextureUsages::STORAGE_BINDING, |all, usage| all | usage),
+            usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_SRC | wgpu::TextureUsages::COPY_DST,
             view_formats: &[],
         });
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());

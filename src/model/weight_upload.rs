@@ -9,7 +9,7 @@ use super::linear_layers::Place;
 use crate::formats::{Checkpoint, DType, TensorInfo, blocks};
 use crate::kernels::weight_layout::{GROUP, PLANES, repack, row_words, texel};
 use crate::kernels::{Selection, WeightSlices};
-use crate::recording::{BufferId, Executor, MemoryLimits, Slice, Texel};
+use crate::recording::{BufferId, Executor, MemoryLimits, Slice, TEXELS_PER_ROW, Texel};
 
 /// Storage slices start at multiples of this: wgpu's default offset alignment.
 const ALIGNMENT: u64 = 256;
@@ -76,6 +76,14 @@ struct Arena {
     texel: Option<Texel>,
 }
 
+impl Arena {
+    /// Bytes that it takes: textures have whole rows.
+    fn taken(&self) -> u64 {
+        let row = self.texel.map_or(1, |texel| u64::from(TEXELS_PER_ROW) * texel.bytes());
+        self.bytes.next_multiple_of(row)
+    }
+}
+
 /// The layout of all tensors; buffer ids count arenas until they are allocated.
 pub(super) struct Plan<'a> {
     items: Vec<(Item<'a>, Placed)>,
@@ -107,7 +115,7 @@ impl<'a> Plan<'a> {
 
     /// Bytes of all tensors on the device.
     pub fn bytes(&self) -> u64 {
-        self.arenas.iter().map(|arena| arena.bytes).sum()
+        self.arenas.iter().map(Arena::taken).sum()
     }
 
     /// Cuts a matrix by rows so that each plane of a shard can be bound.

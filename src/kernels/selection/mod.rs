@@ -68,10 +68,9 @@ impl AdapterFacts {
         match requirement {
             Requirement::Nothing => true,
             Requirement::Subgroups => self.subgroups && self.subgroup_sizes.0 >= 4,
-            Requirement::EightLanes => {
+            Requirement::EightLanes | Requirement::Texels => {
                 self.kind == AdapterKind::Software && self.subgroups && self.subgroup_sizes == (8, 8) && self.int64
             }
-            Requirement::Texels => self.kind == AdapterKind::Software && self.meet(Requirement::EightLanes),
             Requirement::Half => self.f16,
             Requirement::PackedDot { subgroups } => {
                 self.packed_dot && (!subgroups || self.meet(Requirement::Subgroups))
@@ -190,8 +189,8 @@ impl Selection {
     /// Whether weights of this type are to be allocated as texels: where the kernels of all roles
     /// [load them so](LinearPath::loads_texels).
     pub fn in_texels(&self, dtype: DType) -> bool {
-        let linear = Role::ALL.into_iter().filter(|role| *role != Role::Attention);
-        linear.into_iter().all(|role| self.linear_in(role, dtype).loads_texels())
+        let mut linear = Role::ALL.into_iter().filter(|role| *role != Role::Attention);
+        linear.all(|role| self.linear_in(role, dtype).loads_texels())
     }
 
     /// Whether some kernel for weights of one of these types takes its activations from texels.

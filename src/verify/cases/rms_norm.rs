@@ -25,10 +25,10 @@ pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
         ] {
             cases.push(case(threads, false, rows, dim, limit, offset));
         }
-    }
-    if let Some(RowThreads::Lanes) = selection.all_row_threads().last() {
         for (rows, dim) in [(1, 8), (7, 576), (2, 260), (3, 8192)] {
-            cases.push(case(RowThreads::Lanes, true, rows, dim, 1.0, 0.0));
+            if threads == RowThreads::Lanes {
+                cases.push(case(threads, true, rows, dim, 1.0, 0.0));
+            }
         }
     }
 }
