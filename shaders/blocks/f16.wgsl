@@ -1,5 +1,5 @@
 // F16 weights, two a word: loaded where they are used, since a block is more than a lane can hold.
-import package::shared::planes::four_code_words;
+import package::shared::planes::{piece, STEP, four_code_words};
 import package::shared::weights8::Weights8;
 
 const PLACES: vec4<f32> = vec4<f32>(1.0);
@@ -9,11 +9,11 @@ struct Block {
 }
 
 fn load_block(row: u32, block: u32, blocks: u32) -> Block {
-    return Block((row * blocks + block) * 8u);
+    return Block(piece(row, block * 8u, blocks * 8u));
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {
-    let w = four_code_words(b.base + part);
+    let w = four_code_words(b.base + part * STEP);
     return Weights8(
         vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y)),
         vec4<f32>(unpack2x16float(w.z), unpack2x16float(w.w)),

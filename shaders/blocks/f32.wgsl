@@ -1,5 +1,5 @@
 // F32 weights: loaded where they are used, since a block is more than a lane can hold.
-import package::shared::planes::eight_code_words;
+import package::shared::planes::{piece, STEP, eight_code_words};
 import package::shared::weights8::Weights8;
 
 const PLACES: vec4<f32> = vec4<f32>(1.0);
@@ -9,11 +9,11 @@ struct Block {
 }
 
 fn load_block(row: u32, block: u32, blocks: u32) -> Block {
-    return Block((row * blocks + block) * 8u);
+    return Block(piece(row, block * 8u, blocks * 8u));
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {
-    let w = eight_code_words(b.base + part);
+    let w = eight_code_words(b.base + part * STEP);
     return Weights8(bitcast<vec4<f32>>(w.lo), bitcast<vec4<f32>>(w.hi));
 }
 

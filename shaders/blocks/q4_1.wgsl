@@ -1,5 +1,5 @@
 // Q4_1: w = d * q + m, an f16 pair (d, m) a group of 32.
-import package::shared::planes::{eight_code_words, scale_words};
+import package::shared::planes::{piece, eight_code_words, scale_words};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 
@@ -11,7 +11,7 @@ struct Block {
 }
 
 fn load_block(row: u32, block: u32, blocks: u32) -> Block {
-    let index = row * blocks + block;
+    let index = piece(row, block, blocks);
     return Block(eight_code_words(index), scale_words(index));
 }
 

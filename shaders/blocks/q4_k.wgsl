@@ -1,5 +1,5 @@
 // Q4_K: w = (d * sc) * q - (dmin * mn); sc and mn belong to a group of 32, d and dmin to a superblock of 256.
-import package::shared::planes::{eight_code_words, scale_word};
+import package::shared::planes::{piece, STEP, eight_code_words, scale_word};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 import package::shared::k_scales::k_scale;
@@ -13,9 +13,9 @@ struct Block {
 }
 
 fn load_block(row: u32, block: u32, blocks: u32) -> Block {
-    let index = row * blocks + block;
-    let superblock = (index / 4u) * 5u;
-    return Block(eight_code_words(index), scale_word(superblock), scale_word(superblock + 1u + (index & 3u)));
+    let index = piece(row, block, blocks);
+    let superblock = piece(row, block / 4u * 5u, blocks / 4u * 5u);
+    return Block(eight_code_words(index), scale_word(superblock), scale_word(superblock + (1u + (block & 3u)) * STEP));
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {

@@ -1,5 +1,5 @@
 // Q5_0: w = d * (q - 16), one f16 d a group of 32; the codes' fifth bits lie in a plane of their own.
-import package::shared::planes::{eight_code_words, scale_word, two_high_words};
+import package::shared::planes::{piece, eight_code_words, scale_word, two_high_words};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 
@@ -12,7 +12,7 @@ struct Block {
 }
 
 fn load_block(row: u32, block: u32, blocks: u32) -> Block {
-    let index = row * blocks + block;
+    let index = piece(row, block, blocks);
     return Block(eight_code_words(index), unpack2x16float(scale_word(index)), two_high_words(index));
 }
 

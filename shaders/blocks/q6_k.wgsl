@@ -1,6 +1,6 @@
 // Q6_K: w = (d * sc) * (q - 32); the signed byte sc belongs to 16 weights, the f16 d to a superblock of 256. The codes'
 // upper two bits lie in a plane of their own, four words a block.
-import package::shared::planes::{eight_code_words, scale_word, four_high_words};
+import package::shared::planes::{piece, STEP, eight_code_words, scale_word, four_high_words};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 
@@ -13,10 +13,10 @@ struct Block {
 }
 
 fn load_block(row: u32, block: u32, blocks: u32) -> Block {
-    let index = row * blocks + block;
-    let superblock = (index / 4u) * 5u;
+    let index = piece(row, block, blocks);
+    let superblock = piece(row, block / 4u * 5u, blocks / 4u * 5u);
     let d = unpack2x16float(scale_word(superblock)).x;
-    let sc = vec4<f32>(unpack4xI8(scale_word(superblock + 1u + (index & 3u))));
+    let sc = vec4<f32>(unpack4xI8(scale_word(superblock + (1u + (block & 3u)) * STEP)));
     return Block(eight_code_words(index), d * sc, four_high_words(index));
 }
 

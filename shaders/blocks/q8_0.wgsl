@@ -1,5 +1,5 @@
 // Q8_0: w = d * q, q a signed byte, one f16 d a group of 32.
-import package::shared::planes::{eight_code_words, scale_word};
+import package::shared::planes::{piece, STEP, eight_code_words, scale_word};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word};
 
@@ -12,8 +12,9 @@ struct Block {
 }
 
 fn load_block(row: u32, block: u32, blocks: u32) -> Block {
-    let index = row * blocks + block;
-    return Block(eight_code_words(2u * index), eight_code_words(2u * index + 1u), unpack2x16float(scale_word(index)));
+    let codes = piece(row, 2u * block, 2u * blocks);
+    let scale = scale_word(piece(row, block, blocks));
+    return Block(eight_code_words(codes), eight_code_words(codes + STEP), unpack2x16float(scale));
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {

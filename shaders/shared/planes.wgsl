@@ -17,6 +17,15 @@ import package::shared::words8::Words8;
 @if(texels) @group(0) @binding(2) var high_bits_of_two: texture_storage_2d<rg32uint, read>;
 @if(texels) @group(0) @binding(2) var high_bits_of_four: texture_storage_2d<rgba32uint, read>;
 
+// Piece `i` of the `count` pieces that a row has of a plane, and from one piece of a row to its next.
+fn piece(row: u32, i: u32, count: u32) -> u32 {
+    @if(!texels) return row * count + i;
+    @if(texels) return (row / STEP * count + i) * STEP + row % STEP;
+}
+
+@if(!texels) const STEP: u32 = 1u;
+@if(texels) const STEP: u32 = 8u;
+
 // Four words of codes, of pieces of four.
 fn four_code_words(index: u32) -> vec4<u32> {
     @if(!texels) return words4(codes_by_four[index]);
@@ -26,7 +35,10 @@ fn four_code_words(index: u32) -> vec4<u32> {
 // Eight words of codes, of pieces of eight.
 fn eight_code_words(index: u32) -> Words8 {
     @if(!texels) return words8(codes_by_eight[index]);
-    @if(texels) return Words8(textureLoad(codes, place(2u * index)), textureLoad(codes, place(2u * index + 1u)));
+    @if(texels) {
+        let first = 2u * index - index % STEP;
+        return Words8(textureLoad(codes, place(first)), textureLoad(codes, place(first + STEP)));
+    }
 }
 
 fn scale_word(index: u32) -> u32 {

@@ -93,6 +93,25 @@ pub fn dtype_of_shader(name: &str) -> Option<DType> {
     DType::ALL.into_iter().find(|dtype| shader_name(*dtype) == name)
 }
 
+/// Rows that lie together in texels: texel `i` of each, then texel `i + 1` of each. So the lanes of a subgroup, which have a row
+/// each, load what lies side by side, in the order of the memory. The last rows are filled up with zeros.
+pub const ROWS_TOGETHER: usize = 8;
+
+/// Brings a plane of whole rows of so many words into the order that it has in [`texel`]s.
+pub fn interleave(texel: Texel, row_words: usize, plane: &[u32]) -> Vec<u32> {
+    let words = texel.bytes() as usize / 4;
+    let rows = (plane.len() / row_words).next_multiple_of(ROWS_TOGETHER);
+    let mut interleaved = vec![0; rows * row_words];
+    for (row, from) in plane.chunks_exact(row_words).enumerate() {
+        let together = &mut interleaved[row / ROWS_TOGETHER * ROWS_TOGETHER * row_words..];
+        for (i, texel) in from.chunks_exact(words).enumerate() {
+            let at = (i * ROWS_TOGETHER + row % ROWS_TOGETHER) * words;
+            together[at..at + words].copy_from_slice(texel);
+        }
+    }
+    interleaved
+}
+
 /// Words of each plane in a row of `k` elements (a multiple of [`GROUP`], and of the type's block).
 pub fn row_words(dtype: DType, k: usize) -> [usize; PLANES] {
     let halves = k.div_ceil(BLOCK);

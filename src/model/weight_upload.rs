@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::ModelError;
 use super::linear_layers::Place;
 use crate::formats::{Checkpoint, DType, TensorInfo, blocks};
-use crate::kernels::weight_layout::{GROUP, PLANES, repack, row_words, texel};
+use crate::kernels::weight_layout::{GROUP, PLANES, ROWS_TOGETHER, interleave, repack, row_words, texel};
 use crate::kernels::{Selection, WeightSlices};
 use crate::recording::{BufferId, Executor, MemoryLimits, Slice, TEXELS_PER_ROW, Texel};
 
@@ -135,10 +135,12 @@ impl<'a> Plan<'a> {
             true => limits.max_texels.saturating_mul(texel(dtype, plane).bytes()),
             false => limits.max_binding.min(arena_limit),
         };
-        let mut most = rows;
+        // Shards begin where rows that lie together do.
+        let together = if in_texels { ROWS_TOGETHER } else { 1 };
+        let mut most = rows.next_multiple_of(together);
         for (plane, bytes) in row_bytes.into_iter().enumerate().filter(|(_, bytes)| *bytes > 0) {
             let limit = limit(plane);
-            most = most.min((limit / bytes) as usize);
+            most = most.min((limit / bytes) as usize / together * together);
             if most == 0 {
                 return Err(ModelError::RowTooLarge { name: name.to_owned(), bytes, limit });
             }
@@ -147,7 +149,7 @@ impl<'a> Plan<'a> {
         for row0 in (0..rows).step_by(most.max(1)) {
             let count = most.min(rows - row0);
             let planes: [_; PLANES] = std::array::from_fn(|plane| {
-                let bytes = row_bytes[plane] * count as u64;
+                let bytes = row_bytes[plane] * count.next_multiple_of(together) as u64;
                 let place = || match in_texels {
                     true => self.place_alone(bytes, Some(texel(dtype, plane))),
                     false => self.place(bytes, arena_limit),
@@ -277,7 +279,7 @@ impl Uploader<'_> {
         let k = shard.k as usize;
         let row_bytes = k / tensor.dtype.block_len() * tensor.dtype.block_bytes();
         let words = row_words(tensor.dtype, k);
-        let rows_at_once = (PIECE / row_bytes).max(1);
+        let rows_at_once = (PIECE / row_bytes).max(1).next_multiple_of(ROWS_TOGETHER);
         let (shard_first, shard_end) = (shard.row0 as usize, (shard.row0 + shard.rows) as usize);
         let end = shard_end.min(first + tensor.size_bytes() as usize / row_bytes);
         let mut planes: [Vec<u32>; PLANES] = Default::default();
@@ -290,9 +292,16 @@ impl Uploader<'_> {
             }
             planes.iter_mut().for_each(Vec::clear);
             repack(tensor.dtype, k, &self.piece, &mut planes);
-            for ((plane, slice), words) in planes.iter().zip(shard.planes).zip(words) {
-                if let Some(slice) = slice {
-                    self.write(tail(slice, (row - shard_first) * words), bytemuck::cast_slice(plane))?;
+            for (plane, (words, slice)) in words.into_iter().zip(shard.planes).enumerate() {
+                let Some(slice) = slice else { continue };
+                let to = tail(slice, (row - shard_first) * words);
+                match shard.in_texels {
+                    // The rows of all members come in whole groups: heads and layers are multiples of eight.
+                    true => {
+                        let interleaved = interleave(texel(shard.dtype, plane), words, &planes[plane]);
+                        self.write(to, bytemuck::cast_slice(&interleaved))?;
+                    }
+                    false => self.write(to, bytemuck::cast_slice(&planes[plane]))?,
                 }
             }
             progress(((row - first + count) * row_bytes) as u64);

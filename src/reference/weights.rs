@@ -1,11 +1,13 @@
 //! Reads weights back from their planes: the reading side of the table in `kernels/weight_layout.rs`, written apart from
 //! the repacking, so that a mistake in one is not repeated in the other.
 
+use std::borrow::Cow;
+
 use half::{bf16, f16};
 
 use super::bindings::{Bindings, TwinError};
 use crate::formats::DType;
-use crate::kernels::weight_layout::{GROUP, PLANES, dtype_of_shader, row_words};
+use crate::kernels::weight_layout::{GROUP, PLANES, ROWS_TOGETHER, dtype_of_shader, row_words, texel};
 use crate::recording::Dispatch;
 
 /// Groups of a superblock of the K types, and words of its scales.
@@ -17,6 +19,8 @@ pub(super) struct Weights<'a> {
     dtype: DType,
     words: [usize; PLANES],
     planes: [&'a [u32]; PLANES],
+    /// Eight rows lie together, texel by texel.
+    in_texels: bool,
 }
 
 impl<'a> Weights<'a> {
@@ -33,19 +37,21 @@ impl<'a> Weights<'a> {
             return Err(TwinError::Shape("a row of weights must be a whole number of groups and blocks"));
         }
         let words = row_words(dtype, k);
+        let in_texels = dispatch.program.has_flag("texels");
+        let rows = if in_texels { rows.next_multiple_of(ROWS_TOGETHER) } else { rows };
         let mut planes: [&[u32]; PLANES] = [&[]; PLANES];
         for (index, plane) in planes.iter_mut().enumerate() {
             if words[index] > 0 {
                 *plane = bindings.read(index as u32, rows * words[index])?;
             }
         }
-        Ok(Self { dtype, words, planes })
+        Ok(Self { dtype, words, planes, in_texels })
     }
 
     /// Dequantises row `row` into `out`, which has `k` elements.
     pub(super) fn row(&self, row: usize, out: &mut [f32]) {
-        let [codes, scales, high]: [&[u32]; PLANES] =
-            std::array::from_fn(|i| &self.planes[i][row * self.words[i]..][..self.words[i]]);
+        let planes: [Cow<'_, [u32]>; PLANES] = std::array::from_fn(|plane| self.words_of(plane, row));
+        let [codes, scales, high]: [&[u32]; PLANES] = std::array::from_fn(|plane| &*planes[plane]);
         match self.dtype {
             DType::F32 => out.copy_from_slice(&bytemuck::cast_slice(codes)[..out.len()]),
             DType::F16 => halves(codes, out, |bits| f16::from_bits(bits).to_f32()),
@@ -56,6 +62,18 @@ impl<'a> Weights<'a> {
                 }
             }
         }
+    }
+
+    /// A row's part of a plane.
+    fn words_of(&self, plane: usize, row: usize) -> Cow<'a, [u32]> {
+        let (all, count) = (self.planes[plane], self.words[plane]);
+        if !self.in_texels {
+            return Cow::Borrowed(&all[row * count..][..count]);
+        }
+        let words = texel(self.dtype, plane).bytes() as usize / 4;
+        let lane = row % ROWS_TOGETHER;
+        let together = &all[(row - lane) * count..][..ROWS_TOGETHER * count];
+        together.chunks_exact(words).skip(lane).step_by(ROWS_TOGETHER).flatten().copied().collect()
     }
 
     fn group(&self, group: usize, codes: &[u32], scales: &[u32], high: &[u32], out: &mut [f32]) {

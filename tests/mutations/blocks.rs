@@ -17,6 +17,14 @@ pub const TEXELS: &[Mutation] = &[
 ];
 
 pub const PLANES: &[Mutation] = &[
+    plant(
+        Address,
+        "a row's pieces are as far apart as a buffer's",
+        "(row / STEP * count + i) * STEP",
+        "(row / STEP * count * STEP + i)",
+    ),
+    plant(Address, "rows that lie together are one", "+ row % STEP", ""),
+    plant(Address, "a piece begins where a texel does", " - index % STEP", ""),
     plant(Address, "four words of two are the same", "codes_by_four[index]", "codes_by_four[index & ~1u]"),
     plant(Address, "eight words of two are the same", "codes_by_eight[index]", "codes_by_eight[index & ~1u]"),
     plant(
@@ -25,7 +33,7 @@ pub const PLANES: &[Mutation] = &[
         "place(index));\n}\n\n// Eight",
         "place(index & ~1u));\n}\n\n// Eight",
     ),
-    plant(Address, "a piece's second texel is its first", "place(2u * index + 1u)", "place(2u * index)"),
+    plant(Address, "a piece's second texel is its first", "place(first + STEP)", "place(first)"),
     plant(Address, "a scale is its neighbour", "scales_by_one[index]", "scales_by_one[index ^ 1u]"),
     plant(
         Address,
@@ -65,10 +73,10 @@ pub const BF16: &[Mutation] = &[
     plant(
         Address,
         "the parts of a block are one",
-        "four_code_words(b.base + part)",
-        "four_code_words(b.base + (part & 6u))",
+        "four_code_words(b.base + part * STEP)",
+        "four_code_words(b.base + (part & 6u) * STEP)",
     ),
-    plant(Address, "blocks are one part shorter", "(row * blocks + block) * 8u", "row * blocks * 8u + block * 7u"),
+    plant(Address, "blocks are one part shorter", "piece(row, block * 8u,", "piece(row, block * 7u,"),
     plant(Codes, "the low half keeps the high one's bits", "word & 0xffff0000u", "word << 16u"),
 ];
 
@@ -76,10 +84,10 @@ pub const F16: &[Mutation] = &[
     plant(
         Address,
         "the parts of a block are one",
-        "four_code_words(b.base + part)",
-        "four_code_words(b.base + (part & 6u))",
+        "four_code_words(b.base + part * STEP)",
+        "four_code_words(b.base + (part & 6u) * STEP)",
     ),
-    plant(Address, "blocks are one part shorter", "(row * blocks + block) * 8u", "row * blocks * 8u + block * 7u"),
+    plant(Address, "blocks are one part shorter", "piece(row, block * 8u,", "piece(row, block * 7u,"),
     plant(
         Address,
         "two words are swapped",
@@ -92,10 +100,10 @@ pub const F32: &[Mutation] = &[
     plant(
         Address,
         "the parts of a block are one",
-        "eight_code_words(b.base + part)",
-        "eight_code_words(b.base + (part & 6u))",
+        "eight_code_words(b.base + part * STEP)",
+        "eight_code_words(b.base + (part & 6u) * STEP)",
     ),
-    plant(Address, "blocks are one part shorter", "(row * blocks + block) * 8u", "row * blocks * 8u + block * 7u"),
+    plant(Address, "blocks are one part shorter", "piece(row, block * 8u,", "piece(row, block * 7u,"),
     plant(
         Address,
         "the halves are swapped",
@@ -119,8 +127,8 @@ pub const Q4_1: &[Mutation] = &[
 pub const Q4_K: &[Mutation] = &[
     plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
     plant(Scale, "the second group takes the first's scale", "part / 4u", "0u * part"),
-    plant(Scale, "every block of a superblock takes the first's scales", "1u + (index & 3u)", "1u + (index & 0u)"),
-    plant(Scale, "superblocks are half as long", "(index / 4u) * 5u", "(index / 2u) * 5u"),
+    plant(Scale, "every block of a superblock takes the first's scales", "1u + (block & 3u)", "1u + (block & 0u)"),
+    plant(Scale, "superblocks are half as long", "block / 4u * 5u, blocks", "block / 2u * 5u, blocks"),
 ];
 
 pub const Q5_0: &[Mutation] = &[
@@ -146,15 +154,15 @@ pub const Q5_K: &[Mutation] = &[
     plant(Codes, "high codes take the low ones' fifth bits", "(high >> 1u) & 0x01010101u", "high & 0x01010101u"),
     plant(Codes, "the second group takes the first's fifth bits", "select(b.high.x, b.high.y, part >= 4u)", "b.high.x"),
     plant(Scale, "the second group takes the first's scale", "part / 4u", "0u * part"),
-    plant(Scale, "every block of a superblock takes the first's scales", "1u + (index & 3u)", "1u + (index & 0u)"),
-    plant(Scale, "superblocks are half as long", "(index / 4u) * 5u", "(index / 2u) * 5u"),
+    plant(Scale, "every block of a superblock takes the first's scales", "1u + (block & 3u)", "1u + (block & 0u)"),
+    plant(Scale, "superblocks are half as long", "block / 4u * 5u, blocks", "block / 2u * 5u, blocks"),
 ];
 
 pub const Q6_K: &[Mutation] = &[
     plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
     plant(Scale, "scales are taken to be unsigned", "unpack4xI8(", "unpack4xU8("),
     plant(Scale, "a group's second scale is its first", "b.d[part / 2u]", "b.d[part / 4u * 2u]"),
-    plant(Scale, "every block of a superblock takes the first's scales", "1u + (index & 3u)", "1u + (index & 0u)"),
+    plant(Scale, "every block of a superblock takes the first's scales", "1u + (block & 3u)", "1u + (block & 0u)"),
     plant(Codes, "high codes take the low ones' upper bits", "(high >> 2u) & 0x03030303u", "high & 0x03030303u"),
     plant(Codes, "odd parts take the even ones' upper bits", ">> (4u * (part & 1u))", ""),
     plant(Codes, "the upper bits are another part's", "b.high[part / 2u]", "b.high[part / 4u]"),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::formats::blocks::dequantize;
-use crate::kernels::weight_layout::{repack, shader_name};
+use crate::kernels::weight_layout::{interleave, repack, shader_name};
 use crate::recording::{Access, Binding, BufferId, Program, Slice};
 use crate::reference::bindings::View;
 use crate::verify::Random;
@@ -11,30 +11,43 @@ fn planes_hold_what_the_file_holds() {
     for dtype in DType::ALL {
         // One, two and odd numbers of groups or superblocks a row.
         for blocks in [1, 2, 3, 5] {
-            let (rows, k) = (3, blocks * dtype.block_len().max(GROUP));
+            let (rows, k) = (11, blocks * dtype.block_len().max(GROUP));
             let bytes = random.blocks(dtype, rows * k);
             let mut file = vec![0.0; rows * k];
             dequantize(dtype, &bytes, &mut file).unwrap();
             let mut planes: [Vec<u32>; PLANES] = Default::default();
             repack(dtype, k, &bytes, &mut planes);
-            let mut bindings = Bindings::default();
-            let slice = Slice { buffer: BufferId(0), offset: 0, size: 0 };
-            let mut dispatch = Dispatch::new(Program::new("embed", "base").weights(shader_name(dtype)), &0u32, [1; 3]);
-            for (index, plane) in (0..).zip(&planes) {
-                assert_eq!(plane.len(), rows * row_words(dtype, k)[index as usize], "{dtype}: plane {index}");
-                dispatch = dispatch.read(index, slice);
-                bindings.insert(index, View::Read(plane)).unwrap();
+            let words = row_words(dtype, k);
+            for (plane, words) in planes.iter().zip(words) {
+                assert_eq!(plane.len(), rows * words, "{dtype}");
             }
-            assert!(dispatch.bindings().contains(&Binding { index: 0, slice, access: Access::Read }));
-            let weights = Weights::new(&dispatch, &mut bindings, rows, k).unwrap();
-            for row in 0..rows {
-                let mut values = vec![f32::NAN; k];
-                weights.row(row, &mut values);
-                for (i, value) in values.iter().enumerate() {
-                    let expected = file[row * k + i];
-                    assert_eq!(*value, expected, "{dtype}, {blocks} blocks a row: row {row}, element {i}");
-                }
-            }
+            check(dtype, k, &planes, false, &file);
+            let planes: [Vec<u32>; PLANES] = std::array::from_fn(|plane| match words[plane] {
+                0 => Vec::new(),
+                words => interleave(texel(dtype, plane), words, &planes[plane]),
+            });
+            check(dtype, k, &planes, true, &file);
+        }
+    }
+}
+
+/// The twins read from the planes what the file holds.
+fn check(dtype: DType, k: usize, planes: &[Vec<u32>; PLANES], in_texels: bool, file: &[f32]) {
+    let mut bindings = Bindings::default();
+    let slice = Slice { buffer: BufferId(0), offset: 0, size: 0 };
+    let program = Program::new("embed", "base").weights(shader_name(dtype)).flag("texels", in_texels);
+    let mut dispatch = Dispatch::new(program, &0u32, [1; 3]);
+    for (index, plane) in (0..).zip(planes) {
+        dispatch = dispatch.read(index, slice);
+        bindings.insert(index, View::Read(plane)).unwrap();
+    }
+    assert!(dispatch.bindings().contains(&Binding { index: 0, slice, access: Access::Read }));
+    let weights = Weights::new(&dispatch, &mut bindings, file.len() / k, k).unwrap();
+    for (row, expected) in file.chunks_exact(k).enumerate() {
+        let mut values = vec![f32::NAN; k];
+        weights.row(row, &mut values);
+        for (i, (value, expected)) in values.iter().zip(expected).enumerate() {
+            assert_eq!(value, expected, "{dtype}, k {k}, in texels {in_texels}: row {row}, element {i}");
         }
     }
 }

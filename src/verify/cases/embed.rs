@@ -57,7 +57,7 @@ pub(crate) fn case(
             Tensor::output("x", tokens as usize * dim, Elements::F32),
             Tensor::u32("sampled", sampled),
         ];
-        tensors.extend(weights("table", dtype, random.weights(dtype, rows as usize, dim), in_texels));
+        tensors.extend(weights("table", dtype, dim, random.weights(dtype, rows as usize, dim), in_texels));
         tensors
     };
     let case = Case::new(shape, tensors, move |s| {

@@ -6,7 +6,7 @@ use crate::formats::DType;
 use crate::kernels::gated_activation::Activation::{self, GeluTanh, Silu};
 use crate::kernels::linear::{Fused, Input, Residual, Slices, Unscaled, gated, residual, squares_stride, with_path};
 use crate::kernels::quantize_q8::{BLOCK, Quantized};
-use crate::kernels::weight_layout::{row_words, texel};
+use crate::kernels::weight_layout::{interleave, row_words, texel};
 use crate::kernels::{LinearPath, Selection, WeightSlices};
 use crate::recording::{Dispatch, Slice};
 use crate::reference::quantize_q8::quantize;
@@ -219,13 +219,17 @@ fn push_blocks(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
 pub(super) fn weights(
     name: &'static str,
     dtype: DType,
+    k: usize,
     planes: [Vec<u32>; 3],
     in_texels: bool,
 ) -> impl Iterator<Item = Tensor> {
     let planes = planes.into_iter().enumerate().filter(|(_, words)| !words.is_empty());
     planes.map(move |(plane, words)| {
-        let tensor = Tensor::u32(name, words);
-        if in_texels { tensor.in_texels(texel(dtype, plane)) } else { tensor }
+        let texel = texel(dtype, plane);
+        match in_texels {
+            true => Tensor::u32(name, interleave(texel, row_words(dtype, k)[plane], &words)).in_texels(texel),
+            false => Tensor::u32(name, words),
+        }
     })
 }
 
@@ -320,7 +324,7 @@ impl Linear {
             weights[(self.n - 1) * row_words(self.dtype, self.k)[0] + self.k - 1] *= self.outlier;
         }
         let in_texels = self.path.loads_texels();
-        tensors.extend(weights("weights", self.dtype, planes, in_texels));
+        tensors.extend(weights("weights", self.dtype, self.k, planes, in_texels));
         tensors
     }
 
