@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernels::gather_rows;
+use crate::kernels::{gather_rows, to_texels};
 use crate::recording::Label;
 
 fn slice(buffer: BufferId, offset: u64, size: u64) -> Slice {
@@ -87,4 +87,9 @@ fn limits_are_those_of_the_gpu_that_it_stands_for() {
     executor.dispatch(&copy(slice(a, 0, 256), rows, slice(b, 0, 256), 64)).unwrap();
     let refused = executor.dispatch(&copy(slice(a, 0, 260), rows, slice(b, 0, 256), 64));
     assert!(matches!(refused, Err(ExecutionError::BufferTooLarge { size: 260, limit: 256, .. })));
+    // Of texels there is a limit of its own: 16 of four words.
+    assert!(executor.allocate_texels("test", 272, Texel::FourWords).is_err());
+    let texels = executor.allocate_texels("test", 256, Texel::FourWords).unwrap();
+    executor.limits.max_binding = 128;
+    executor.dispatch(&to_texels::dispatch(slice(a, 0, 128), slice(texels, 0, 256), 32)).unwrap();
 }
