@@ -296,7 +296,7 @@ impl Uploader<'_> {
                 let Some(slice) = slice else { continue };
                 let to = tail(slice, (row - shard_first) * words);
                 match shard.in_texels {
-                    // The rows of all members come in whole groups: heads and layers are multiples of eight.
+                    // Members begin where groups do: heads are multiples of 8, and feed-forward layers of 32.
                     true => {
                         let interleaved = interleave(texel(shard.dtype, plane), words, &planes[plane]);
                         self.write(to, bytemuck::cast_slice(&interleaved))?;
