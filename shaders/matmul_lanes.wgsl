@@ -5,11 +5,9 @@
 import package::blocks::load_block;
 import package::shared::block_weights::dequantize;
 import package::shared::linear_io::{params, store};
-@if(texels) import package::shared::texels::place;
-@if(!texels) import package::shared::words8::words8;
+import package::shared::texels::place;
 
-@if(!texels) @group(0) @binding(3) var<storage, read> x: array<vec4<u64>>;
-@if(texels) @group(0) @binding(3) var x: texture_storage_2d<rgba32uint, read>;
+@group(0) @binding(3) var x: texture_storage_2d<rgba32uint, read>;
 
 const LANES: u32 = 8u;
 @if(!sixteen) const ROWS: u32 = 8u;
@@ -36,15 +34,9 @@ struct Sums {
 }
 
 fn load_x(index: u32) -> Eight {
-    @if(!texels) {
-        let words = words8(x[index]);
-        return Eight(bitcast<vec4<f32>>(words.lo), bitcast<vec4<f32>>(words.hi));
-    }
-    @if(texels) {
-        let lo = textureLoad(x, place(2u * index));
-        let hi = textureLoad(x, place(2u * index + 1u));
-        return Eight(bitcast<vec4<f32>>(lo), bitcast<vec4<f32>>(hi));
-    }
+    let lo = textureLoad(x, place(2u * index));
+    let hi = textureLoad(x, place(2u * index + 1u));
+    return Eight(bitcast<vec4<f32>>(lo), bitcast<vec4<f32>>(hi));
 }
 
 // Adds the products of the row whose elements the lane holds.

@@ -38,6 +38,11 @@ impl Texel {
             Texel::FourWords => 16,
         }
     }
+
+    /// What an allocation of so many bytes takes: whole rows of a texture.
+    pub const fn taken(self, bytes: u64) -> u64 {
+        bytes.next_multiple_of(TEXELS_PER_ROW as u64 * self.bytes())
+    }
 }
 
 /// Texels of a row of a texture: texel `i` is in row `i / TEXELS_PER_ROW`. Mirrors `shaders/shared/texels.wgsl`.
@@ -56,6 +61,14 @@ impl Access {
     /// Whether the dispatch may change what is bound.
     pub fn writes(self) -> bool {
         matches!(self, Access::ReadWrite | Access::StoreTexels(_))
+    }
+
+    /// What is bound if it is no buffer.
+    pub fn texel(self) -> Option<Texel> {
+        match self {
+            Access::Read | Access::ReadWrite => None,
+            Access::LoadTexels(texel) | Access::StoreTexels(texel) => Some(texel),
+        }
     }
 }
 
@@ -82,10 +95,9 @@ pub enum Requirement {
     Nothing,
     /// Subgroup operations, in subgroups of at least four lanes.
     Subgroups,
-    /// Subgroups of just eight lanes and 64-bit integers, on a CPU that emulates a GPU.
+    /// Subgroups of just eight lanes, 64-bit integers and [memory in texels](Executor::allocate_texels), on a CPU that
+    /// emulates a GPU.
     EightLanes,
-    /// Memory in texels, where there are [eight lanes](Self::EightLanes): no kernel for other adapters needs it.
-    Texels,
     /// Arithmetic in f16.
     Half,
     /// Dot products of four packed bytes, which every backend's language has, but not every compiler takes; and subgroup
@@ -287,6 +299,12 @@ impl Dispatch {
         self.bind(Binding { index, slice, access: Access::ReadWrite })
     }
 
+    /// Whether what is bound there is loaded texel by texel.
+    pub fn loads_texels(&self, index: u32) -> bool {
+        let loads = |binding: &Binding| binding.index == index && matches!(binding.access, Access::LoadTexels(_));
+        self.bindings().iter().any(loads)
+    }
+
     /// Binds all of what was [allocated as texels](Executor::allocate_texels), to be loaded.
     pub fn load_texels(self, index: u32, slice: Slice, texel: Texel) -> Self {
         self.bind(Binding { index, slice, access: Access::LoadTexels(texel) })
@@ -385,6 +403,13 @@ pub struct MemoryLimits {
     pub max_texels: u64,
 }
 
+impl MemoryLimits {
+    /// Bytes that a dispatch binds at once: of a buffer, or of texels.
+    pub fn most(&self, texel: Option<Texel>) -> u64 {
+        texel.map_or(self.max_binding, |texel| self.max_texels.saturating_mul(texel.bytes()))
+    }
+}
+
 /// A prepared recording that an executor can run again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Prepared(pub u64);
@@ -405,7 +430,8 @@ pub trait Executor {
     fn allocate(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError>;
 
     /// Allocates `size` bytes of zeros, a whole number of texels, that shaders load and store texel by texel, as they do with
-    /// textures: a driver may compile that to fewer instructions than the loads of a buffer. Slices to bind begin at 0.
+    /// textures: a driver may compile that to fewer instructions than the loads of a buffer. A GPU binds all of it, with such
+    /// texels and no others.
     fn allocate_texels(&mut self, what: &str, size: u64, texel: Texel) -> Result<BufferId, ExecutionError>;
 
     /// Writes bytes (a multiple of 4, or of whole texels) at the start of a slice. Later steps see them.

@@ -14,6 +14,7 @@ fn everything() -> Selection {
         subgroups: true,
         subgroup_sizes: (8, 8),
         int64: true,
+        texels: true,
         f16: true,
         packed_dot: true,
         matrices: [true; 2],
@@ -86,7 +87,7 @@ fn every_variant_and_storage_type_is_in_the_case_list() {
             ("matmul_lanes", "rows16"),
             ("matvec", "workgroup"),
             ("matvec", "subgroup"),
-            ("matvec_lanes", "shuffle"),
+            ("matvec_lanes", "base"),
         ] {
             let found = programs.iter().any(|p| *p == (kernel, variant, weights.as_str()));
             assert!(found, "no case of {kernel}/{variant} with {weights}");

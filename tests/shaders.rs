@@ -51,23 +51,40 @@ fn all_valid<T: Ord + Sync>(what: &str, texts: &BTreeMap<T, String>, check: impl
 fn a_program_requires_what_it_says_and_no_less() {
     // Each is valid with what it requires, or `shaders` had panicked.
     // That packed dot products suit not every compiler shows in the compilers' own tests.
-    let in_wgsl = |requirement| {
-        !matches!(requirement, Requirement::Nothing | Requirement::Texels | Requirement::PackedDot { subgroups: false })
-    };
+    let in_wgsl =
+        |requirement| !matches!(requirement, Requirement::Nothing | Requirement::PackedDot { subgroups: false });
     for shader in shaders().iter().filter(|shader| in_wgsl(shader.program.requirement)) {
         let without = validate(&shader.module, Requirement::Nothing);
-        assert!(without.is_err(), "{} uses nothing of what it requires", shader.program);
+        let texels = requirement_includes_texels(shader.program.requirement) && uses_textures(&shader.module);
+        assert!(without.is_err() || texels, "{} uses nothing of what it requires", shader.program);
     }
     let matrices = MatrixSize::ALL.map(|size| Requirement::CooperativeMatrix { size, lanes: 32 });
     let packed = [false, true].map(|subgroups| Requirement::PackedDot { subgroups });
-    for requirement in
-        [Requirement::Nothing, Requirement::Subgroups, Requirement::EightLanes, Requirement::Texels, Requirement::Half]
-            .into_iter()
-            .chain(matrices)
-            .chain(packed)
+    for requirement in [Requirement::Nothing, Requirement::Subgroups, Requirement::EightLanes, Requirement::Half]
+        .into_iter()
+        .chain(matrices)
+        .chain(packed)
     {
         let programs = shaders().iter().filter(|shader| shader.program.requirement == requirement).count();
         assert!(programs > 10, "{programs} programs require {requirement:?}");
+    }
+}
+
+/// Whether programs with the requirement may load and store textures, for which there is no capability.
+fn requirement_includes_texels(requirement: Requirement) -> bool {
+    requirement == Requirement::EightLanes
+}
+
+fn uses_textures(module: &naga::Module) -> bool {
+    let is_texture = |ty| matches!(module.types[ty].inner, naga::TypeInner::Image { .. });
+    module.global_variables.iter().any(|(_, variable)| is_texture(variable.ty))
+}
+
+#[test]
+fn only_programs_that_require_texels_use_textures() {
+    for shader in shaders() {
+        let may = requirement_includes_texels(shader.program.requirement);
+        assert!(may || !uses_textures(&shader.module), "{}", shader.program);
     }
 }
 

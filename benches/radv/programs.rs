@@ -18,6 +18,7 @@ pub fn dispatches(matrix_units: bool) -> Vec<Dispatch> {
         subgroups: true,
         subgroup_sizes: (32, 64),
         int64: true,
+        texels: true,
         f16: true,
         packed_dot: true,
         matrices: [false, matrix_units],

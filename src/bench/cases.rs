@@ -212,7 +212,7 @@ impl List<'_> {
         // Kernels in blocks serve `--deterministic`, not speed.
         let suits = |path: &LinearPath| match path {
             LinearPath::Matvec { blocks, .. } => !blocks && m <= matvec::MAX_M,
-            LinearPath::MatvecLanes { .. } | LinearPath::MatvecDot4 { .. } => m <= matvec::MAX_M,
+            LinearPath::MatvecLanes | LinearPath::MatvecDot4 { .. } => m <= matvec::MAX_M,
             LinearPath::MatmulLanes { rows: 8, .. } => (2..=matvec::MAX_M).contains(&m),
             LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. } => m > matvec::MAX_M && halves,
             LinearPath::Matmul { .. } | LinearPath::MatmulLanes { .. } | LinearPath::MatmulDot4 { .. } => {
@@ -314,7 +314,7 @@ impl List<'_> {
 
             for &dtype in choice.types.iter().filter(|dtype| (dim as usize).is_multiple_of(dtype.block_len())) {
                 let name = name(&format!("embed {}", shader_name(dtype)));
-                let case = cases::embed::case(dtype, m, dim as usize, 0..101, 1.0, selection.in_texels(dtype));
+                let case = cases::embed::case(dtype, m, dim as usize, 0..101, 1.0, selection.weights_in_texels());
                 self.push(name, embed::work(dtype, m, dim), bytes(dim), &[], vec![case]);
             }
             if m <= matvec::MAX_M {

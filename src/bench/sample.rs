@@ -49,7 +49,7 @@ pub fn run(reference: &mut ReferenceExecutor, dispatch: &Dispatch, flops: u64) -
 fn some_rows(dispatch: &Dispatch, flops: u64) -> Option<Vec<Dispatch>> {
     let whole: linear::Params = dispatch.params();
     let words = row_words(dtype_of_shader(dispatch.program.weights)?, whole.k as usize);
-    let together = if dispatch.program.has_flag("texels") { ROWS_TOGETHER as u32 } else { 1 };
+    let together = if dispatch.loads_texels(0) { ROWS_TOGETHER as u32 } else { 1 };
     let window = |(first, rows): (u32, u32)| {
         let params = linear::Params { n: rows, y_column: whole.y_column + first, ..whole };
         rebound(dispatch, &params, dispatch.grid, |binding| match binding.index as usize {

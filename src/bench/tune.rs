@@ -3,14 +3,14 @@
 //! Every kernel that could serve a role is timed in turns with the others, at the model's own shapes and types, with the
 //! weights out of the caches; its time for the role is that of all layers of a step. In steps of few rows that is what the step
 //! does with it: norms and gates in the products of the kernels that can, and as dispatches of their own beside the others.
-//! Weights of a type for which another kernel is faster get that one, unless it is hopeless for the others. A kernel whose
-//! result is wrong is left out.
+//! Weights of a type for which another kernel is faster get that one, unless it is hopeless for the others. Whether weights
+//! lie in texels or in buffers is decided for all roles together. A kernel whose result is wrong is left out.
 
 mod contest;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::contest::Contest;
+use self::contest::{Contest, texels_win};
 use super::cases::{
     Group, attention_group, gated_activation_group, product_group, quantize_group, residual_norm_group, to_texels_group,
 };
@@ -125,6 +125,8 @@ pub fn tune(
         left_out: Vec::new(),
     };
     let mut done = 0;
+    let mut attention = None;
+    let (mut linear, mut roles) = (Vec::new(), Vec::new());
     for Plan { role, variants, parts } in plans {
         let mut contest = Contest::new(choices.of(role).0, &variants);
         for Part { group, variants: measured, shares } in parts {
@@ -144,8 +146,19 @@ pub fn tune(
                 Err(Obstacle::Failure(error)) => return Err(error),
             }
         }
-        outcome.tuning.results.extend(contest.decide(role, &defaults, &types));
+        match role {
+            Role::Attention => attention = Some(contest),
+            _ => {
+                linear.push(contest);
+                roles.push(role);
+            }
+        }
     }
+    let texels = texels_win(&linear);
+    let decided =
+        roles.iter().zip(&linear).filter_map(|(role, contest)| contest.decide(*role, texels, &defaults, &types));
+    let attention = attention.and_then(|contest| contest.decide(Role::Attention, false, &defaults, &types));
+    outcome.tuning.results.extend(decided.chain(attention));
     Ok(outcome)
 }
 
@@ -200,17 +213,13 @@ fn plans(gpu: &GpuExecutor, workload: &Workload) -> Vec<Plan> {
     Role::ALL.into_iter().map(plan).filter(|plan| plan.variants.len() > 1).collect()
 }
 
-/// Kernels for many rows are hopeless for one: most of a tile would be empty. And weights are in texels for all roles or for
-/// none, so that a kernel of lanes which has them in buffers would be no choice for its role alone.
+/// Kernels for many rows are hopeless for one: most of a tile would be empty.
 fn is_contender(role: Role, variant: Variant) -> bool {
     let Variant::Linear(path) = variant else { return true };
-    if matches!(path, LinearPath::MatvecLanes { texels: false } | LinearPath::MatmulLanes { texels: false, .. }) {
-        return false;
-    }
     match role {
         Role::LinearDecode => {
             use LinearPath::{Matvec, MatvecDot4, MatvecLanes};
-            matches!(path, Matvec { blocks: false, .. } | MatvecLanes { .. } | MatvecDot4 { .. })
+            matches!(path, Matvec { blocks: false, .. } | MatvecLanes | MatvecDot4 { .. })
         }
         Role::LinearBatch => !matches!(
             path,
@@ -481,7 +490,7 @@ mod tests {
     #[test]
     fn activations_that_nothing_leaves_in_texels_are_copied_there() {
         let workload = Workload::typical();
-        let lanes = Variant::Linear(LinearPath::MatmulLanes { rows: 8, texels: true });
+        let lanes = Variant::Linear(LinearPath::MatmulLanes { rows: 8 });
         let batch = step(&workload, Role::LinearBatch);
         assert_eq!(batch.to_texels_parts(&[MATVEC]).len(), 0);
         let parts = batch.to_texels_parts(&[MATVEC, lanes]);

@@ -147,6 +147,7 @@ mod tests {
                 max_storage_buffers: 8,
                 max_workgroup_memory: 48 << 10,
                 max_workgroup_invocations: 1024,
+                max_texels: 0,
             },
             kernels: vec!["linear.decode (1 token): matvec - default".to_owned(), "attention: attention".to_owned()],
             selected: true,

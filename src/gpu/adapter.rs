@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::texels;
 use crate::cache::Origin;
 use crate::kernels::{AdapterFacts, AdapterKind, Choices, ForcedError};
 use crate::recording::{MatrixSize, Requirement};
@@ -34,9 +35,7 @@ impl Backend {
             Requirement::Nothing => true,
             // wgpu has none on GL; on DX12 it has them from shader model 6.0 on, with DXC and not with FXC.
             // On DX12 f16 is there from shader model 6.2 on.
-            Requirement::Subgroups | Requirement::EightLanes | Requirement::Texels | Requirement::Half => {
-                self != Backend::Gl
-            }
+            Requirement::Subgroups | Requirement::EightLanes | Requirement::Half => self != Backend::Gl,
             // From shader model 6.4 on naga writes a call with a literal 0, for which DXC looks for 64-bit integers.
             Requirement::PackedDot { subgroups } => self != Backend::Dx12 && !(subgroups && self == Backend::Gl),
             // naga writes them for these two; for HLSL it panics.
@@ -140,6 +139,7 @@ impl DeviceInfo {
             subgroups: self.features.iter().any(|f| f == "subgroups"),
             subgroup_sizes: self.subgroup_sizes,
             int64: self.features.iter().any(|f| f == "int64"),
+            texels: self.limits.max_texels > 0,
             f16: self.features.iter().any(|f| f == "f16"),
             packed_dot: self.backend != Backend::Dx12.name(),
             matrices: MatrixSize::ALL.map(|size| self.features.iter().any(|f| *f == matrices_of(size))),
@@ -171,6 +171,8 @@ pub struct DeviceLimits {
     pub max_storage_buffers: u32,
     pub max_workgroup_memory: u32,
     pub max_workgroup_invocations: u32,
+    /// Of memory in texels, of whatever size; 0 where kernels cannot load and store such memory.
+    pub max_texels: u64,
 }
 
 /// An adapter of wgpu's with its description.
@@ -338,6 +340,7 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
             max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
             max_workgroup_memory: limits.max_compute_workgroup_storage_size,
             max_workgroup_invocations: limits.max_compute_invocations_per_workgroup,
+            max_texels: texels::most(&limits),
         },
         kernels: Vec::new(),
         selected: false,

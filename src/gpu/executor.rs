@@ -314,7 +314,7 @@ impl Executor for GpuExecutor {
     }
 
     fn allocate_texels(&mut self, what: &str, size: u64, texel: Texel) -> Result<BufferId, ExecutionError> {
-        let limit = self.memory_limits().max_texels * texel.bytes();
+        let limit = self.memory_limits().most(Some(texel));
         if size > limit {
             return Err(ExecutionError::BufferTooLarge { what: what.to_owned(), size, limit });
         }

@@ -6,10 +6,14 @@ use crate::recording::{TEXELS_PER_ROW, Texel};
 
 const WIDTH: u64 = TEXELS_PER_ROW as u64;
 
-/// The most texels of one allocation.
+/// The most bindings of such memory that a kernel has.
+const MOST_BINDINGS: u32 = 4;
+
+/// The most texels of one allocation; none where textures are too few or too narrow.
 pub(super) fn most(limits: &wgpu::Limits) -> u64 {
     let side = u64::from(limits.max_texture_dimension_2d);
-    if side >= WIDTH { WIDTH * side } else { 0 }
+    let suffices = side >= WIDTH && limits.max_storage_textures_per_shader_stage >= MOST_BINDINGS;
+    if suffices { WIDTH * side } else { 0 }
 }
 
 /// How a shader sees such memory.

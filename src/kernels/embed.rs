@@ -35,7 +35,8 @@ pub fn dispatch(table: &WeightSlices, token_ids: TokenIds, x: Slice, tokens: u32
     let params = Params { tokens, dim: table.k, row0: table.row0, rows: table.rows, scale };
     let program = Program::new("embed", "base").weights(shader_name(table.dtype)).constant("WG", ELEMENT_WG);
     // Only kernels for lanes have weights there.
-    let program = if table.in_texels { program.requires(Requirement::Texels).flag("texels", true) } else { program };
+    let program =
+        if table.in_texels { program.requires(Requirement::EightLanes).flag("texels", true) } else { program };
     let dispatch = Dispatch::new(program, &params, element_grid(tokens * (table.k / 8)));
     table.bind(dispatch).read(3, token_ids.ids).read_write(4, x).read(5, token_ids.sampled)
 }

@@ -32,7 +32,7 @@ pub fn dispatch(activation: Activation, x: Slice, y: Destination, rows: u32, dim
     // Only kernels for lanes take them from texels.
     let program = match y {
         Destination::Buffer(_) => program,
-        Destination::Texels(_) => y.flag(program.requires(Requirement::Texels)),
+        Destination::Texels(_) => y.flag(program.requires(Requirement::EightLanes)),
     };
     y.bind(Dispatch::new(program, &params, element_grid(rows * params.dim4)).read(0, x), 1)
 }

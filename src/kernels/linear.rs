@@ -139,11 +139,11 @@ fn program(path: LinearPath, weight: &WeightSlices, params: &Params, gated: bool
         LinearPath::Matmul { tm, tn } => matmul::program(tm, tn, params),
         LinearPath::MatmulCoop { size, lanes, block } => matmul_coop::program(size, lanes, block, params),
         LinearPath::MatmulF16 { rows } => matmul_f16::program(rows, params),
-        LinearPath::MatmulLanes { rows, texels } => matmul_lanes::program(rows, texels, params),
+        LinearPath::MatmulLanes { rows } => matmul_lanes::program(rows, params),
         LinearPath::Matvec { subgroups, blocks } => matvec::program(subgroups, blocks, params),
         LinearPath::MatvecDot4 { subgroups } => matvec_dot4::program(subgroups, params),
         LinearPath::MatmulDot4 { side } => matmul_dot4::program(side, weight.dtype, params),
-        LinearPath::MatvecLanes { texels } => matvec_lanes::program(texels, weight.dtype, gated, params),
+        LinearPath::MatvecLanes => matvec_lanes::program(weight.dtype, gated, params),
     }
 }
 
@@ -163,7 +163,6 @@ fn finish(
     debug_assert_eq!(path.loads_texels(), weight.in_texels, "{} with weights elsewhere", path.name());
     let program = program
         .requires(path.requirement())
-        .flag("texels", weight.in_texels)
         .weights(super::weight_layout::shader_name(weight.dtype))
         .flag("bias", slices.bias.is_some())
         .flag("unscaled", matches!(slices.x, Input::Unscaled(_)));

@@ -11,13 +11,8 @@ use crate::recording::Program;
 const COLUMNS: u32 = 64;
 
 /// A workgroup makes `rows` rows of y, 8 or 16.
-pub(super) fn program(rows: u32, texels: bool, params: &Params) -> (Program, [u32; 3]) {
-    let variant = match (rows, texels) {
-        (16, false) => "rows16",
-        (16, true) => "rows16_texels",
-        (_, false) => "rows8",
-        (_, true) => "rows8_texels",
-    };
+pub(super) fn program(rows: u32, params: &Params) -> (Program, [u32; 3]) {
+    let variant = if rows == 16 { "rows16" } else { "rows8" };
     let program = Program::new("matmul_lanes", variant).flag("sixteen", rows == 16);
     (program, [params.m.div_ceil(rows), params.n.div_ceil(COLUMNS), 1])
 }

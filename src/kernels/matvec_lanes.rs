@@ -2,8 +2,8 @@
 //! number of them, each on its own, with one program.
 //!
 //! Columns of y a lane: more are fewer loads of x a weight, until what a lane holds of its rows no longer fits the CPU's
-//! registers and its cache for instructions. On lavapipe two are fastest with weights in buffers, and four with weights in
-//! texels, whose loads compile to less; but for types that have many loads a block, or much beside the codes.
+//! registers and its cache for instructions. On lavapipe four are fastest, but for types that have many loads a block, or much
+//! beside the codes.
 
 use super::linear::Params;
 use super::matvec::grid;
@@ -16,10 +16,9 @@ const LANES: u32 = 8;
 /// Columns of y whose squares are one sum: two a lane.
 pub(super) const PART: u32 = 2 * LANES;
 
-pub(super) fn program(texels: bool, dtype: DType, gated: bool, params: &Params) -> (Program, [u32; 3]) {
-    let variant = if texels { "texels" } else { "shuffle" };
-    let four = texels && !matches!(dtype, DType::F32 | DType::F16 | DType::BF16 | DType::Q6_K);
+pub(super) fn program(dtype: DType, gated: bool, params: &Params) -> (Program, [u32; 3]) {
+    let four = !matches!(dtype, DType::F32 | DType::F16 | DType::BF16 | DType::Q6_K);
     let n = if gated { params.n / 2 } else { params.n };
     let columns = if four { 4 * LANES } else { 2 * LANES };
-    (Program::new("matvec_lanes", variant).flag("four", four), grid(&Params { n, ..*params }, 1, columns))
+    (Program::new("matvec_lanes", "base").flag("four", four), grid(&Params { n, ..*params }, 1, columns))
 }

@@ -46,27 +46,25 @@ pub(super) struct Scratch<T = Slice> {
 }
 
 impl<T> Scratch<T> {
-    /// What each becomes, given what shaders see it as where that is no buffer.
-    fn try_map<U, E>(&self, mut to: impl FnMut(&T, Option<Texel>) -> Result<U, E>) -> Result<Scratch<U>, E> {
-        let mut buffer = |of| to(of, None);
+    fn try_map<U, E>(&self, mut to: impl FnMut(&T) -> Result<U, E>) -> Result<Scratch<U>, E> {
         Ok(Scratch {
-            x: buffer(&self.x)?,
-            wanted: buffer(&self.wanted)?,
-            h: buffer(&self.h)?,
-            squares: buffer(&self.squares)?,
-            delta: buffer(&self.delta)?,
-            qkv: buffer(&self.qkv)?,
-            q: buffer(&self.q)?,
-            attention: buffer(&self.attention)?,
-            partials: buffer(&self.partials)?,
-            gate_up: buffer(&self.gate_up)?,
-            hidden: buffer(&self.hidden)?,
-            logits: buffer(&self.logits)?,
-            peaks: buffer(&self.peaks)?,
-            tokens: buffer(&self.tokens)?,
-            codes: buffer(&self.codes)?,
-            scales: buffer(&self.scales)?,
-            texels: to(&self.texels, Some(Texel::FourWords))?,
+            x: to(&self.x)?,
+            wanted: to(&self.wanted)?,
+            h: to(&self.h)?,
+            squares: to(&self.squares)?,
+            delta: to(&self.delta)?,
+            qkv: to(&self.qkv)?,
+            q: to(&self.q)?,
+            attention: to(&self.attention)?,
+            partials: to(&self.partials)?,
+            gate_up: to(&self.gate_up)?,
+            hidden: to(&self.hidden)?,
+            logits: to(&self.logits)?,
+            peaks: to(&self.peaks)?,
+            tokens: to(&self.tokens)?,
+            codes: to(&self.codes)?,
+            scales: to(&self.scales)?,
+            texels: to(&self.texels)?,
         })
     }
 }
@@ -77,32 +75,44 @@ impl Scratch {
     }
 }
 
-/// Bytes of each activation.
-pub(super) struct ScratchSizes(Scratch<u64>);
+/// What is allocated for an activation.
+#[derive(Clone, Copy)]
+struct Size {
+    bytes: u64,
+    /// Where it is no buffer.
+    texel: Option<Texel>,
+}
+
+/// The size of each activation.
+pub(super) struct ScratchSizes(Scratch<Size>);
 
 impl ScratchSizes {
     pub fn new(config: &Config, limits: StepLimits, memory: MemoryLimits) -> Result<ScratchSizes, ModelError> {
         let StepLimits { tokens, sequences, logits_rows, context, tiling, .. } = limits;
         let (q_dim, kv_dim) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-        let words = |rows: usize, width: usize| 4 * (rows * width) as u64;
+        let buffer = |bytes: u64| Size { bytes, texel: None };
+        let words = |rows: usize, width: usize| buffer(4 * (rows * width) as u64);
         let logits = words(logits_rows, config.vocabulary);
         let limit = memory.max_binding;
-        if logits > limit {
+        if logits.bytes > limit {
+            let (bytes, vocabulary) = (logits.bytes, config.vocabulary);
             return Err(ModelError::Unsupported(format!(
-                "a step with {logits_rows} rows of {} logits, {logits} bytes, on a device that binds {limit} at once,",
-                config.vocabulary
+                "a step with {logits_rows} rows of {vocabulary} logits, {bytes} bytes, on a device that binds {limit} at once,",
             )));
         }
         let widest = tokens * config.dim.max(q_dim).max(config.ffn_dim);
         // A binding of nothing is none.
-        let [codes, scales] = Quantized::bytes(if limits.rounds_activations { widest } else { BLOCK });
-        let in_texels = if limits.loads_activations_from_texels { widest } else { BLOCK };
+        let [codes, scales] = Quantized::bytes(if limits.rounds_activations { widest } else { BLOCK }).map(buffer);
+        let texels = match limits.loads_activations_from_texels {
+            true => Size { texel: Some(Texel::FourWords), ..words(widest, 1) },
+            false => words(BLOCK, 1),
+        };
         let parts = tiling.most_parts(sequences, context);
         let sizes = Scratch {
             x: words(tokens, config.dim),
             wanted: words(logits_rows, config.dim),
             h: words(tokens, config.dim),
-            squares: linear::squares_bytes(tokens.min(matvec::MAX_M as usize), config.dim),
+            squares: buffer(linear::squares_bytes(tokens.min(matvec::MAX_M as usize), config.dim)),
             delta: words(tokens, config.dim),
             qkv: words(tokens, q_dim + 2 * kv_dim),
             q: words(tokens, q_dim),
@@ -115,41 +125,40 @@ impl ScratchSizes {
             tokens: words(logits_rows, 1),
             codes,
             scales,
-            texels: words(in_texels, 1),
+            texels,
         };
         let sizes = ScratchSizes(sizes);
-        let most = |texel: Option<Texel>| texel.map_or(limit, |texel| memory.max_texels.saturating_mul(texel.bytes()));
-        let beyond =
-            sizes.all().into_iter().filter(|(bytes, texel)| *bytes > most(*texel)).max_by_key(|(bytes, _)| *bytes);
-        if let Some((bytes, texel)) = beyond {
-            let limit = most(texel);
+        let beyond = sizes.all().into_iter().filter(|size| size.bytes > memory.most(size.texel));
+        if let Some(Size { bytes, texel }) = beyond.max_by_key(|size| size.bytes) {
+            let limit = memory.most(texel);
             let possible = (u128::from(limit) * tokens as u128 / u128::from(bytes)) as usize;
             return Err(ModelError::StepTooLarge { what: "the activations", tokens, bytes, limit, possible });
         }
         Ok(sizes)
     }
 
-    fn all(&self) -> Vec<(u64, Option<Texel>)> {
+    fn all(&self) -> Vec<Size> {
         let mut all = Vec::new();
-        let Ok(_) = self.0.try_map(|bytes, texel| {
-            all.push((*bytes, texel));
+        let Ok(_) = self.0.try_map(|size| {
+            all.push(*size);
             Ok::<(), Infallible>(())
         });
         all
     }
 
+    /// What they take of the device's memory.
     pub fn bytes(&self) -> u64 {
-        self.all().iter().map(|(bytes, _)| bytes).sum()
+        self.all().iter().map(|Size { bytes, texel }| texel.map_or(*bytes, |texel| texel.taken(*bytes))).sum()
     }
 
     pub fn allocate(&self, executor: &mut dyn Executor) -> Result<Scratch, ModelError> {
         let what = "the activations";
-        self.0.try_map(|&size, texel| {
+        self.0.try_map(|&Size { bytes, texel }| {
             let buffer = match texel {
-                Some(texel) => executor.allocate_texels(what, size, texel)?,
-                None => executor.allocate(what, size)?,
+                Some(texel) => executor.allocate_texels(what, bytes, texel)?,
+                None => executor.allocate(what, bytes)?,
             };
-            Ok(Slice { buffer, offset: 0, size })
+            Ok(Slice { buffer, offset: 0, size: bytes })
         })
     }
 }

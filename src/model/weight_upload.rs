@@ -9,7 +9,7 @@ use super::linear_layers::Place;
 use crate::formats::{Checkpoint, DType, TensorInfo, blocks};
 use crate::kernels::weight_layout::{GROUP, PLANES, ROWS_TOGETHER, interleave, repack, row_words, texel};
 use crate::kernels::{Selection, WeightSlices};
-use crate::recording::{BufferId, Executor, MemoryLimits, Slice, TEXELS_PER_ROW, Texel};
+use crate::recording::{BufferId, Executor, MemoryLimits, Slice, Texel};
 
 /// Storage slices start at multiples of this: wgpu's default offset alignment.
 const ALIGNMENT: u64 = 256;
@@ -79,8 +79,7 @@ struct Arena {
 impl Arena {
     /// Bytes that it takes: textures have whole rows.
     fn taken(&self) -> u64 {
-        let row = self.texel.map_or(1, |texel| u64::from(TEXELS_PER_ROW) * texel.bytes());
-        self.bytes.next_multiple_of(row)
+        self.texel.map_or(self.bytes, |texel| texel.taken(self.bytes))
     }
 }
 
@@ -104,7 +103,7 @@ impl<'a> Plan<'a> {
                 }
                 Role::Matrix { dtype, rows, k, place } => {
                     // What no product reads is looked up from a buffer.
-                    let in_texels = place.is_some() && selection.in_texels(dtype);
+                    let in_texels = place.is_some() && selection.weights_in_texels();
                     plan.place_matrix(item.name(), dtype, [rows, k], in_texels, (limits, arena_limit))?
                 }
             };
@@ -132,15 +131,15 @@ impl<'a> Plan<'a> {
         }
         let row_bytes = row_words(dtype, k).map(|words| 4 * words as u64);
         let limit = |plane| match in_texels {
-            true => limits.max_texels.saturating_mul(texel(dtype, plane).bytes()),
-            false => limits.max_binding.min(arena_limit),
+            true => limits.most(Some(texel(dtype, plane))),
+            false => limits.most(None).min(arena_limit),
         };
         // Shards begin where rows that lie together do.
         let together = if in_texels { ROWS_TOGETHER } else { 1 };
         let mut most = rows.next_multiple_of(together);
         for (plane, bytes) in row_bytes.into_iter().enumerate().filter(|(_, bytes)| *bytes > 0) {
-            let limit = limit(plane);
-            most = most.min((limit / bytes) as usize / together * together);
+            let (bytes, limit) = (bytes * together as u64, limit(plane));
+            most = most.min((limit / bytes) as usize * together);
             if most == 0 {
                 return Err(ModelError::RowTooLarge { name: name.to_owned(), bytes, limit });
             }
@@ -276,6 +275,8 @@ impl Uploader<'_> {
         shard: &WeightSlices,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ModelError> {
+        // Heads are multiples of 8, and what is the next product's k is one of 32.
+        debug_assert!(first.is_multiple_of(ROWS_TOGETHER), "{} begins among rows that lie together", tensor.name);
         let k = shard.k as usize;
         let row_bytes = k / tensor.dtype.block_len() * tensor.dtype.block_bytes();
         let words = row_words(tensor.dtype, k);
@@ -296,7 +297,6 @@ impl Uploader<'_> {
                 let Some(slice) = slice else { continue };
                 let to = tail(slice, (row - shard_first) * words);
                 match shard.in_texels {
-                    // Members begin where groups do: heads are multiples of 8, and feed-forward layers of 32.
                     true => {
                         let interleaved = interleave(texel(shard.dtype, plane), words, &planes[plane]);
                         self.write(to, bytemuck::cast_slice(&interleaved))?;

@@ -2,9 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::recording::{
-    Access, BufferId, Dispatch, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice, Texel,
-};
+use crate::recording::{BufferId, Dispatch, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice, Texel};
 
 use super::{bindings, twin};
 
@@ -16,6 +14,8 @@ const BINDING_ALIGNMENT: u64 = 256;
 pub struct ReferenceExecutor {
     limits: MemoryLimits,
     buffers: Vec<Vec<u32>>,
+    /// Of those that were allocated as texels, what they are made of.
+    texels: HashMap<BufferId, Texel>,
     prepared: HashMap<u64, Recording>,
     next: u64,
     kept: VecDeque<Vec<u8>>,
@@ -33,7 +33,14 @@ impl ReferenceExecutor {
 
     /// With the limits of some GPU, so that weights are sharded as they are there.
     pub fn with_limits(limits: MemoryLimits) -> Self {
-        Self { limits, buffers: Vec::new(), prepared: HashMap::new(), next: 0, kept: VecDeque::new() }
+        Self {
+            limits,
+            buffers: Vec::new(),
+            texels: HashMap::new(),
+            prepared: HashMap::new(),
+            next: 0,
+            kept: VecDeque::new(),
+        }
     }
 
     /// Runs one dispatch now, without preparing a recording: the step of a bisection.
@@ -60,9 +67,12 @@ impl ReferenceExecutor {
         for binding in dispatch.bindings() {
             self.range(binding.slice)?;
             let (size, limit) = (binding.slice.size, self.limits.max_binding);
+            let texel = binding.access.texel();
+            if texel != self.texels.get(&binding.slice.buffer).copied() {
+                return Err(ExecutionError::BadSlice(binding.slice.buffer.0));
+            }
             // What lies in texels was limited when it was allocated.
-            let is_buffer = matches!(binding.access, Access::Read | Access::ReadWrite);
-            if is_buffer && size > limit {
+            if texel.is_none() && size > limit {
                 return Err(ExecutionError::BufferTooLarge { what: what(), size, limit });
             }
             if !binding.slice.offset.is_multiple_of(BINDING_ALIGNMENT) {
@@ -74,6 +84,27 @@ impl ReferenceExecutor {
             }
         }
         Ok(())
+    }
+
+    /// Zeros in so many words.
+    fn make(&mut self, what: &str, size: u64) -> Result<BufferId, ExecutionError> {
+        let failed = || ExecutionError::OutOfMemory { what: what.to_owned(), size };
+        let words = usize::try_from(size.div_ceil(4)).map_err(|_| failed())?;
+        let id = u32::try_from(self.buffers.len()).map_err(|_| failed())?;
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(words).map_err(|_| failed())?;
+        buffer.resize(words, 0);
+        self.buffers.push(buffer);
+        Ok(BufferId(id))
+    }
+
+    /// The words of a slice that `bytes` bytes are copied to or from: of texels there are whole ones.
+    fn copied(&self, slice: Slice, bytes: usize) -> Result<std::ops::Range<usize>, ExecutionError> {
+        let range = self.range(slice)?;
+        let piece = self.texels.get(&slice.buffer).map_or(4, |texel| texel.bytes());
+        let whole = slice.offset.is_multiple_of(piece) && bytes.is_multiple_of(piece as usize);
+        let within = whole && bytes / 4 <= range.len();
+        within.then_some(range.start..range.start + bytes / 4).ok_or(ExecutionError::BadSlice(slice.buffer.0))
     }
 
     /// The words of a slice, as a range of its buffer.
@@ -108,31 +139,22 @@ impl Executor for ReferenceExecutor {
         if size > limit {
             return Err(ExecutionError::BufferTooLarge { what: what.to_owned(), size, limit });
         }
-        let failed = || ExecutionError::OutOfMemory { what: what.to_owned(), size };
-        let words = usize::try_from(size.div_ceil(4)).map_err(|_| failed())?;
-        let id = u32::try_from(self.buffers.len()).map_err(|_| failed())?;
-        let mut buffer = Vec::new();
-        buffer.try_reserve_exact(words).map_err(|_| failed())?;
-        buffer.resize(words, 0);
-        self.buffers.push(buffer);
-        Ok(BufferId(id))
+        self.make(what, size)
     }
 
     fn allocate_texels(&mut self, what: &str, size: u64, texel: Texel) -> Result<BufferId, ExecutionError> {
-        let limit = self.limits.max_texels.saturating_mul(texel.bytes());
+        let limit = self.limits.most(Some(texel));
         if size > limit {
             return Err(ExecutionError::BufferTooLarge { what: what.to_owned(), size, limit });
         }
-        self.allocate(what, size)
+        let id = self.make(what, size)?;
+        self.texels.insert(id, texel);
+        Ok(id)
     }
 
     fn write(&mut self, slice: Slice, bytes: &[u8]) -> Result<(), ExecutionError> {
-        let range = self.range(slice)?;
-        let target = bytemuck::cast_slice_mut(&mut self.buffers[slice.buffer.0 as usize][range]);
-        match target.get_mut(..bytes.len()) {
-            Some(target) if bytes.len().is_multiple_of(4) => target.copy_from_slice(bytes),
-            _ => return Err(ExecutionError::BadSlice(slice.buffer.0)),
-        }
+        let range = self.copied(slice, bytes.len())?;
+        bytemuck::cast_slice_mut(&mut self.buffers[slice.buffer.0 as usize][range]).copy_from_slice(bytes);
         Ok(())
     }
 
@@ -183,10 +205,8 @@ impl Executor for ReferenceExecutor {
     }
 
     fn read(&mut self, slice: Slice, out: &mut [u8]) -> Result<(), ExecutionError> {
-        let range = self.range(slice)?;
-        let source: &[u8] = bytemuck::cast_slice(&self.buffers[slice.buffer.0 as usize][range]);
-        let source = source.get(..out.len()).ok_or(ExecutionError::BadSlice(slice.buffer.0))?;
-        out.copy_from_slice(source);
+        let range = self.copied(slice, out.len())?;
+        out.copy_from_slice(bytemuck::cast_slice(&self.buffers[slice.buffer.0 as usize][range]));
         Ok(())
     }
 }

@@ -37,7 +37,7 @@ impl<'a> Weights<'a> {
             return Err(TwinError::Shape("a row of weights must be a whole number of groups and blocks"));
         }
         let words = row_words(dtype, k);
-        let in_texels = dispatch.program.has_flag("texels");
+        let in_texels = dispatch.loads_texels(0);
         let rows = if in_texels { rows.next_multiple_of(ROWS_TOGETHER) } else { rows };
         let mut planes: [&[u32]; PLANES] = [&[]; PLANES];
         for (index, plane) in planes.iter_mut().enumerate() {

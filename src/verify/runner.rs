@@ -81,8 +81,8 @@ fn execute(
         words.extend_from_slice(&tensor.words);
         words.extend([tensor.guard(); GUARD_WORDS]);
         let size = words.len() as u64 * 4;
-        let limit = executor.memory_limits().max_binding;
-        if tensor.texel.is_none() && size > limit {
+        let limit = executor.memory_limits().most(tensor.texel);
+        if size > limit {
             return Err(ExecutionError::BufferTooLarge { what: tensor.name.to_owned(), size, limit });
         }
         let whole = Slice { buffer: pool.take(executor, size, tensor.texel)?, offset: 0, size };

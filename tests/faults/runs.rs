@@ -217,6 +217,7 @@ fn reference_info() -> DeviceInfo {
             max_storage_buffers: 8,
             max_workgroup_memory: 16 << 10,
             max_workgroup_invocations: 256,
+            max_texels: 0,
         },
         selected: true,
     }

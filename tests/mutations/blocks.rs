@@ -25,8 +25,6 @@ pub const PLANES: &[Mutation] = &[
     ),
     plant(Address, "rows that lie together are one", "+ row % STEP", ""),
     plant(Address, "a piece begins where a texel does", " - index % STEP", ""),
-    plant(Address, "four words of two are the same", "codes_by_four[index]", "codes_by_four[index & ~1u]"),
-    plant(Address, "eight words of two are the same", "codes_by_eight[index]", "codes_by_eight[index & ~1u]"),
     plant(
         Address,
         "four words of two texels are the same",
@@ -34,28 +32,24 @@ pub const PLANES: &[Mutation] = &[
         "place(index & ~1u));\n}\n\n// Eight",
     ),
     plant(Address, "a piece's second texel is its first", "place(first + STEP)", "place(first)"),
-    plant(Address, "a scale is its neighbour", "scales_by_one[index]", "scales_by_one[index ^ 1u]"),
     plant(
         Address,
         "a texel's scale is its neighbour",
         "scales_of_one, place(index)",
         "scales_of_one, place(index ^ 1u)",
     ),
-    plant(Address, "a pair of scales is its neighbour", "scales_by_two[index]", "scales_by_two[index ^ 1u]"),
     plant(
         Address,
         "the scales of a texel change places",
         "scales_of_two, place(index)).xy",
         "scales_of_two, place(index)).yx",
     ),
-    plant(Address, "fifth bits are their neighbour's", "high_bits_by_two[index]", "high_bits_by_two[index ^ 1u]"),
     plant(
         Address,
         "the fifth bits of a texel change places",
         "high_bits_of_two, place(index)).xy",
         "high_bits_of_two, place(index)).yx",
     ),
-    plant(Address, "sixth bits are their neighbour's", "high_bits_by_four[index]", "high_bits_by_four[index ^ 1u]"),
     plant(
         Address,
         "the sixth bits of a texel change places",

@@ -172,8 +172,8 @@ pub const MATMUL_LANES: &[Mutation] = &[
     plant(
         Precision,
         "x keeps the ten bits of f16",
-        "bitcast<vec4<f32>>(words.hi)",
-        "bitcast<vec4<f32>>(words.hi & vec4<u32>(0xffffe000u))",
+        "bitcast<vec4<f32>>(hi)",
+        "bitcast<vec4<f32>>(hi & vec4<u32>(0xffffe000u))",
     ),
 ];
 

@@ -36,6 +36,7 @@ pub fn shaders() -> &'static [Shader] {
             subgroups: true,
             subgroup_sizes: (8, 8),
             int64: true,
+            texels: true,
             f16: true,
             packed_dot: true,
             matrices: [true; 2],
@@ -245,8 +246,8 @@ impl Shader {
 }
 
 fn needs_subgroups(requirement: Requirement) -> bool {
-    use Requirement::{Half, Nothing, PackedDot, Texels};
-    !matches!(requirement, Nothing | Texels | Half | PackedDot { subgroups: false })
+    use Requirement::{Half, Nothing, PackedDot};
+    !matches!(requirement, Nothing | Half | PackedDot { subgroups: false })
 }
 
 /// Whether programs with the requirement compute in f16.

@@ -73,14 +73,23 @@ impl Contest {
         self.given_up.extend(self.running.extract_if(.., hopeless).map(|entrant| entrant.variant));
     }
 
+    /// The time of the fastest that takes weights from texels, or of the fastest other, if any is still running.
+    fn least(&self, texels: bool) -> Option<f64> {
+        let times = self.running.iter().filter(|entrant| entrant.variant.loads_texels() == texels).map(Entrant::total);
+        times.filter(|time| *time > 0.0).min_by(f64::total_cmp)
+    }
+
     /// The fastest, or the default if it is about as fast; nothing if nothing was measured. Of these types of weights, those
-    /// for which another one is faster are exceptions.
-    pub fn decide(&self, role: Role, defaults: &Selection, types: &BTreeSet<DType>) -> Option<Tuned> {
-        let (chosen, measured) = self.fastest(self.default, Entrant::total)?;
+    /// for which another one is faster are exceptions. All of them take weights from texels, or none does.
+    pub fn decide(&self, role: Role, texels: bool, defaults: &Selection, types: &BTreeSet<DType>) -> Option<Tuned> {
+        let is_possible = |entrant: &Entrant| entrant.variant.loads_texels() == texels;
+        let (chosen, _) =
+            self.fastest(self.default, |entrant| if is_possible(entrant) { entrant.total() } else { 0.0 })?;
+        let (_, measured) = self.fastest(self.default, Entrant::total)?;
         let exception = |dtype: DType| {
             let used = defaults.or_default(chosen.linear()?, role, dtype);
             let suits = |path: LinearPath| path.takes(dtype) && path.splits_norms_as(used);
-            let time = |entrant: &Entrant| match entrant.variant.linear().is_some_and(suits) {
+            let time = |entrant: &Entrant| match is_possible(entrant) && entrant.variant.linear().is_some_and(suits) {
                 true => entrant.of(dtype),
                 false => 0.0,
             };
@@ -114,6 +123,17 @@ impl Contest {
     }
 }
 
+/// Whether weights are to lie in texels, given the contests of the roles of linear layers. Weights lie in one place for all
+/// roles, which count alike: by how much the fastest kernels of one kind are faster than those of the other, multiplied. The
+/// default's kind stays if the other is not worth it, or has no kernel for some role.
+pub(super) fn texels_win(contests: &[Contest]) -> bool {
+    let stay = contests.iter().any(|contest| contest.default.loads_texels());
+    let ratio = |contest: &Contest| Some(contest.least(!stay)? / contest.least(stay)?);
+    let Some(ratios) = contests.iter().map(ratio).collect::<Option<Vec<f64>>>() else { return stay };
+    let mean = ratios.iter().product::<f64>().powf(1.0 / ratios.len().max(1) as f64);
+    if mean < WORTH_IT { !stay } else { stay }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{BASELINE, DOT4, MATVEC, SUBGROUP};
@@ -129,7 +149,7 @@ mod tests {
     }
 
     fn decide(contest: &Contest) -> Option<Tuned> {
-        contest.decide(Role::LinearDecode, &BASELINE, &BTreeSet::from([DType::Q4_0, DType::F16, DType::Q6_K]))
+        contest.decide(Role::LinearDecode, false, &BASELINE, &BTreeSet::from([DType::Q4_0, DType::F16, DType::Q6_K]))
     }
 
     fn totals(contest: &Contest) -> Vec<(Variant, f64)> {
@@ -209,5 +229,43 @@ mod tests {
         contest.add(&all, &[record(1e6, None), record(1e5, Some("off by one"))], &share(DType::Q8_0, 1.0));
         assert_eq!(totals(&contest), [(MATVEC, 3e6)]);
         assert_eq!(contest.given_up, [tiles, SUBGROUP]);
+    }
+
+    const LANES: Variant = Variant::Linear(LinearPath::MatvecLanes);
+
+    fn lanes_and(default: Variant, times: &[(Variant, f64)]) -> Contest {
+        Contest { default, ..contest(times) }
+    }
+
+    #[test]
+    fn where_weights_lie_is_what_is_fastest_over_all_roles() {
+        let wins = |default: Variant, lanes: [f64; 2], others: [f64; 2]| {
+            let contests = [0, 1].map(|role| lanes_and(default, &[(LANES, lanes[role]), (MATVEC, others[role])]));
+            texels_win(&contests)
+        };
+        assert!(wins(LANES, [1e6, 2e6], [3e6, 1e6]), "by 3 to 2");
+        assert!(!wins(LANES, [2e6, 2e6], [3e6, 1e6]), "by 3 to 4");
+        assert!(wins(MATVEC, [1e6, 2e6], [3e6, 1e6]));
+        for default in [LANES, MATVEC] {
+            assert_eq!(wins(default, [1e6, 2e6], [2e6, 1e6]), default == LANES, "as fast");
+            assert_eq!(wins(default, [1e6, 2.02e6], [2e6, 1e6]), default == LANES, "about as fast");
+            let given_up = [lanes_and(default, &[(LANES, 2e6)]), lanes_and(default, &[(LANES, 1e6), (MATVEC, 9e5)])];
+            assert_eq!(texels_win(&given_up), default == LANES, "one kind alone for one role");
+        }
+        assert!(!texels_win(&[]));
+    }
+
+    #[test]
+    fn a_role_gets_the_fastest_of_those_that_take_weights_where_they_lie() {
+        let contest = lanes_and(LANES, &[(LANES, 1e6), (MATVEC, 3e6), (SUBGROUP, 2e6)]);
+        let decide = |texels| {
+            let tuned = contest.decide(Role::LinearDecode, texels, &BASELINE, &BTreeSet::from([DType::Q4_0]));
+            let Tuned { chosen, measured, exceptions, .. } = tuned.expect("measured");
+            assert_eq!(exceptions, [], "the lanes are faster");
+            (chosen, measured.into_iter().map(|m| m.variant).collect::<Vec<_>>())
+        };
+        let all = ["matvec_lanes", "matvec_subgroup", "matvec"].map(str::to_owned);
+        assert_eq!(decide(true), (all[0].clone(), all.to_vec()));
+        assert_eq!(decide(false), (all[1].clone(), all.to_vec()));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::defaults::{AdapterClass, default_of};
+use super::defaults::{AdapterClass, default_of, in_buffers};
 use super::{AdapterFacts, Forced, ForcedError, LinearPath, Role, Selection, Tuning, Variant};
 use crate::formats::DType;
 use crate::kernels::weight_layout::{dtype_of_shader, shader_name};
@@ -12,6 +12,8 @@ use crate::kernels::weight_layout::{dtype_of_shader, shader_name};
 pub enum Reason {
     /// The table says so, and why.
     Default { class: AdapterClass, why: &'static str },
+    /// It is the default where weights lie as this kernel of another role takes them.
+    Beside { variant: Variant, class: AdapterClass, why: &'static str },
     /// It was the fastest, in words.
     Tuned(String),
     /// The user wants it.
@@ -22,6 +24,10 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Default { class, why } => write!(f, "default of {}: {why}", class.name()),
+            Reason::Beside { variant, class, why } => {
+                let place = if variant.loads_texels() { "textures" } else { "buffers" };
+                write!(f, "since {variant} takes weights in {place}, default of {}: {why}", class.name())
+            }
             Reason::Tuned(why) => f.write_str(why),
             Reason::Forced => f.write_str("forced by --variant"),
         }
@@ -75,6 +81,9 @@ impl Choices {
             }
             self.chosen[tuned.role as usize] = choice;
         }
+        // One that takes weights in buffers runs beside those that the table has for other adapters, the others do not.
+        let buffers = Role::LINEAR.map(|role| self.of(role).0).into_iter().find(|variant| !variant.loads_texels());
+        self.stand_beside(buffers.unwrap_or(self.of(Role::LinearDecode).0));
     }
 
     /// Takes what the user wants.
@@ -92,7 +101,29 @@ impl Choices {
             }
             self.chosen[role as usize] = Choice::all(variant, Reason::Forced);
         }
+        let linear = || forced.variants().iter().map(|(_, variant)| *variant).filter(|v| v.linear().is_some());
+        let [texels, buffers] = [true, false].map(|texels| linear().find(|variant| variant.loads_texels() == texels));
+        if let (Some(texels), Some(buffers)) = (texels, buffers) {
+            return Err(ForcedError::Mixed { texels, buffers });
+        }
+        if let Some(variant) = texels.or(buffers) {
+            self.stand_beside(variant);
+        }
         Ok(())
+    }
+
+    /// Gives the roles whose kernels take weights elsewhere than this one the defaults that take them there.
+    fn stand_beside(&mut self, variant: Variant) {
+        let facts = if variant.loads_texels() { self.facts } else { in_buffers(&self.facts) };
+        let class = AdapterClass::of(&facts);
+        for role in Role::LINEAR {
+            let choice = &mut self.chosen[role as usize];
+            choice.exceptions.retain(|(_, path, _)| path.loads_texels() == variant.loads_texels());
+            if choice.all.0.loads_texels() != variant.loads_texels() {
+                let (default, why) = default_of(&facts, role);
+                *choice = Choice::all(default, Reason::Beside { variant, class, why });
+            }
+        }
     }
 
     /// The kernel of a role, but for weights of some types, and the reason.
@@ -147,6 +178,7 @@ mod tests {
         subgroups: true,
         subgroup_sizes: (32, 32),
         int64: true,
+        texels: true,
         packed_dot: true,
         ..AdapterFacts::LEAST
     };
@@ -229,26 +261,68 @@ mod tests {
         assert_eq!(choices.selection().linear(1, DType::Q6_K).name(), "matmul32", "what is forced is so for all types");
     }
 
+    const EIGHT_LANES: AdapterFacts = AdapterFacts { kind: AdapterKind::Software, subgroup_sizes: (8, 8), ..GPU };
+
+    fn linear(choices: &Choices) -> [&'static str; 4] {
+        let selection = choices.selection();
+        let kinds = Role::LINEAR.map(|role| selection.variant(role).loads_texels());
+        assert_eq!(kinds, [selection.weights_in_texels(); 4], "all or none");
+        let exceptions = DType::ALL.map(|dtype| [1, 2, 20, 200].map(|m| selection.linear(m, dtype).loads_texels()));
+        assert_eq!(exceptions, [kinds; DType::ALL.len()], "for all types");
+        Role::LINEAR.map(|role| selection.variant(role).name())
+    }
+
     #[test]
     fn weights_are_in_texels_for_the_kernels_of_all_roles_or_of_none() {
-        let facts = AdapterFacts { kind: AdapterKind::Software, subgroup_sizes: (8, 8), ..GPU };
-        let mut choices = Choices::for_adapter(&facts);
-        let selection = choices.selection();
-        for selection in [selection, selection.deterministic()] {
-            assert!(DType::ALL.into_iter().all(|dtype| selection.in_texels(dtype)));
-        }
-        assert!(selection.loads_activations_from_texels(&all()));
-        assert!(!selection.deterministic().loads_activations_from_texels(&all()), "a row at a time");
-        assert!(DType::ALL.into_iter().all(|dtype| !Selection::for_adapter(&GPU).in_texels(dtype)));
+        let lanes = ["matvec_lanes", "matmul_lanes8", "matmul_lanes16", "matmul_lanes16"];
+        let mut choices = Choices::for_adapter(&EIGHT_LANES);
+        assert_eq!(linear(&choices), lanes);
+        assert!(choices.selection().loads_activations_from_texels());
+        let deterministic = choices.selection().deterministic();
+        assert!(deterministic.weights_in_texels());
+        assert!(!deterministic.loads_activations_from_texels(), "a row at a time");
+        assert_eq!(linear(&Choices::for_adapter(&GPU))[3], "matmul64");
 
-        // Packed bytes of codes: float types have the default for all roles.
+        // Packed bytes of codes, which float types have none of.
         choices.force(&"linear.decode=matvec_dot4".parse().expect("a variant")).expect("packed dot products");
-        let selection = choices.selection();
-        assert!(selection.in_texels(DType::F16) && !selection.in_texels(DType::Q4_0));
-        assert_eq!(selection.linear(100, DType::F16), LinearPath::MatmulLanes { rows: 16, texels: true });
-        assert_eq!(selection.linear(100, DType::Q4_0), LinearPath::MatmulLanes { rows: 16, texels: false });
-        assert_eq!(selection.linear(1, DType::Q4_0), LinearPath::MatvecDot4 { subgroups: false });
-        assert!(!selection.loads_activations_from_texels(&BTreeSet::from([DType::Q4_0])));
+        assert_eq!(linear(&choices), ["matvec_dot4", "matvec_subgroup", "matmul32", "matmul64"]);
+        assert_eq!(choices.selection().linear(1, DType::F16).name(), "matvec_subgroup");
+        assert!(!choices.selection().loads_activations_from_texels());
+        assert!(choices.selection().deterministic().weights_in_texels());
+        assert_eq!(
+            choices.describe()[3],
+            "linear.prefill (more tokens): matmul64 - since matvec_dot4 takes weights in buffers, default of other \
+             software adapters: fewest barriers and loads an operation of the kernels that run anywhere"
+        );
+    }
+
+    #[test]
+    fn kernels_that_take_weights_elsewhere_are_not_named_together() {
+        let forced = "linear.prefill=matmul64,linear.decode=matvec_lanes".parse().expect("variants");
+        let error = Choices::for_adapter(&EIGHT_LANES).force(&forced).expect_err("two kinds");
+        assert_eq!(
+            error.to_string(),
+            "matvec_lanes takes weights in textures and matmul64 in buffers, where the other cannot load them; name \
+             kernels of one kind"
+        );
+        let forced = "attention=attention,linear.decode=matvec_lanes".parse().expect("variants");
+        Choices::for_adapter(&EIGHT_LANES).force(&forced).expect("attention takes no weights");
+    }
+
+    #[test]
+    fn a_tuning_of_kernels_that_take_weights_elsewhere_changes_all_roles() {
+        let mut choices = Choices::for_adapter(&EIGHT_LANES);
+        choices.tune(&tuning("matvec_lanes"));
+        assert!(choices.selection().weights_in_texels());
+        let mut tuning = tuning("matvec");
+        let measured = || vec![Measurement { variant: "matvec_lanes".to_owned(), milliseconds: 0.5 }];
+        let exception =
+            Exception { weights: "q6_k".to_owned(), chosen: "matvec_lanes".to_owned(), measured: measured() };
+        tuning.results[0].exceptions = vec![exception];
+        choices.tune(&tuning);
+        assert_eq!(linear(&choices), ["matvec", "matvec_subgroup", "matmul32", "matmul64"]);
+        choices.force(&"linear.short=matmul_lanes8".parse().expect("a variant")).expect("runs here");
+        assert_eq!(linear(&choices), ["matvec_lanes", "matmul_lanes8", "matmul_lanes8", "matmul_lanes16"]);
     }
 
     #[test]
@@ -260,8 +334,8 @@ mod tests {
         let error = choices.force(&"attention=attention_lanes".parse().expect("known")).expect_err("a GPU");
         assert_eq!(
             error.to_string(),
-            "this device cannot run attention_lanes, which needs a software device with subgroups of 8 lanes and 64-bit \
-             integers; it can run attention"
+            "this device cannot run attention_lanes, which needs a software device with subgroups of 8 lanes, 64-bit \
+             integers and storage textures; it can run attention"
         );
         assert!(matches!(error, ForcedError::Unmet { requirement: Requirement::EightLanes, .. }));
     }

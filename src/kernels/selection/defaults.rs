@@ -8,7 +8,7 @@ use crate::recording::Requirement;
 /// Adapters that are served alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdapterClass {
-    /// A CPU that emulates a GPU in subgroups of eight: Mesa's lavapipe with 256-bit vectors.
+    /// A CPU that emulates a GPU in subgroups of eight, with memory in texels: Mesa's lavapipe with 256-bit vectors.
     SoftwareEightLanes,
     /// Any other CPU that emulates a GPU.
     Software,
@@ -40,7 +40,7 @@ impl AdapterClass {
 
 /// A line of the table.
 struct Default {
-    /// The best first; the last one runs everywhere.
+    /// The best first; the last one runs on all of the class.
     preferred: &'static [Variant],
     why: &'static str,
 }
@@ -49,9 +49,9 @@ const MATMUL64: Variant = Variant::Linear(LinearPath::Matmul { tm: 4, tn: 4 });
 const MATMUL32: Variant = Variant::Linear(LinearPath::Matmul { tm: 2, tn: 2 });
 const MATVEC: Variant = Variant::Linear(LinearPath::Matvec { subgroups: false, blocks: false });
 const MATVEC_SUBGROUP: Variant = Variant::Linear(LinearPath::Matvec { subgroups: true, blocks: false });
-const MATVEC_LANES: Variant = Variant::Linear(LinearPath::MatvecLanes { texels: true });
-const MATMUL_LANES8: Variant = Variant::Linear(LinearPath::MatmulLanes { rows: 8, texels: true });
-const MATMUL_LANES16: Variant = Variant::Linear(LinearPath::MatmulLanes { rows: 16, texels: true });
+const MATVEC_LANES: Variant = Variant::Linear(LinearPath::MatvecLanes);
+const MATMUL_LANES8: Variant = Variant::Linear(LinearPath::MatmulLanes { rows: 8 });
+const MATMUL_LANES16: Variant = Variant::Linear(LinearPath::MatmulLanes { rows: 16 });
 const ATTENTION: Variant = Variant::Attention(AttentionPath::Tile);
 const ATTENTION_LANES: Variant = Variant::Attention(AttentionPath::Lanes);
 
@@ -59,19 +59,19 @@ fn line(class: AdapterClass, role: Role) -> Default {
     use AdapterClass::{Discrete, Integrated, Software, SoftwareEightLanes};
     let (preferred, why): (&'static [Variant], _) = match (class, role) {
         (SoftwareEightLanes, Role::LinearDecode) => (
-            &[MATVEC_LANES, MATVEC],
+            &[MATVEC_LANES],
             "barriers and loads are what costs there: a lane takes 64 weights of its rows at once, and waits for none",
         ),
         (SoftwareEightLanes, Role::LinearBatch) => (
-            &[MATMUL_LANES8, MATVEC],
+            &[MATMUL_LANES8],
             "what a lane loads and dequantises serves eight rows: slower than a row at a time for two, faster from four",
         ),
         (SoftwareEightLanes, Role::LinearShort | Role::LinearPrefill) => (
-            &[MATMUL_LANES16, MATMUL64],
+            &[MATMUL_LANES16],
             "a lane loads a row once and its subgroup shares it: three times as fast as tiles in workgroup memory",
         ),
         (SoftwareEightLanes, Role::Attention) => {
-            (&[ATTENTION_LANES, ATTENTION], "keys are shared by subgroup, without the barriers of tiles")
+            (&[ATTENTION_LANES], "keys are shared by subgroup, without the barriers of tiles")
         }
         (Software | Integrated | Discrete, Role::LinearDecode | Role::LinearBatch) => (
             &[MATVEC_SUBGROUP, MATVEC],
@@ -98,6 +98,11 @@ pub(super) fn default_of(facts: &AdapterFacts, role: Role) -> (Variant, &'static
     (*runs.unwrap_or(&preferred[preferred.len() - 1]), why)
 }
 
+/// What an adapter is where its weights lie in buffers.
+pub(super) fn in_buffers(facts: &AdapterFacts) -> AdapterFacts {
+    AdapterFacts { texels: false, ..*facts }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,8 +115,11 @@ mod tests {
             for (subgroups, subgroup_sizes) in
                 [(false, (0, 0)), (true, (1, 1)), (true, (4, 4)), (true, (8, 8)), (true, (32, 64))]
             {
-                let facts = AdapterFacts { kind, subgroups, subgroup_sizes, int64: true, ..AdapterFacts::LEAST };
-                for role in Role::ALL {
+                let facts =
+                    AdapterFacts { kind, subgroups, subgroup_sizes, int64: true, texels: true, ..AdapterFacts::LEAST };
+                for (facts, role) in
+                    [facts, in_buffers(&facts)].into_iter().flat_map(|f| Role::ALL.map(|role| (f, role)))
+                {
                     let (variant, why) = default_of(&facts, role);
                     assert!(facts.meet(variant.requirement()), "{facts:?} {role}: {variant}");
                     assert!(role.variants().contains(&variant), "{facts:?} {role}: {variant}");
@@ -137,13 +145,15 @@ mod tests {
 
     #[test]
     fn what_suits_a_cpu_is_no_gpus_default() {
-        let gpu = AdapterFacts { subgroups: true, subgroup_sizes: (8, 8), int64: true, ..AdapterFacts::LEAST };
+        let gpu =
+            AdapterFacts { subgroups: true, subgroup_sizes: (8, 8), int64: true, texels: true, ..AdapterFacts::LEAST };
         assert_eq!(default_of(&gpu, Role::LinearDecode).0, MATVEC_SUBGROUP);
         assert_eq!(default_of(&AdapterFacts { subgroups: false, ..gpu }, Role::LinearDecode).0, MATVEC);
         let cpu = AdapterFacts { kind: AdapterKind::Software, ..gpu };
         assert_eq!(default_of(&cpu, Role::LinearDecode).0, MATVEC_LANES);
-        let narrow = AdapterFacts { int64: false, ..cpu };
-        assert_eq!(default_of(&narrow, Role::LinearDecode).0, MATVEC_SUBGROUP);
+        for less in [AdapterFacts { int64: false, ..cpu }, in_buffers(&cpu)] {
+            assert_eq!(default_of(&less, Role::LinearDecode).0, MATVEC_SUBGROUP);
+        }
         assert_eq!(default_of(&NEITHER, Role::LinearPrefill).0, MATMUL64);
     }
 }

@@ -21,6 +21,11 @@ pub enum ForcedError {
     Variant { role: Role, variant: String },
     #[error("{0} is named twice; name one variant for it")]
     Twice(Role),
+    #[error(
+        "{} takes weights in textures and {} in buffers, where the other cannot load them; name kernels of one kind",
+        .texels.name(), .buffers.name()
+    )]
+    Mixed { texels: Variant, buffers: Variant },
     #[error("this device cannot run {variant}, which needs {}; it can run {possible}", needs(*.requirement))]
     Unmet { variant: Variant, requirement: Requirement, possible: String },
 }
@@ -29,8 +34,7 @@ fn needs(requirement: Requirement) -> &'static str {
     match requirement {
         Requirement::Nothing => "nothing",
         Requirement::Subgroups => "subgroups of at least 4 lanes",
-        Requirement::EightLanes => "a software device with subgroups of 8 lanes and 64-bit integers",
-        Requirement::Texels => "a software device with memory in texels",
+        Requirement::EightLanes => "a software device with subgroups of 8 lanes, 64-bit integers and storage textures",
         Requirement::Half => "f16 arithmetic",
         Requirement::PackedDot { subgroups: false } => {
             "dot products of packed bytes, which DXC does not take for DirectX 12"

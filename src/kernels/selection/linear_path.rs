@@ -27,20 +27,17 @@ pub enum LinearPath {
         lanes: u32,
         block: u32,
     },
-    /// In tiles of `rows` rows, 8 or 16; with `texels` of activations and weights in [texels](Self::loads_texels).
+    /// In tiles of `rows` rows, 8 or 16, of activations and weights in [texels](Self::loads_texels).
     MatmulLanes {
         rows: u32,
-        texels: bool,
     },
     /// For up to [`matvec::MAX_M`] rows; with `blocks` for any number, with the program that so many rows have.
     Matvec {
         subgroups: bool,
         blocks: bool,
     },
-    /// For any number of rows, each on its own; with `texels` of weights in [texels](Self::loads_texels).
-    MatvecLanes {
-        texels: bool,
-    },
+    /// For any number of rows, each on its own, of weights in [texels](Self::loads_texels).
+    MatvecLanes,
     /// Of packed bytes, for up to [`matvec::MAX_M`] rows.
     MatvecDot4 {
         subgroups: bool,
@@ -52,7 +49,7 @@ pub enum LinearPath {
 }
 
 impl LinearPath {
-    pub(in crate::kernels) const ALL: [LinearPath; 23] = [
+    pub(in crate::kernels) const ALL: [LinearPath; 20] = [
         LinearPath::Matmul { tm: 4, tn: 4 },
         LinearPath::Matmul { tm: 2, tn: 2 },
         LinearPath::MatmulF16 { rows: 64 },
@@ -66,12 +63,9 @@ impl LinearPath {
         LinearPath::Matvec { subgroups: false, blocks: false },
         LinearPath::Matvec { subgroups: false, blocks: true },
         LinearPath::Matvec { subgroups: true, blocks: false },
-        LinearPath::MatmulLanes { rows: 8, texels: false },
-        LinearPath::MatmulLanes { rows: 8, texels: true },
-        LinearPath::MatmulLanes { rows: 16, texels: false },
-        LinearPath::MatmulLanes { rows: 16, texels: true },
-        LinearPath::MatvecLanes { texels: false },
-        LinearPath::MatvecLanes { texels: true },
+        LinearPath::MatmulLanes { rows: 8 },
+        LinearPath::MatmulLanes { rows: 16 },
+        LinearPath::MatvecLanes,
         LinearPath::MatmulDot4 { side: 2 },
         LinearPath::MatmulDot4 { side: 4 },
         LinearPath::MatvecDot4 { subgroups: false },
@@ -91,15 +85,12 @@ impl LinearPath {
             LinearPath::MatmulCoop { lanes: 64, .. } => "matmul_coop16_128_wide",
             LinearPath::MatmulCoop { block: 64, .. } => "matmul_coop16_64",
             LinearPath::MatmulCoop { .. } => "matmul_coop16_128",
-            LinearPath::MatmulLanes { rows: 8, texels: false } => "matmul_lanes8",
-            LinearPath::MatmulLanes { rows: 8, .. } => "matmul_lanes8_texels",
-            LinearPath::MatmulLanes { texels: false, .. } => "matmul_lanes16",
-            LinearPath::MatmulLanes { .. } => "matmul_lanes16_texels",
+            LinearPath::MatmulLanes { rows: 8 } => "matmul_lanes8",
+            LinearPath::MatmulLanes { .. } => "matmul_lanes16",
             LinearPath::Matvec { subgroups: true, .. } => "matvec_subgroup",
             LinearPath::Matvec { blocks: true, .. } => "matvec_blocks",
             LinearPath::Matvec { .. } => "matvec",
-            LinearPath::MatvecLanes { texels: false } => "matvec_lanes",
-            LinearPath::MatvecLanes { .. } => "matvec_lanes_texels",
+            LinearPath::MatvecLanes => "matvec_lanes",
             LinearPath::MatmulDot4 { side: 2 } => "matmul_dot4_32",
             LinearPath::MatmulDot4 { .. } => "matmul_dot4_64",
             LinearPath::MatvecDot4 { subgroups: true } => "matvec_dot4_subgroup",
@@ -115,7 +106,7 @@ impl LinearPath {
             LinearPath::MatvecDot4 { subgroups } => Requirement::PackedDot { subgroups },
             LinearPath::MatmulF16 { .. } => Requirement::Half,
             LinearPath::MatmulCoop { size, lanes, .. } => Requirement::CooperativeMatrix { size, lanes },
-            LinearPath::MatmulLanes { .. } | LinearPath::MatvecLanes { .. } => Requirement::EightLanes,
+            LinearPath::MatmulLanes { .. } | LinearPath::MatvecLanes => Requirement::EightLanes,
         }
     }
 
@@ -136,31 +127,22 @@ impl LinearPath {
         !self.rounds_activations() || dtype.block_len() > 1
     }
 
-    /// Whether it loads weights that were allocated as texels: a software adapter's code for the loads of a buffer branches for
-    /// each component of each lane, that for loads from a texture takes what all lanes want at once. All kernels of a type's
-    /// weights must be of this kind, or [none is](crate::kernels::Selection::in_texels).
+    /// Whether it loads weights from [texels](crate::recording::Executor::allocate_texels), as others do from buffers: a
+    /// software adapter's code for the loads of a buffer branches for each component of each lane, that for loads from a
+    /// texture takes what all lanes want at once. Of a [selection](crate::kernels::Selection) all kernels do so, or none.
     pub fn loads_texels(self) -> bool {
-        matches!(self, LinearPath::MatmulLanes { texels: true, .. } | LinearPath::MatvecLanes { texels: true })
+        matches!(self, LinearPath::MatmulLanes { .. } | LinearPath::MatvecLanes)
     }
 
     /// Whether it also takes its activations [from texels](crate::kernels::to_texels), since it loads each many times.
     pub fn loads_activations_from_texels(self) -> bool {
-        matches!(self, LinearPath::MatmulLanes { texels: true, .. })
-    }
-
-    /// The same kernel for weights in buffers.
-    pub(super) fn in_buffers(self) -> LinearPath {
-        match self {
-            LinearPath::MatmulLanes { rows, .. } => LinearPath::MatmulLanes { rows, texels: false },
-            LinearPath::MatvecLanes { .. } => LinearPath::MatvecLanes { texels: false },
-            other => other,
-        }
+        matches!(self, LinearPath::MatmulLanes { .. })
     }
 
     /// Whether it can compute a [gate and what goes through it](crate::kernels::linear::gated) at once. Those for few rows,
     /// where a dispatch less counts.
     pub fn gates(self) -> bool {
-        matches!(self, LinearPath::Matvec { .. } | LinearPath::MatvecLanes { .. } | LinearPath::MatvecDot4 { .. })
+        matches!(self, LinearPath::Matvec { .. } | LinearPath::MatvecLanes | LinearPath::MatvecDot4 { .. })
     }
 
     /// Of a kernel that can take [half of a norm](crate::kernels::linear::residual), on either side of it, the elements of a row
@@ -170,7 +152,7 @@ impl LinearPath {
     pub fn part_of_norm(self) -> Option<u32> {
         match self {
             LinearPath::Matvec { blocks: false, .. } => Some(matvec::ROWS),
-            LinearPath::MatvecLanes { .. } => Some(matvec_lanes::PART),
+            LinearPath::MatvecLanes => Some(matvec_lanes::PART),
             _ => None,
         }
     }

@@ -43,6 +43,8 @@ pub struct AdapterFacts {
     pub subgroup_sizes: (u32, u32),
     /// Shaders may use 64-bit integers.
     pub int64: bool,
+    /// Textures serve as memory.
+    pub texels: bool,
     /// Shaders may compute in f16.
     pub f16: bool,
     /// Dot products of packed bytes compile.
@@ -58,6 +60,7 @@ impl AdapterFacts {
         subgroups: false,
         subgroup_sizes: (0, 0),
         int64: false,
+        texels: false,
         f16: false,
         packed_dot: false,
         matrices: [false; 2],
@@ -68,8 +71,9 @@ impl AdapterFacts {
         match requirement {
             Requirement::Nothing => true,
             Requirement::Subgroups => self.subgroups && self.subgroup_sizes.0 >= 4,
-            Requirement::EightLanes | Requirement::Texels => {
-                self.kind == AdapterKind::Software && self.subgroups && self.subgroup_sizes == (8, 8) && self.int64
+            Requirement::EightLanes => {
+                let eight = self.subgroups && self.subgroup_sizes == (8, 8);
+                self.kind == AdapterKind::Software && eight && self.int64 && self.texels
             }
             Requirement::Half => self.f16,
             Requirement::PackedDot { subgroups } => {
@@ -106,7 +110,7 @@ impl ByType {
     }
 }
 
-/// The variants that an adapter uses.
+/// The variants that an adapter uses. Weights lie where all kernels of linear layers load them: in texels or in buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selection {
     facts: AdapterFacts,
@@ -174,34 +178,26 @@ impl Selection {
     /// The kernel for `m` rows of x and weights of this type: the type's own, the role's, or where that takes no such
     /// weights, its default.
     pub fn linear(&self, m: u32, dtype: DType) -> LinearPath {
-        let path = self.linear_in(Role::of_rows(m), dtype);
-        if self.in_texels(dtype) { path } else { path.in_buffers() }
-    }
-
-    /// The kernel of a role, wherever the weights are.
-    fn linear_in(&self, role: Role, dtype: DType) -> LinearPath {
+        let role = Role::of_rows(m);
         match self.deterministic {
             true => self.linear_in_one_order(),
             false => self.or_default(self.linear[role as usize].of(dtype), role, dtype),
         }
     }
 
-    /// Whether weights of this type are to be allocated as texels: where the kernels of all roles
-    /// [load them so](LinearPath::loads_texels).
-    pub fn in_texels(&self, dtype: DType) -> bool {
-        let mut linear = Role::ALL.into_iter().filter(|role| *role != Role::Attention);
-        linear.all(|role| self.linear_in(role, dtype).loads_texels())
+    /// Whether weights are to be allocated as texels, since the kernels [load them so](LinearPath::loads_texels).
+    pub fn weights_in_texels(&self) -> bool {
+        self.linear(1, DType::F32).loads_texels()
     }
 
-    /// Whether some kernel for weights of one of these types takes its activations from texels.
-    pub fn loads_activations_from_texels(&self, types: &BTreeSet<DType>) -> bool {
-        let texels = |path: LinearPath| path.loads_activations_from_texels();
-        types.iter().any(|dtype| self.in_texels(*dtype)) && self.uses(types, texels)
+    /// Whether some kernel takes its activations from texels.
+    pub fn loads_activations_from_texels(&self) -> bool {
+        self.uses(&DType::ALL.into(), LinearPath::loads_activations_from_texels)
     }
 
-    /// The kernel, or where it takes no such weights, the role's default, which takes all.
+    /// The kernel, or where it takes no such weights, the role's default for weights in buffers, which takes all.
     pub fn or_default(&self, path: LinearPath, role: Role, dtype: DType) -> LinearPath {
-        let default = || defaults::default_of(&self.facts, role).0.linear();
+        let default = || defaults::default_of(&defaults::in_buffers(&self.facts), role).0.linear();
         if path.takes(dtype) { path } else { default().unwrap_or(path) }
     }
 
@@ -233,7 +229,7 @@ impl Selection {
     /// workgroup's, whose order the shader states, and not a subgroup's, whose order is the driver's.
     fn linear_in_one_order(&self) -> LinearPath {
         match self.facts.meet(Requirement::EightLanes) {
-            true => LinearPath::MatvecLanes { texels: true },
+            true => LinearPath::MatvecLanes,
             false => LinearPath::Matvec { subgroups: false, blocks: true },
         }
     }

@@ -36,6 +36,9 @@ impl Role {
     pub const ALL: [Role; 5] =
         [Role::LinearDecode, Role::LinearBatch, Role::LinearShort, Role::LinearPrefill, Role::Attention];
 
+    /// Those of linear layers.
+    pub const LINEAR: [Role; 4] = [Role::LinearDecode, Role::LinearBatch, Role::LinearShort, Role::LinearPrefill];
+
     /// As `--variant` takes it and `devices -v` prints it.
     pub fn name(self) -> &'static str {
         match self {
@@ -120,6 +123,11 @@ impl Variant {
 
     pub fn linear(self) -> Option<LinearPath> {
         if let Variant::Linear(path) = self { Some(path) } else { None }
+    }
+
+    /// Whether it is a kernel that [takes weights from texels](LinearPath::loads_texels).
+    pub fn loads_texels(self) -> bool {
+        self.linear().is_some_and(LinearPath::loads_texels)
     }
 
     pub fn attention(self) -> Option<AttentionPath> {

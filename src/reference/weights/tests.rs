@@ -1,7 +1,7 @@
 use super::*;
 use crate::formats::blocks::dequantize;
 use crate::kernels::weight_layout::{interleave, repack, shader_name};
-use crate::recording::{Access, Binding, BufferId, Program, Slice};
+use crate::recording::{BufferId, Program, Slice};
 use crate::reference::bindings::View;
 use crate::verify::Random;
 
@@ -35,13 +35,16 @@ fn planes_hold_what_the_file_holds() {
 fn check(dtype: DType, k: usize, planes: &[Vec<u32>; PLANES], in_texels: bool, file: &[f32]) {
     let mut bindings = Bindings::default();
     let slice = Slice { buffer: BufferId(0), offset: 0, size: 0 };
-    let program = Program::new("embed", "base").weights(shader_name(dtype)).flag("texels", in_texels);
+    let program = Program::new("embed", "base").weights(shader_name(dtype));
     let mut dispatch = Dispatch::new(program, &0u32, [1; 3]);
     for (index, plane) in (0..).zip(planes) {
-        dispatch = dispatch.read(index, slice);
+        dispatch = match in_texels {
+            true => dispatch.load_texels(index, slice, texel(dtype, index as usize)),
+            false => dispatch.read(index, slice),
+        };
         bindings.insert(index, View::Read(plane)).unwrap();
     }
-    assert!(dispatch.bindings().contains(&Binding { index: 0, slice, access: Access::Read }));
+    assert_eq!(dispatch.loads_texels(0), in_texels);
     let weights = Weights::new(&dispatch, &mut bindings, file.len() / k, k).unwrap();
     for (row, expected) in file.chunks_exact(k).enumerate() {
         let mut values = vec![f32::NAN; k];

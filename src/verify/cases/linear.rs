@@ -67,10 +67,9 @@ pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
             LinearPath::MatmulLanes { rows, .. } => push_matrix(cases, path, rows as usize, 64),
             LinearPath::Matvec { blocks: true, .. } => push_blocks(cases, path, 4),
             LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecDot4 { .. } => push_vector(cases, path, 4),
-            LinearPath::MatvecLanes { texels } => {
-                let columns = if texels { 32 } else { 16 };
-                push_vector(cases, path, columns);
-                push_blocks(cases, path, columns);
+            LinearPath::MatvecLanes => {
+                push_vector(cases, path, 32);
+                push_blocks(cases, path, 32);
             }
         }
         push_long(cases, path);
@@ -193,7 +192,7 @@ fn push_long(cases: &mut Vec<Case>, path: LinearPath) {
         }
         LinearPath::MatmulLanes { .. } => (DType::F32, 2, 1 << 19),
         LinearPath::Matvec { .. } => (DType::Q4_0, 8, 1 << 20),
-        LinearPath::MatvecLanes { .. } => (DType::Q4_0, 1, 1 << 22),
+        LinearPath::MatvecLanes => (DType::Q4_0, 1, 1 << 22),
         LinearPath::MatvecDot4 { .. } => (DType::Q4_0, 8, 1 << 21),
         LinearPath::MatmulDot4 { .. } => (DType::Q8_0, 2, 1 << 18),
     };

@@ -79,6 +79,7 @@ fn device() -> DeviceInfo {
             max_storage_buffers: 8,
             max_workgroup_memory: 32 << 10,
             max_workgroup_invocations: 256,
+            max_texels: 0,
         },
         selected: true,
     }
