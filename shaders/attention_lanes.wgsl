@@ -5,7 +5,8 @@
 import package::constants::{D, R, PAGE};
 import package::shared::attention_params::{params, first_visible};
 import package::shared::attention_io::{sequences, tiles, page_table, q, out};
-import package::shared::attention_io::{load_key, load_value, unpack_key, unpack_value, from_four, to_four};
+import package::shared::attention_io::{load_key, load_value, unpack_key, unpack_value};
+import package::shared::four::{from_four, to_four};
 import package::shared::kv_cache::{kv_index, kv_slot};
 
 const_assert R == 32u;
@@ -19,36 +20,49 @@ struct Eight {
     hi: mat4x4<f32>,
 }
 
-// The rows' queries times every lane's key; a column of `rows` is a row's.
-fn dots(rows: mat4x4<f32>, k: vec4<f32>, sums: Eight) -> Eight {
+// Four elements of the rows' queries times one key; a column of `x` is an element's.
+fn add_dots(sums: vec4<f32>, x: mat4x4<f32>, k: vec4<f32>) -> vec4<f32> {
+    return fma(k.xxxx, x[0], fma(k.yyyy, x[1], fma(k.zzzz, x[2], fma(k.wwww, x[3], sums))));
+}
+
+// The same with every lane's key.
+fn dots(x: mat4x4<f32>, k: vec4<f32>, sums: Eight) -> Eight {
     return Eight(
-        sums.lo + mat4x4<f32>(
-            subgroupBroadcast(k, 0u) * rows,
-            subgroupBroadcast(k, 1u) * rows,
-            subgroupBroadcast(k, 2u) * rows,
-            subgroupBroadcast(k, 3u) * rows,
+        mat4x4<f32>(
+            add_dots(sums.lo[0], x, subgroupBroadcast(k, 0u)),
+            add_dots(sums.lo[1], x, subgroupBroadcast(k, 1u)),
+            add_dots(sums.lo[2], x, subgroupBroadcast(k, 2u)),
+            add_dots(sums.lo[3], x, subgroupBroadcast(k, 3u)),
         ),
-        sums.hi + mat4x4<f32>(
-            subgroupBroadcast(k, 4u) * rows,
-            subgroupBroadcast(k, 5u) * rows,
-            subgroupBroadcast(k, 6u) * rows,
-            subgroupBroadcast(k, 7u) * rows,
+        mat4x4<f32>(
+            add_dots(sums.hi[0], x, subgroupBroadcast(k, 4u)),
+            add_dots(sums.hi[1], x, subgroupBroadcast(k, 5u)),
+            add_dots(sums.hi[2], x, subgroupBroadcast(k, 6u)),
+            add_dots(sums.hi[3], x, subgroupBroadcast(k, 7u)),
         ),
     );
 }
 
-// A value, weighted for each row.
-fn times(p: vec4<f32>, v: vec4<f32>) -> mat4x4<f32> {
-    return mat4x4<f32>(p.x * v, p.y * v, p.z * v, p.w * v);
+// Adds a value, weighted for each row; a column is a row's.
+fn add_times(sums: mat4x4<f32>, p: vec4<f32>, v: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(
+        fma(p.xxxx, v, sums[0]),
+        fma(p.yyyy, v, sums[1]),
+        fma(p.zzzz, v, sums[2]),
+        fma(p.wwww, v, sums[3]),
+    );
 }
 
-// The sum of every lane's value, weighted; a column is a row's.
-fn weighted(p: Eight, v: vec4<f32>) -> mat4x4<f32> {
-    let lo = times(p.lo[0], subgroupBroadcast(v, 0u)) + times(p.lo[1], subgroupBroadcast(v, 1u))
-        + times(p.lo[2], subgroupBroadcast(v, 2u)) + times(p.lo[3], subgroupBroadcast(v, 3u));
-    let hi = times(p.hi[0], subgroupBroadcast(v, 4u)) + times(p.hi[1], subgroupBroadcast(v, 5u))
-        + times(p.hi[2], subgroupBroadcast(v, 6u)) + times(p.hi[3], subgroupBroadcast(v, 7u));
-    return lo + hi;
+// Adds every lane's value, weighted.
+fn add_weighted(sums: mat4x4<f32>, p: Eight, v: vec4<f32>) -> mat4x4<f32> {
+    var all = add_times(sums, p.lo[0], subgroupBroadcast(v, 0u));
+    all = add_times(all, p.lo[1], subgroupBroadcast(v, 1u));
+    all = add_times(all, p.lo[2], subgroupBroadcast(v, 2u));
+    all = add_times(all, p.lo[3], subgroupBroadcast(v, 3u));
+    all = add_times(all, p.hi[0], subgroupBroadcast(v, 4u));
+    all = add_times(all, p.hi[1], subgroupBroadcast(v, 5u));
+    all = add_times(all, p.hi[2], subgroupBroadcast(v, 6u));
+    return add_times(all, p.hi[3], subgroupBroadcast(v, 7u));
 }
 
 // The scores of one key, masked for the rows that do not see it.
@@ -165,7 +179,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
         var sc = Eight();
         var sd = Eight();
         for (var i = 0u; i < params.dim4; i++) {
-            let x = params.scale * queries(mine, i);
+            let x = params.scale * transpose(queries(mine, i));
             sa = dots(x, unpack_key(load_key(a + i)), sa);
             sb = dots(x, unpack_key(load_key(b + i)), sb);
             sc = dots(x, unpack_key(load_key(c + i)), sc);
@@ -190,8 +204,10 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
             if key0 != first_key {
                 sums = stored(mine, i, shrink);
             }
-            sums += weighted(sa, unpack_value(load_value(a + i))) + weighted(sb, unpack_value(load_value(b + i)));
-            sums += weighted(sc, unpack_value(load_value(c + i))) + weighted(sd, unpack_value(load_value(d + i)));
+            sums = add_weighted(sums, sa, unpack_value(load_value(a + i)));
+            sums = add_weighted(sums, sb, unpack_value(load_value(b + i)));
+            sums = add_weighted(sums, sc, unpack_value(load_value(c + i)));
+            sums = add_weighted(sums, sd, unpack_value(load_value(d + i)));
             store(mine, i, there, sums);
         }
     }

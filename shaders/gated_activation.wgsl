@@ -3,6 +3,7 @@
 import package::constants::WG;
 import package::shared::activation::activate;
 @if(texels) import package::shared::texels::place;
+@if(texels) import package::shared::words8::words4;
 
 struct Params {
     rows: u32,
@@ -10,9 +11,15 @@ struct Params {
 }
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@if(!texels) @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@if(texels) @group(0) @binding(0) var<storage, read> x: array<vec2<u64>>;
 @if(!texels) @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
 @if(texels) @group(0) @binding(1) var y: texture_storage_2d<rgba32uint, write>;
+
+fn load(index: u32) -> vec4<f32> {
+    @if(!texels) return x[index];
+    @if(texels) return bitcast<vec4<f32>>(words4(x[index]));
+}
 
 @compute @workgroup_size(WG)
 fn main(
@@ -20,13 +27,14 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let index = (wg.y * grid.x + wg.x) * WG + thread;
-    let row = index / params.dim4;
-    if row >= params.rows {
+    let row = wg.z * grid.y + wg.y;
+    let column = wg.x * WG + thread;
+    if row >= params.rows || column >= params.dim4 {
         return;
     }
+    let index = row * params.dim4 + column;
     let gate = index + row * params.dim4;
-    let hidden = activate(x[gate]) * x[gate + params.dim4];
+    let hidden = activate(load(gate)) * load(gate + params.dim4);
     @if(!texels) y[index] = hidden;
     @if(texels) textureStore(y, place(index), bitcast<vec4<u32>>(hidden));
 }

@@ -715,7 +715,7 @@ mod overflow {
             EngineError::NotFinite { position, origin } => {
                 assert_eq!(
                     (position, origin.label.to_string().as_str()),
-                    (prompt_tokens + index, "layer 0 rope_append")
+                    (prompt_tokens + index, "layer 0 rope_append + attention_split")
                 );
             }
             other => panic!("{other}"),

@@ -1,6 +1,7 @@
 // What the attention kernels take and give. Mirrors kernels/attention.rs.
 import package::shared::attention_params::Sequence;
-@if(wide) import package::shared::words8::{words2, words4, pairs2};
+@if(!kv_q8_0) import package::shared::kv_floats::{Stored, unpack};
+import package::shared::four::Four;
 
 // A workgroup's share: rows of a sequence from row0 on, and which keys they attend to here.
 struct Tile {
@@ -10,22 +11,19 @@ struct Tile {
     end_key: u32, // one behind the last; those behind the rows' positions do not count
 }
 
-// Four elements of f32; `wide` is for CPUs that emulate a GPU, where few and wide loads are what counts (shared/words8).
-@if(wide) alias Four = vec2<u64>;
-@if(!wide) alias Four = vec4<f32>;
-
 // Four elements as the cache holds them (Stored), and as they are loaded (Cached): with q8_0, four codes, and the word with
 // the scales of their blocks of K and V.
 @if(kv_q8_0) alias Stored = u32;
 @if(kv_q8_0) alias Cached = vec2<u32>;
-@if(kv_f16 && wide) alias Stored = u64;
-@if(kv_f16 && !wide) alias Stored = vec2<u32>;
-@if(!(kv_f16 || kv_q8_0)) alias Stored = Four;
 @if(!kv_q8_0) alias Cached = Stored;
 
+// With `appends`, of each token Q, K and V that do not turn yet, and the turns, as rope_append takes them (shared/rope).
 @group(0) @binding(0) var<storage, read> q: array<Four>;
-@group(0) @binding(1) var<storage, read> k_cache: array<Stored>;
-@group(0) @binding(2) var<storage, read> v_cache: array<Stored>;
+@if(appends) @group(0) @binding(7) var<storage, read> turns: array<Four>;
+@if(!appends) @group(0) @binding(1) var<storage, read> k_cache: array<Stored>;
+@if(!appends) @group(0) @binding(2) var<storage, read> v_cache: array<Stored>;
+@if(appends) @group(0) @binding(1) var<storage, read_write> k_cache: array<Stored>;
+@if(appends) @group(0) @binding(2) var<storage, read_write> v_cache: array<Stored>;
 @group(0) @binding(3) var<storage, read> page_table: array<u32>;
 @group(0) @binding(4) var<storage, read> sequences: array<Sequence>;
 @group(0) @binding(5) var<storage, read> tiles: array<Tile>;
@@ -71,38 +69,4 @@ fn unpack_key(w: Cached) -> vec4<f32> {
 @if(!kv_q8_0)
 fn unpack_value(w: Cached) -> vec4<f32> {
     return unpack(w);
-}
-
-@if(kv_f16 && wide)
-fn unpack(w: u64) -> vec4<f32> {
-    return halves(words2(w));
-}
-
-@if(kv_f16 && !wide)
-fn unpack(w: vec2<u32>) -> vec4<f32> {
-    return halves(w);
-}
-
-@if(!(kv_f16 || kv_q8_0))
-fn unpack(v: Four) -> vec4<f32> {
-    return from_four(v);
-}
-
-fn halves(w: vec2<u32>) -> vec4<f32> {
-    return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
-}
-
-@if(wide)
-fn from_four(v: Four) -> vec4<f32> {
-    return bitcast<vec4<f32>>(words4(v));
-}
-
-@if(!wide)
-fn from_four(v: Four) -> vec4<f32> {
-    return v;
-}
-
-@if(wide)
-fn to_four(v: vec4<f32>) -> Four {
-    return pairs2(bitcast<vec4<u32>>(v));
 }

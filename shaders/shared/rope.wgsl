@@ -1,6 +1,8 @@
-// Rotary position embedding (Su et al. 2021): pair i of each head turns by the angle whose (cos, sin) the host has tabulated
-// for the token, since the precision of a GPU's own sin and cos is not specified well enough. It pairs element i with
-// i + D / 2 (Hugging Face), or 2i with 2i + 1 if `adjacent` (GGUF's llama). Mirrors kernels/rope_append.rs.
+// A token's queries and keys, turned by its position. Mirrors kernels/rope_append.rs.
+import package::shared::four::{Four, from_four};
+@if(adjacent) import package::shared::rotation::turn_neighbours;
+@if(!adjacent) import package::shared::rotation::turn_halves;
+
 struct Params {
     tokens: u32,
     heads: u32,
@@ -9,25 +11,20 @@ struct Params {
 }
 var<immediate> params: Params;
 
-@group(0) @binding(0) var<storage, read> qkv: array<vec4<f32>>;   // of a token: the heads of Q, of K, of V
-@group(0) @binding(1) var<storage, read> turns: array<vec4<f32>>; // of a token: two pairs' (cos, sin) a vector
+@group(0) @binding(0) var<storage, read> qkv: array<Four>;   // of a token: the heads of Q, of K, of V
+@group(0) @binding(1) var<storage, read> turns: array<Four>; // of a token: two pairs' (cos, sin) a vector
 
 // A token's vector i of a head of Q or K, which lies at `at`.
 @if(adjacent)
 fn turned(at: u32, token: u32, i: u32) -> vec4<f32> {
-    let own = qkv[at];
-    let turn = turns[token * params.dim4 + i];
-    return own * turn.xxzz + own.yxwz * vec4<f32>(-turn.y, turn.y, -turn.w, turn.w);
+    return turn_neighbours(from_four(qkv[at]), from_four(turns[token * params.dim4 + i]));
 }
 
 @if(!adjacent)
 fn turned(at: u32, token: u32, i: u32) -> vec4<f32> {
     let half = params.dim4 / 2u;
     let first = i < half;
-    let partner = qkv[select(at - half, at + half, first)];
+    let partner = from_four(qkv[select(at - half, at + half, first)]);
     let turn = token * params.dim4 + 2u * select(i - half, i, first);
-    let a = turns[turn];
-    let b = turns[turn + 1u];
-    let sin = vec4<f32>(a.yw, b.yw);
-    return qkv[at] * vec4<f32>(a.xz, b.xz) + partner * select(sin, -sin, first);
+    return turn_halves(from_four(qkv[at]), partner, first, from_four(turns[turn]), from_four(turns[turn + 1u]));
 }

@@ -302,12 +302,14 @@ impl List<'_> {
             self.push(name("head_norm"), head_norm::work(params), bytes(row), &[], vec![case]);
 
             let params = rope_append::Params { tokens: m, heads, kv_heads, dim4 };
-            let push = |cases: &mut Vec<Case>| {
-                cases::rope_append::push_case(cases, KvType::F16, Pairing::Half, params);
-            };
-            self.push(name("rope_append f16"), rope_append::work(KvType::F16, params), bytes(row), &[], one(&push));
+            let widths: &[bool] = if selection.loads_wide() { &[false, true] } else { &[false] };
+            let mut variants = Vec::new();
+            for wide in widths {
+                cases::rope_append::push_case(&mut variants, *wide, KvType::F16, Pairing::Half, params);
+            }
+            self.push(name("rope_append f16"), rope_append::work(KvType::F16, params), bytes(row), &[], variants);
 
-            self.push_group(gated_activation_group(name("gated_activation"), m, ffn, &[false]));
+            self.push_group(gated_activation_group(name("gated_activation"), m, ffn, widths));
 
             let case = cases::gather_rows::case(m as usize, dim as usize, m as usize);
             self.push(name("gather_rows"), gather_rows::work(m, dim), bytes(dim), &[], vec![case]);

@@ -6,6 +6,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::attention_tiles::{AttentionPath, SplitPath};
 use super::kv_cache::{CacheSlices, KvType, PAGE_SIZE};
+use super::rope_append::Pairing;
 use super::{Work, attention_key_lanes, attention_lanes};
 use crate::recording::{Dispatch, Program, Slice};
 
@@ -82,6 +83,25 @@ pub struct Slices {
     pub out: Slice,
 }
 
+/// The work of a split kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts {
+    /// Tiles of parts of the keys.
+    pub count: u32,
+    /// All keys of a row are [one part](super::attention_tiles::Tiles::alone): what it comes to is the attention itself.
+    pub alone: bool,
+    /// What is to be done first, if anything.
+    pub append: Option<Append>,
+}
+
+/// What a [kernel that appends](SplitPath::appends) is told beside.
+#[derive(Clone, Copy, Debug)]
+pub struct Append {
+    pub pairing: Pairing,
+    /// `[tokens][head_dim / 2]` of (cos, sin).
+    pub turns: Slice,
+}
+
 /// The shape of a workgroup of the tile kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct TileShape {
@@ -142,12 +162,17 @@ pub fn dispatch(path: AttentionPath, heads: Heads, tiles: u32, page_stride: u32,
         }
         AttentionPath::Lanes => (attention_lanes::program(heads.head_dim), attention_lanes::KEYS),
     };
-    attend(program.requires(path.requirement()), keys, heads, [tiles, heads.kv_heads, 1], page_stride, slices)
+    attend(program.requires(path.requirement()), keys, heads, [tiles, heads.kv_heads, 1], page_stride, (slices, None))
 }
 
-/// Over `parts` tiles of parts of the keys. `slices.out` gets `[parts][kv_heads][rows][head_dim + 4]`: of each row the sums
-/// that are not divided yet, the peak of the scores, the weights' total, and two zeros.
-pub fn dispatch_split(path: SplitPath, heads: Heads, parts: u32, page_stride: u32, slices: Slices) -> Dispatch {
+/// Over parts of the keys. `slices.out` gets `[parts][kv_heads][rows][head_dim + 4]`: of each row the sums
+/// that are not divided yet, the peak of the scores, the weights' total, and two zeros. Of parts that are alone it gets
+/// `[tokens][heads][head_dim]`, as of whole rows.
+///
+/// With [`Parts::append`], `slices.q` is `[tokens][heads + 2 kv_heads][head_dim]`: of each token Q, K and V, which do not turn yet, and
+/// of which K and V are not in the cache yet.
+pub fn dispatch_split(path: SplitPath, heads: Heads, parts: Parts, page_stride: u32, slices: Slices) -> Dispatch {
+    let Parts { count, alone, append } = parts;
     let rows = path.rows(heads.ratio());
     let (program, keys) = match path {
         SplitPath::Tile => {
@@ -156,20 +181,35 @@ pub fn dispatch_split(path: SplitPath, heads: Heads, parts: u32, page_stride: u3
         }
         SplitPath::Lanes => (attention_key_lanes::program(heads.head_dim), 0),
     };
-    attend(program.requires(path.requirement()), keys, heads, [parts, heads.kv_heads, 1], page_stride, slices)
+    let adjacent = append.is_some_and(|append| append.pairing == Pairing::Adjacent);
+    let program = program
+        .requires(path.requirement())
+        .flag("alone", alone)
+        .flag("appends", append.is_some())
+        .flag("adjacent", adjacent);
+    attend(program, keys, heads, [count, heads.kv_heads, 1], page_stride, (slices, append))
 }
 
-fn attend(program: Program, keys: u32, with: Heads, grid: [u32; 3], page_stride: u32, slices: Slices) -> Dispatch {
+fn attend(
+    program: Program,
+    keys: u32,
+    with: Heads,
+    grid: [u32; 3],
+    page_stride: u32,
+    (slices, append): (Slices, Option<Append>),
+) -> Dispatch {
     let program = with.kv_type.flag(program.constant("PAGE", PAGE_SIZE));
     let dispatch = Dispatch::new(program, &Params::new(with, page_stride, keys), grid)
         .read(0, slices.q)
-        .read(1, slices.cache.k)
-        .read(2, slices.cache.v)
         .read(3, slices.page_table)
         .read(4, slices.sequences)
         .read(5, slices.tiles)
         .read_write(6, slices.out);
-    slices.cache.scales.into_iter().fold(dispatch, |dispatch, scales| dispatch.read(7, scales))
+    let CacheSlices { k, v, scales } = slices.cache;
+    match append {
+        Some(append) => dispatch.read_write(1, k).read_write(2, v).read(7, append.turns),
+        None => scales.into_iter().fold(dispatch.read(1, k).read(2, v), |dispatch, scales| dispatch.read(7, scales)),
+    }
 }
 
 /// The work of the sequences of a batch: for each query and each key that it sees, a product with the key, one with the

@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::attention::Sequence;
+use super::kv_cache::KvType;
 use super::{attention, attention_key_lanes, attention_lanes};
 use crate::recording::Requirement;
 
@@ -44,6 +45,8 @@ pub struct Tiles {
     pub parts: Vec<Tile>,
     /// What becomes of the parts.
     pub merges: Vec<Merge>,
+    /// Once filled up: there is one part for each row, and nothing to join.
+    pub alone: bool,
 }
 
 impl Tiles {
@@ -51,10 +54,12 @@ impl Tiles {
         self.whole.clear();
         self.parts.clear();
         self.merges.clear();
+        self.alone = false;
     }
 
     /// Fills the list of parts up to a power of two, so that few recordings serve all contexts.
     pub fn fill_up(&mut self) {
+        self.alone = !self.parts.is_empty() && self.parts.len() == self.merges.len();
         if !self.parts.is_empty() {
             self.parts.resize(self.parts.len().next_power_of_two(), Tile::NOTHING);
         }
@@ -116,11 +121,27 @@ impl SplitPath {
         }
     }
 
+    /// Whether the kernel can turn queries and keys and [append](super::attention::Append) the keys and values itself, which
+    /// spares a dispatch. Blocks of codes need more lanes than one to be made, and the tile kernel's workgroups would each turn
+    /// what one of them should.
+    pub fn appends(self, kv_type: KvType) -> bool {
+        self == SplitPath::Lanes && kv_type != KvType::Q8_0
+    }
+
     /// Query rows of a workgroup: the query heads of a KV head, as far as a workgroup takes them.
     pub fn rows(self, ratio: u32) -> u32 {
         match self {
             SplitPath::Tile => ratio.next_power_of_two().min(MAX_ROWS),
             SplitPath::Lanes => attention_key_lanes::ROWS,
+        }
+    }
+
+    /// Up to so many keys are one part: where each dispatch costs tens of microseconds, joining two parts takes longer than one
+    /// workgroup for both.
+    fn least_part(self) -> u32 {
+        match self {
+            SplitPath::Tile => PART_KEYS,
+            SplitPath::Lanes => 2 * PART_KEYS,
         }
     }
 
@@ -150,7 +171,7 @@ const MAX_ALL_PARTS: u32 = 512;
 ///
 /// A sequence with one token, as in decode, that sees enough keys goes the split way, all others the whole: each by its own
 /// number of tokens and context, whatever the other sequences are. Parts are a power of two of keys long, longer than the
-/// least only where there would be too many.
+/// least only where there would be too many, or where [one](SplitPath::least_part) is enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiling {
     whole: AttentionPath,
@@ -184,7 +205,10 @@ impl Tiling {
 
     /// Keys of a part of so many.
     fn part_keys(&self, context: u32) -> u32 {
-        context.div_ceil(self.max_parts).next_power_of_two().max(PART_KEYS)
+        match self.split {
+            Some(split) if context <= split.least_part() => split.least_part(),
+            _ => context.div_ceil(self.max_parts).next_power_of_two().max(PART_KEYS),
+        }
     }
 
     /// How many parts the keys of a token with this context are cut into; none where it goes the whole way.

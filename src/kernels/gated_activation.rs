@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Destination, ELEMENT_WG, Work, element_grid};
+use super::{Destination, ELEMENT_WG, Work, rows_grid};
 use crate::recording::{Dispatch, Program, Requirement, Slice};
 
 /// The activation of the gate.
@@ -34,7 +34,7 @@ pub fn dispatch(activation: Activation, x: Slice, y: Destination, rows: u32, dim
         Destination::Buffer(_) => program,
         Destination::Texels(_) => y.flag(program.requires(Requirement::EightLanes)),
     };
-    y.bind(Dispatch::new(program, &params, element_grid(rows * params.dim4)).read(0, x), 1)
+    y.bind(Dispatch::new(program, &params, rows_grid(rows, params.dim4)).read(0, x), 1)
 }
 
 /// The work of `count` elements: `x / (1 + exp(-x)) * up`, or `x / 2 * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) * up`.

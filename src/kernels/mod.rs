@@ -62,6 +62,13 @@ pub(crate) fn fold(workgroups: u32) -> [u32; 3] {
     [workgroups.div_ceil(y), y, 1]
 }
 
+/// The grid for one thread an element of so many rows, which the shader tells apart without a division: a row is
+/// `z * grid.y + y`, and `x` counts the workgroups along it.
+fn rows_grid(rows: u32, elements: u32) -> [u32; 3] {
+    let [y, z, _] = fold(rows);
+    [elements.div_ceil(ELEMENT_WG), y, z]
+}
+
 /// The grid for one thread an element.
 fn element_grid(elements: u32) -> [u32; 3] {
     fold(elements.div_ceil(ELEMENT_WG))

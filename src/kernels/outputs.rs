@@ -20,6 +20,9 @@ impl Elements {
     pub fn of(program: &Program, output: usize) -> Elements {
         match program.kernel {
             "argmax" | "run_peaks" | "sample" => Elements::U32,
+            "attention_key_lanes" if program.has_flag("appends") && program.has_flag("kv_f16") && output < 2 => {
+                Elements::F16
+            }
             "quantize_q8" if output == 0 => Elements::I8,
             "rope_append" if output > 0 && program.has_flag("kv_f16") => Elements::F16,
             "rope_append_q8_0" if output == 3 => Elements::F16,

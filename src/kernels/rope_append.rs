@@ -3,8 +3,8 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::kv_cache::{CacheSlices, KvType, PAGE_SIZE};
-use super::{ELEMENT_WG, Work, element_grid, rope_append_q8_0};
-use crate::recording::{Dispatch, Program, Slice};
+use super::{ELEMENT_WG, Work, rope_append_q8_0, rows_grid};
+use crate::recording::{Dispatch, Program, Requirement, Slice};
 
 /// Which elements of a head turn together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,8 @@ pub struct Params {
     pub heads: u32,
     /// Of K, and of V.
     pub kv_heads: u32,
-    /// Vectors of four elements in a head; an even number.
+    /// Vectors of four elements in a head; an even number. Also the constant `D4`: where a compiler knows what it divides by, it
+    /// needs no division, which CPUs that emulate a GPU have for one lane at a time.
     pub dim4: u32,
 }
 
@@ -42,15 +43,17 @@ pub struct Slices {
     pub cache: CacheSlices,
 }
 
-pub fn dispatch(kv_type: KvType, pairing: Pairing, slices: Slices, params: Params) -> Dispatch {
-    let [queries, keys] = [params.heads, params.kv_heads].map(|heads| params.tokens * heads * params.dim4);
-    let (program, threads) = match kv_type {
-        KvType::F32 | KvType::F16 => (Program::new("rope_append", "base"), queries + 2 * keys),
-        KvType::Q8_0 => (rope_append_q8_0::PROGRAM, queries + keys),
+/// With `wide`, in loads and stores of 64 bits, for adapters that emulate a GPU on the CPU.
+pub fn dispatch(wide: bool, kv_type: KvType, pairing: Pairing, slices: Slices, params: Params) -> Dispatch {
+    let Params { tokens, heads, kv_heads, dim4 } = params;
+    let (program, vectors) = match kv_type {
+        KvType::F32 | KvType::F16 => (Program::new("rope_append", "base"), (heads + 2 * kv_heads) * dim4),
+        KvType::Q8_0 => (rope_append_q8_0::PROGRAM, (heads + kv_heads) * dim4),
     };
-    let program = program.constant("WG", ELEMENT_WG).constant("PAGE", PAGE_SIZE);
+    let program = if wide { program.requires(Requirement::EightLanes).flag("wide", true) } else { program };
+    let program = program.constant("WG", ELEMENT_WG).constant("D4", dim4).constant("PAGE", PAGE_SIZE);
     let program = kv_type.flag(program).flag("adjacent", pairing == Pairing::Adjacent);
-    let dispatch = Dispatch::new(program, &params, element_grid(threads))
+    let dispatch = Dispatch::new(program, &params, rows_grid(tokens, vectors))
         .read(0, slices.qkv)
         .read(1, slices.turns)
         .read(2, slices.slot_mapping)

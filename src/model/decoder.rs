@@ -233,6 +233,7 @@ impl Model {
                 tiles: tiles.whole.len() as u32,
                 parts: tiles.parts.len() as u32,
                 merges: tiles.merges.len() as u32,
+                alone: tiles.alone,
                 logits_rows: 1,
                 page_stride: self.limits.page_stride as u32,
                 choice: step.choice,

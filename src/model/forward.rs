@@ -4,6 +4,7 @@ use super::decoder::{Choice, Model, StepShape};
 use super::scratch::Scratch;
 use super::step_inputs::Sections;
 use super::weights::{LayerWeights, Linear, Shard};
+use crate::kernels::attention_tiles::SplitPath;
 use crate::kernels::kv_cache::PAGE_SIZE;
 use crate::kernels::linear::Input;
 use crate::kernels::matvec::MAX_M;
@@ -51,8 +52,12 @@ impl Model {
         let splits_norm = self.splits_norms(shape.tokens);
         for (index, weights) in layers.iter().enumerate() {
             let is_last = index + 1 == layers.len();
-            self.record_keys_and_values(&mut recording, index, normed, inputs, shape.tokens);
-            if is_last && shape.logits_rows == 0 {
+            let attends = !is_last || shape.logits_rows > 0;
+            self.record_qkv(&mut recording, index, normed, shape.tokens);
+            if !(attends && self.attention_appends(shape)) {
+                self.record_append(&mut recording, index, inputs, shape.tokens);
+            }
+            if !attends {
                 break;
             }
             self.record_attention(&mut recording, index, inputs, shape);
@@ -88,15 +93,8 @@ impl Model {
         Input::F32(scratch.h)
     }
 
-    /// From a layer's normed input to its queries in `q`, and its keys and values in the cache.
-    fn record_keys_and_values(
-        &self,
-        recording: &mut Recording,
-        index: usize,
-        normed: Input,
-        inputs: &Sections,
-        m: u32,
-    ) {
+    /// From a layer's normed input to its queries, keys and values in `qkv`.
+    fn record_qkv(&self, recording: &mut Recording, index: usize, normed: Input, m: u32) {
         let (config, scratch, weights) = (&self.config, &self.scratch, &self.weights.layers[index]);
         let layer = Some(index as u32);
         let (heads, kv_heads, dim4) = (config.heads as u32, config.kv_heads as u32, config.head_dim as u32 / 4);
@@ -107,16 +105,39 @@ impl Model {
             let threads = self.options.selection.row_threads();
             recording.push(at(layer, "head_norm"), head_norm::dispatch(threads, scratch.qkv, weights, params));
         }
+    }
+
+    /// Whether a step's attention turns queries and keys and appends to the cache itself: where all tokens go the split way.
+    fn attention_appends(&self, shape: StepShape) -> bool {
+        let appends = |split: SplitPath| split.appends(self.options.kv_type);
+        shape.tiles == 0 && self.limits.tiling.split().is_some_and(appends)
+    }
+
+    /// The (cos, sin) of a layer.
+    fn turns(&self, index: usize, inputs: &Sections) -> Slice {
+        if self.config.layers[index].sliding { inputs.turns_sliding } else { inputs.turns }
+    }
+
+    /// From `qkv` to turned queries in `q`, and keys and values in the cache.
+    fn record_append(&self, recording: &mut Recording, index: usize, inputs: &Sections, m: u32) {
+        let (config, scratch) = (&self.config, &self.scratch);
+        let (heads, kv_heads, dim4) = (config.heads as u32, config.kv_heads as u32, config.head_dim as u32 / 4);
         let slices = rope_append::Slices {
             qkv: scratch.qkv,
-            turns: if config.layers[index].sliding { inputs.turns_sliding } else { inputs.turns },
+            turns: self.turns(index, inputs),
             slot_mapping: inputs.slot_mapping,
             q: scratch.q,
             cache: self.cache.layers[index],
         };
         let params = rope_append::Params { tokens: m, heads, kv_heads, dim4 };
-        let append = rope_append::dispatch(self.options.kv_type, config.pairing, slices, params);
-        recording.push(at(layer, "rope_append"), append);
+        let append = rope_append::dispatch(
+            self.options.selection.loads_wide(),
+            self.options.kv_type,
+            config.pairing,
+            slices,
+            params,
+        );
+        recording.push(at(Some(index as u32), "rope_append"), append);
     }
 
     /// Attention of all tokens.
@@ -144,12 +165,20 @@ impl Model {
         recording.push(at("attention"), whole.costing(cost));
         if let Some(split) = tiling.split() {
             let partials = scratch.partials;
-            let slices = attention::Slices { tiles: inputs.parts, out: partials, ..slices };
-            let dispatch = attention::dispatch_split(split, with, shape.parts, stride, slices);
-            recording.push(at("attention_split"), dispatch.costing(cost));
-            let (sequences, merges, out) = (inputs.sequences, inputs.merges, scratch.attention);
-            let slices = attention_merge::Slices { partials, sequences, merges, out };
-            recording.push(at("attention_merge"), attention_merge::dispatch(split, with, shape.merges, slices));
+            let (pairing, turns) = (config.pairing, self.turns(index, inputs));
+            let append = self.attention_appends(shape).then_some(attention::Append { pairing, turns });
+            let q = if append.is_some() { scratch.qkv } else { scratch.q };
+            let out = if shape.alone { scratch.attention } else { partials };
+            let slices = attention::Slices { q, tiles: inputs.parts, out, ..slices };
+            let parts = attention::Parts { count: shape.parts, alone: shape.alone, append };
+            let dispatch = attention::dispatch_split(split, with, parts, stride, slices);
+            let what = if append.is_some() { "rope_append + attention_split" } else { "attention_split" };
+            recording.push(at(what), dispatch.costing(cost));
+            if !shape.alone {
+                let (sequences, merges, out) = (inputs.sequences, inputs.merges, scratch.attention);
+                let slices = attention_merge::Slices { partials, sequences, merges, out };
+                recording.push(at("attention_merge"), attention_merge::dispatch(split, with, shape.merges, slices));
+            }
         }
     }
 

@@ -50,6 +50,8 @@ pub struct StepShape {
     pub parts: u32,
     /// Of those parts.
     pub merges: u32,
+    /// There is nothing to merge.
+    pub alone: bool,
     pub logits_rows: u32,
     /// Entries of a row of the page table.
     pub page_stride: u32,
@@ -211,6 +213,7 @@ impl StepInputs {
             tiles: staging.tiles.whole.len() as u32,
             parts: staging.tiles.parts.len() as u32,
             merges: staging.tiles.merges.len() as u32,
+            alone: staging.tiles.alone,
             logits_rows: batch.logits_rows.len() as u32,
             page_stride: batch.page_table_stride,
             choice: Choice::None,

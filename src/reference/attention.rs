@@ -12,14 +12,38 @@ use crate::kernels::attention_tiles::Tile;
 use crate::recording::Dispatch;
 
 pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
+    let inputs = Inputs {
+        q: bindings.read_all(0)?,
+        k: bindings.read_all(1)?,
+        v: bindings.read_all(2)?,
+        page_table: bindings.read_all(3)?,
+        sequences: bindings.read_all(4)?,
+        tiles: bindings.read(5, dispatch.grid[0] as usize)?,
+    };
+    attend(dispatch, inputs, bindings)
+}
+
+/// What attention takes.
+pub(super) struct Inputs<'a> {
+    /// `[tokens][heads][head_dim]`, turned.
+    pub q: &'a [f32],
+    /// The cache's words.
+    pub k: &'a [u32],
+    pub v: &'a [u32],
+    pub page_table: &'a [u32],
+    pub sequences: &'a [Sequence],
+    pub tiles: &'a [Tile],
+}
+
+/// Takes the bindings behind these.
+pub(super) fn attend(dispatch: &Dispatch, inputs: Inputs<'_>, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
+    let Inputs { q, k, v, page_table, sequences, tiles } = inputs;
     let p: Params = params(dispatch)?;
     let [heads, kv_heads] = [p.heads, p.kv_heads].map(|v| v as usize);
     let [dim, tile_rows, page_size] = [constant(dispatch, "D")?, constant(dispatch, "R")?, constant(dispatch, "PAGE")?];
     if kv_heads == 0 || !heads.is_multiple_of(kv_heads) || dim == 0 || tile_rows == 0 || page_size == 0 {
         return Err(TwinError::Shape("the heads must be a multiple of the KV heads, of some elements each"));
     }
-    let q = bindings.read_all::<f32>(0)?;
-    let (k_words, v_words) = (bindings.read_all(1)?, bindings.read_all(2)?);
     let scales = if dispatch.program.has_flag("kv_q8_0") { Some(bindings.read_all(7)?) } else { None };
     let stored = |words, high| match scales {
         Some(scales) => Stored::Q8 { words, scales, high },
@@ -27,19 +51,18 @@ pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(),
         None => Stored::Floats(words),
     };
     let context = Context {
-        k: Cache { stored: stored(k_words, false), kv_heads, dim },
-        v: Cache { stored: stored(v_words, true), kv_heads, dim },
-        page_table: bindings.read_all(3)?,
+        k: Cache { stored: stored(k, false), kv_heads, dim },
+        v: Cache { stored: stored(v, true), kv_heads, dim },
+        page_table,
         page_stride: p.page_stride as usize,
         page_size,
         window: p.window as usize,
         scale: f64::from(p.scale),
     };
-    let sequences = bindings.read_all::<Sequence>(4)?;
-    let tiles = bindings.read::<Tile>(5, dispatch.grid[0] as usize)?;
     let out = bindings.write_all::<f32>(6)?;
 
-    let split = dispatch.program.has_flag("split") || dispatch.program.kernel == "attention_key_lanes";
+    let in_parts = dispatch.program.has_flag("split") || dispatch.program.kernel == "attention_key_lanes";
+    let split = in_parts && !dispatch.program.has_flag("alone");
     let vectors = q.len() / dim;
     let ratio = heads / kv_heads;
     let mut queries = Vec::new();
@@ -54,7 +77,7 @@ pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(),
             let position = sequence.position0 as usize + token;
             let keys = context.first_visible(position).max(first_key)..end_key.min(position + 1);
             // Of a part that a row does not see, nothing is left.
-            if split && keys.is_empty() {
+            if in_parts && keys.is_empty() {
                 continue;
             }
             for kv_head in 0..kv_heads {

@@ -10,13 +10,31 @@ use crate::recording::Dispatch;
 pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
     let Turned { k, v, slots, width } = turn(dispatch, &mut bindings)?;
     let halves = dispatch.program.has_flag("kv_f16");
-    for (from, binding) in [(k, 4), (v, 5)] {
-        let cache = bindings.write_all::<u32>(binding)?;
-        let slot_words = if halves { width / 2 } else { width };
-        for (from, slot) in from.chunks_exact(width).zip(slots) {
-            let slot = below("a slot of the KV cache", *slot as usize, cache.len() / slot_words)?;
+    let mut caches = Caches { k: bindings.write_all(4)?, v: bindings.write_all(5)?, width, halves };
+    for ((k, v), slot) in k.chunks_exact(width).zip(v.chunks_exact(width)).zip(slots) {
+        caches.append(*slot as usize, k, v)?;
+    }
+    Ok(())
+}
+
+/// The words of caches of floats.
+pub(super) struct Caches<'a> {
+    pub k: &'a mut [u32],
+    pub v: &'a mut [u32],
+    /// Elements of all KV heads.
+    pub width: usize,
+    /// Two f16 a word.
+    pub halves: bool,
+}
+
+impl Caches<'_> {
+    /// Writes a token's keys and values to a slot.
+    pub fn append(&mut self, slot: usize, k: &[f32], v: &[f32]) -> Result<(), TwinError> {
+        let slot_words = if self.halves { self.width / 2 } else { self.width };
+        for (cache, from) in [(&mut *self.k, k), (&mut *self.v, v)] {
+            let slot = below("a slot of the KV cache", slot, cache.len() / slot_words)?;
             let to = &mut cache[slot * slot_words..][..slot_words];
-            if halves {
+            if self.halves {
                 for (to, pair) in to.iter_mut().zip(from.as_chunks::<2>().0) {
                     *to = pack(*pair);
                 }
@@ -24,8 +42,8 @@ pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(),
                 to.copy_from_slice(bytemuck::cast_slice(from));
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What is to be cached of each token.
@@ -68,7 +86,7 @@ pub(super) fn turn<'a>(dispatch: &Dispatch, bindings: &mut Bindings<'a>) -> Resu
     Ok(Turned { k, v, slots, width })
 }
 
-fn turn_head(head: &mut [f32], turns: &[[f32; 2]], adjacent: bool) {
+pub(super) fn turn_head(head: &mut [f32], turns: &[[f32; 2]], adjacent: bool) {
     for (pair, turn) in turns.iter().enumerate() {
         let (i, j) = if adjacent { (2 * pair, 2 * pair + 1) } else { (pair, pair + turns.len()) };
         let [cos, sin] = turn.map(f64::from);

@@ -146,8 +146,15 @@ static MODEL_Q8_0: ModelTolerance = ModelTolerance {
     mean_kl: 1e-4,
     worst_kl: 1e-3,
     margin: 0.15,
-    reason: "where the two sides round a key, a value or an activation to neighbouring codes, it is off by a 127th of its \
-             block's largest",
+    reason: "where the two sides round a key or a value to neighbouring codes, it is off by a 127th of its block's largest",
+};
+
+static MODEL_ROUNDED: ModelTolerance = ModelTolerance {
+    residual: Tolerance { nmse: 5e-4, max: 0.5, reason: GROWN },
+    logits: Tolerance { nmse: 5e-4, max: 0.3, reason: GROWN },
+    reason: "as for keys and values in codes, but of the activations of every product: small models, whose sums are short, came \
+             to an NMSE of 2e-4",
+    ..MODEL_Q8_0
 };
 
 static MODEL_HALVES: ModelTolerance = ModelTolerance {
@@ -177,8 +184,8 @@ static OUTLIERS_CODED: Tolerance =
 /// if the selection says so.
 pub fn of_model(kv_type: KvType, selection: &Selection, types: &BTreeSet<DType>) -> &'static ModelTolerance {
     match kv_type {
+        _ if selection.rounds_activations(types) => &MODEL_ROUNDED,
         KvType::Q8_0 => &MODEL_Q8_0,
-        _ if selection.rounds_activations(types) => &MODEL_Q8_0,
         _ if selection.multiplies_halves(types) => &MODEL_HALVES,
         KvType::F32 => &MODEL_F32,
         KvType::F16 => &MODEL_F16,
@@ -190,15 +197,18 @@ pub fn in_model(program: &Program, output: Elements) -> &'static Tolerance {
     match of(program) {
         exact if exact.is_exact() => exact,
         _ if program.kernel == "quantize_q8" => &OUTLIERS_CODED,
-        _ if is_append(program) && output != Elements::F32 => &OUTLIERS_HALF_ROUNDED,
+        _ if (is_append(program) || program.has_flag("appends")) && output != Elements::F32 => &OUTLIERS_HALF_ROUNDED,
         _ if matches!(program.kernel, "matmul_coop" | "matmul_f16") => &OUTLIERS_OF_HALVES,
         _ => &OUTLIERS,
     }
 }
 
-/// The bound of an output that its program rounds less than others; `None`: it is that of the [program](of).
+/// The bound of an output that its program rounds less or more than others; `None`: it is that of the [program](of).
 pub fn of_output(program: &Program, output: Elements) -> Option<&'static Tolerance> {
-    (is_append(program) && output == Elements::F32).then_some(&ROTATED)
+    match program.kernel {
+        "attention_key_lanes" if output == Elements::F16 => Some(&HALF_ROUNDED),
+        _ => (is_append(program) && output == Elements::F32).then_some(&ROTATED),
+    }
 }
 
 fn is_append(program: &Program) -> bool {

@@ -173,17 +173,18 @@ pub const ATTENTION_LANES: &[Mutation] = &[
         "kv_index(slot, params.kv_heads, kv_head, D4)",
         "kv_index(slot, params.kv_heads, 0u, D4)",
     ),
-    plant(Address, "one key is another lane's", "subgroupBroadcast(k, 3u) * rows", "subgroupBroadcast(k, 2u) * rows"),
+    plant(Address, "one key is another lane's", "x, subgroupBroadcast(k, 3u)", "x, subgroupBroadcast(k, 2u)"),
     plant(
         Address,
         "one value is another lane's",
-        "times(p.hi[3], subgroupBroadcast(v, 7u))",
-        "times(p.hi[3], subgroupBroadcast(v, 6u))",
+        "p.hi[3], subgroupBroadcast(v, 7u)",
+        "p.hi[3], subgroupBroadcast(v, 6u)",
     ),
-    plant(Address, "one row's weights are another's", "p.w * v", "p.z * v"),
+    plant(Address, "one row's weights are another's", "fma(p.wwww, v", "fma(p.zzzz, v"),
+    plant(Address, "one element of a key is another", "fma(k.wwww, x[3]", "fma(k.zzzz, x[3]"),
     plant(Address, "one row's output goes to another", "to_four(values[3])", "to_four(values[2])"),
     plant(Address, "eight keys are loaded twice", "key0 + 24u + lane", "key0 + 16u + lane"),
-    plant(Scale, "the queries are not scaled", "params.scale * queries", "queries"),
+    plant(Scale, "the queries are not scaled", "params.scale * transpose", "transpose"),
     plant(Scale, "the sums are not divided by the weights' total", "1.0 / total", "vec4<f32>(1.0)"),
     plant(Scale, "nothing is rescaled to a new peak", "exp(peak - new_peak)", "vec4<f32>(1.0)"),
     plant(Start, "what lies in the output is added", "if key0 != first_key {", "if true {"),
@@ -199,8 +200,8 @@ pub const ATTENTION_LANES: &[Mutation] = &[
 ];
 
 pub const ATTENTION_KEY_LANES: &[Mutation] = &[
-    plant(Mask, "a query does not see its own position", "min(sequence.position0 + 1u,", "min(sequence.position0,"),
-    plant(Mask, "a query sees the position behind it", "min(sequence.position0 + 1u,", "min(sequence.position0 + 2u,"),
+    plant(Mask, "a query does not see its own position", "min(position + 1u,", "min(position + 0u,"),
+    plant(Mask, "a query sees the position behind it", "min(position + 1u,", "min(position + 2u,"),
     plant(
         Mask,
         "the window is one narrower",
@@ -229,7 +230,7 @@ pub const ATTENTION_KEY_LANES: &[Mutation] = &[
         "min(key0 + g * LANES + lane, end_key - 1u)",
         "key0 + g * LANES + lane",
     ),
-    plant(Bounds, "a part that no row sees is written", "if first_key >= end_key {", "if false {"),
+    plant(Bounds, "a part that no row sees is written", "if first_key >= end_key && !has_own {", "if false {"),
     plant(Bounds, "rows that there are not are written", "let rows = min(R, ratio - tile.row0)", "let rows = R"),
     plant(Page, "every sequence reads the first one's pages", "sequence.page_row * params.page_stride + key", "key"),
     plant(Page, "the page begins one key early", "key / PAGE]", "(key + 1u) / PAGE]"),
@@ -239,10 +240,15 @@ pub const ATTENTION_KEY_LANES: &[Mutation] = &[
         "kv_head * ratio + tile.row0 + min(lane, rows - 1u)",
         "kv_head + (tile.row0 + min(lane, rows - 1u)) * params.kv_heads",
     ),
-    plant(Head, "the KV head is the first one", "params.kv_heads, kv_head, D4)", "params.kv_heads, 0u, D4)"),
+    plant(
+        Head,
+        "the KV head is the first one",
+        "page, key), params.kv_heads, kv_head",
+        "page, key), params.kv_heads, 0u",
+    ),
     plant(Head, "every tile of rows is the first", "ratio + tile.row0 + min", "ratio + min"),
     plant(Address, "one query is another row's", "subgroupBroadcast(own, 3u)", "subgroupBroadcast(own, 2u)"),
-    plant(Address, "one row's weights are another's", "p.w * v", "p.z * v"),
+    plant(Address, "one row's weights are another's", "fma(p.wwww, v", "fma(p.zzzz, v"),
     plant(Address, "one row's sums are another's", "sum(sums[3]), lane == 3u", "sum(sums[2]), lane == 3u"),
     plant(Address, "parts of KV heads overlap", "(wg.x * params.kv_heads + kv_head)", "(wg.x + kv_head)"),
     plant(
@@ -263,18 +269,66 @@ pub const ATTENTION_KEY_LANES: &[Mutation] = &[
         "return max(quad, subgroupShuffleXor(quad, 4u))",
         "return quad",
     ),
-    plant(Scale, "the queries are not scaled", "params.scale * from_four(q[", "from_four(q["),
+    plant(Scale, "the queries are not scaled", "let own = params.scale * turned", "let own = turned"),
     plant(Scale, "the total is not rescaled to a new peak", "total *= shrink;", ""),
     plant(Scale, "the sums are not rescaled to a new peak", "shrink[lane] * from_four(out", "from_four(out"),
     plant(Start, "what lies in the output is added", "if !fresh {", "if true {"),
     plant(Start, "each step begins anew", "if !fresh {", "if false {"),
     plant(Start, "the peak begins at 0", "var peak = vec4<f32>(MASKED)", "var peak = vec4<f32>()"),
+    plant(
+        Mask,
+        "a token's own key is taken from the cache",
+        "min(position, tile.end_key)",
+        "min(position + 1u, tile.end_key)",
+    ),
+    plant(Mask, "every part has the token's own key", "tile.first_key <= position &&", ""),
+    plant(Mask, "the next part has the token's own key, too", "position < tile.end_key", "position <= tile.end_key"),
+    plant(
+        Mask,
+        "no key but the token's own is seen",
+        "key0 = first_key; key0 < end_key",
+        "key0 = end_key; key0 < end_key",
+    ),
+    plant(Head, "a token has Q alone", "(params.heads + 2u * params.kv_heads)", "params.heads"),
+    plant(Head, "K is the first head's", "params.heads + kv_head)", "params.heads)"),
+    plant(Head, "V is K", "let value = head_at(row, params.heads + params.kv_heads + kv_head)", "let value = key"),
+    plant(Address, "K goes into the V cache", "v_cache[slot + i] = v", "v_cache[slot + i] = k"),
+    plant(Address, "K is not cached", "k_cache[slot + i] = k;", ""),
+    plant(Page, "keys are appended at the next place", "kv_slot(page, position)", "kv_slot(page, position + 1u)"),
+    plant(Page, "keys are appended to the first page", "page_stride + position / PAGE", "page_stride"),
+    plant(Address, "the turns of all tokens are the first one's", "turns[row * params.dim4 + i]", "turns[i]"),
+    plant(
+        Address,
+        "the turns of all tokens are the first one's, by halves",
+        "let turn = row * params.dim4 + 2u",
+        "let turn = 2u",
+    ),
+    plant(
+        Address,
+        "the second half has other turns than the first",
+        "2u * select(i - half, i, first)",
+        "2u * (i / 2u)",
+    ),
+    plant(Address, "the second half meets itself", "select(i - half, i + half, first)", "select(i, i + half, first)"),
+    plant(Start, "K does not turn", "pack(turned(key, row, i))", "pack(from_four(q[key + i]))"),
+    plant(Start, "V turns, too", "pack(from_four(q[value + i]))", "pack(turned(value, row, i))"),
+    plant(Start, "the token's own value is forgotten", "key0 == first_key && !has_own", "key0 == first_key"),
+    plant(Scale, "the token's own score is not scaled", "dot(params.scale * turned", "dot(turned"),
+    plant(Scale, "the token's own weight is not counted", "select(0.0, 1.0, lane == 0u)", "0.0"),
+    plant(Scale, "each lane counts the token's own weight", "select(0.0, 1.0, lane == 0u)", "1.0"),
+    plant(Scale, "what is alone is not divided by the weights' total", " / total[lane])", ")"),
+    plant(
+        Head,
+        "every tile of rows that is alone is the first",
+        "ratio + tile.row0 + lane) * D4",
+        "ratio + lane) * D4",
+    ),
     plant(Special, "no peak is subtracted", "exp(scores[g] - peak)", "exp(scores[g])"),
     plant(
         Precision,
         "the queries keep the ten bits of f16",
-        "let own = params.scale * from_four(q[mine + i]);",
-        "let own = bitcast<vec4<f32>>(bitcast<vec4<u32>>(params.scale * from_four(q[mine + i])) & vec4<u32>(0xffffe000u));",
+        "let own = params.scale * turned(mine, row, i);",
+        "let own = bitcast<vec4<f32>>(bitcast<vec4<u32>>(params.scale * turned(mine, row, i)) & vec4<u32>(0xffffe000u));",
     ),
 ];
 
@@ -309,13 +363,11 @@ pub const ATTENTION_MERGE: &[Mutation] = &[
 ];
 
 pub const ATTENTION_IO: &[Mutation] = &[
-    plant(Codes, "the second pair of an f16 cache is the first", ", unpack2x16float(w.y))", ", unpack2x16float(w.x))"),
-    plant(Codes, "each pair of an f16 cache is swapped", "unpack2x16float(w.x)", "unpack2x16float(w.x).yx"),
     plant(
         Address,
         "K and V are swapped",
-        "@binding(1) var<storage, read> k_cache: array<Stored>;\n@group(0) @binding(2) var<storage, read> v_cache",
-        "@binding(1) var<storage, read> v_cache: array<Stored>;\n@group(0) @binding(2) var<storage, read> k_cache",
+        "@binding(1) var<storage, read> k_cache: array<Stored>;\n@if(!appends) @group(0) @binding(2) var<storage, read> v_cache",
+        "@binding(1) var<storage, read> v_cache: array<Stored>;\n@if(!appends) @group(0) @binding(2) var<storage, read> k_cache",
     ),
     plant(Codes, "K's scale is V's", "unpack2x16float(w.y).x", "unpack2x16float(w.y).y"),
     plant(Codes, "V's scale is K's", "unpack2x16float(w.y).y *", "unpack2x16float(w.y).x *"),
@@ -332,19 +384,6 @@ pub const ATTENTION_IO: &[Mutation] = &[
         "Cached(v_cache[at], kv_scales[at / 8u])",
         "Cached(v_cache[at], kv_scales[(at - 1u) / 8u])",
     ),
-    plant(
-        Precision,
-        "an f32 cache keeps the ten bits of f16",
-        "return v;",
-        "return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u));",
-    ),
-    plant(
-        Address,
-        "wide pairs of an f32 are swapped",
-        "bitcast<vec4<f32>>(words4(v))",
-        "bitcast<vec4<f32>>(words4(v.yx))",
-    ),
-    plant(Codes, "the pairs of a wide f16 are swapped", "halves(words2(w))", "halves(words2(w).yx)"),
 ];
 
 pub const ATTENTION_PARAMS: &[Mutation] =
@@ -355,4 +394,29 @@ pub const KV_CACHE: &[Mutation] = &[
     plant(Head, "a slot is as wide as one head", "(slot * kv_heads + kv_head)", "(slot + kv_head)"),
     plant(Page, "a page is one slot shorter", "return page * PAGE +", "return page * (PAGE - 1u) +"),
     plant(Page, "the offset in the page is ignored", "+ position % PAGE", ""),
+];
+
+pub const KV_FLOATS: &[Mutation] = &[
+    plant(
+        Codes,
+        "the second pair of an f16 cache is the first",
+        ", unpack2x16float(words.y))",
+        ", unpack2x16float(words.x))",
+    ),
+    plant(Codes, "each pair of an f16 cache is swapped", "unpack2x16float(words.x)", "unpack2x16float(words.x).yx"),
+    plant(
+        Codes,
+        "the pairs of an f16 cache are swapped",
+        "pack2x16float(v.xy), pack2x16float(v.zw)",
+        "pack2x16float(v.zw), pack2x16float(v.xy)",
+    ),
+    plant(Codes, "each f16 pair is swapped as it is stored", "pack2x16float(v.xy)", "pack2x16float(v.yx)"),
+    plant(Codes, "the words of four f16 are loaded the wrong way round", "words2(stored)", "words2(stored).yx"),
+    plant(Codes, "the words of four f16 change places", "u64(words.x) | (u64(words.y)", "u64(words.y) | (u64(words.x)"),
+    plant(
+        Precision,
+        "an f32 cache keeps the ten bits of f16",
+        "return to_four(v);",
+        "return to_four(bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u)));",
+    ),
 ];

@@ -284,9 +284,15 @@ pub const EMBED: &[Mutation] = &[
 pub const GATED_ACTIVATION: &[Mutation] = &[
     plant(Tail, "the last row is left out", "row >= params.rows", "row + 1u >= params.rows"),
     plant(Bounds, "a row behind the last is written", "row >= params.rows", "row > params.rows"),
-    // Not the grid's second axis: x would be larger than the binding that every adapter allows.
-    plant(Address, "the activation is multiplied by its input", "x[gate + params.dim4]", "x[gate]"),
-    plant(Address, "rows of x are taken to be as long as those of y", "index + row * params.dim4", "index"),
+    plant(Tail, "the last column is left out", "column >= params.dim4", "column + 1u >= params.dim4"),
+    plant(Grid, "the grid's third axis is ignored", "wg.z * grid.y + wg.y", "wg.y"),
+    plant(Address, "the activation is multiplied by its input", "load(gate + params.dim4)", "load(gate)"),
+    plant(
+        Address,
+        "rows of x are taken to be as long as those of y",
+        "let gate = index + row * params.dim4",
+        "let gate = index",
+    ),
     plant(Address, "two texels are the same", "place(index)", "place(index & ~1u)"),
 ];
 
@@ -529,6 +535,15 @@ pub const ROPE: &[Mutation] = &[
     ),
     plant(Address, "the second half has other turns than the first", "select(i - half, i, first)", "(i / 2u)"),
     plant(Address, "the second half meets what is behind the head", "select(at - half, at + half, first)", "at + half"),
+    plant(
+        Precision,
+        "the turns keep the ten bits of f16",
+        "from_four(turns[turn + 1u])",
+        "bitcast<vec4<f32>>(bitcast<vec4<u32>>(from_four(turns[turn + 1u])) & vec4<u32>(0xffffe000u))",
+    ),
+];
+
+pub const ROTATION: &[Mutation] = &[
     plant(Address, "two pairs' turns change places", "vec4<f32>(a.xz, b.xz)", "vec4<f32>(b.xz, a.xz)"),
     plant(Address, "adjacent elements meet themselves", "own.yxwz", "own.xyzw"),
     plant(
@@ -539,82 +554,58 @@ pub const ROPE: &[Mutation] = &[
     ),
     plant(Scale, "it turns the other way, by halves", "select(sin, -sin, first)", "select(-sin, sin, first)"),
     plant(Scale, "the second pair turns as the first", "turn.xxzz", "turn.xxxx"),
-    plant(Scale, "cosine and sine are swapped", "let a = turns[turn];", "let a = turns[turn].yxwz;"),
+    plant(Scale, "cosine and sine are swapped", "let sin = vec4<f32>(a.yw, b.yw)", "let sin = vec4<f32>(a.xz, b.xz)"),
+];
+
+pub const FOUR: &[Mutation] = &[
+    plant(Address, "pairs of words are loaded the wrong way round", "words4(four)", "words4(four.yx)"),
     plant(
-        Precision,
-        "the turns keep the ten bits of f16",
-        "let b = turns[turn + 1u];",
-        "let b = bitcast<vec4<f32>>(bitcast<vec4<u32>>(turns[turn + 1u]) & vec4<u32>(0xffffe000u));",
+        Address,
+        "pairs of words are stored the wrong way round",
+        "return pairs2(bitcast<vec4<u32>>(v))",
+        "return pairs2(bitcast<vec4<u32>>(v)).yx",
     ),
 ];
 
 pub const ROPE_APPEND: &[Mutation] = &[
+    plant(Tail, "the last head of V is left out", "head >= heads", "head + 1u >= heads"),
     plant(Tail, "the last token is left out", "token >= params.tokens", "token + 1u >= params.tokens"),
     plant(Bounds, "a token behind the last is written", "token >= params.tokens", "token > params.tokens"),
-    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
+    plant(Grid, "the grid's third axis is ignored", "wg.z * grid.y + wg.y", "wg.y"),
     plant(Address, "the slot mapping is ignored", "let slot = slot_mapping[token]", "let slot = token"),
     plant(Address, "the next token's slot is taken", "slot_mapping[token]", "slot_mapping[token + 1u]"),
-    plant(
-        Address,
-        "Q is stored as it lies, among K and V",
-        "q[(token * params.heads + head) * params.dim4 + i]",
-        "q[index]",
-    ),
+    plant(Address, "Q is stored as it lies, among K and V", "q[token * params.heads * D4 + vector]", "q[at]"),
     plant(Head, "the first head of K is taken for one of Q", "if head < params.heads {", "if head <= params.heads {"),
     plant(Head, "the first head of V is taken for one of K", "if head < end_k {", "if head <= end_k {"),
-    plant(Head, "heads of K are counted from Q's first", "head - params.heads, params.dim4", "head, params.dim4"),
+    plant(Head, "heads of K are counted from Q's first", "head - params.heads, D4", "head, D4"),
     plant(
         Head,
         "V is taken to have Q's heads",
         "let heads = end_k + params.kv_heads",
         "let heads = end_k + params.heads",
     ),
-    plant(Start, "V turns, too", "pack(qkv[index])", "pack(turned(index, token, i))"),
-    plant(
-        Start,
-        "K does not turn",
-        "params.dim4) + i] = pack(turned(index, token, i))",
-        "params.dim4) + i] = pack(qkv[index])",
-    ),
-    plant(
-        Codes,
-        "the pairs of an f16 cache are swapped",
-        "pack2x16float(v.xy), pack2x16float(v.zw)",
-        "pack2x16float(v.zw), pack2x16float(v.xy)",
-    ),
-    plant(Codes, "each f16 pair is swapped", "pack2x16float(v.xy)", "pack2x16float(v.yx)"),
-    plant(
-        Precision,
-        "an f32 cache keeps the ten bits of f16",
-        "return v;",
-        "return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4<u32>(0xffffe000u));",
-    ),
+    plant(Start, "V turns, too", "pack(from_four(qkv[at]))", "pack(turned(at, token, i))"),
+    plant(Start, "K does not turn", "D4) + i] = pack(turned(at, token, i))", "D4) + i] = pack(from_four(qkv[at]))"),
 ];
 
 pub const ROPE_APPEND_Q8_0: &[Mutation] = &[
-    plant(Tail, "the last token is left out", "if token < params.tokens", "if token + 1u < params.tokens"),
-    plant(Tail, "the last token is not cached", "token >= params.tokens", "token + 1u >= params.tokens"),
-    plant(Bounds, "a token behind the last is cached", "token >= params.tokens", "token > params.tokens"),
-    plant(Bounds, "Q of a token behind the last is written", "if token < params.tokens", "if token <= params.tokens"),
-    plant(Grid, "the grid's second axis is ignored", "(wg.y * grid.x + wg.x)", "wg.x"),
+    plant(Tail, "the last token is left out", "token < params.tokens &&", "token + 1u < params.tokens &&"),
+    plant(Tail, "the last head is left out", "head < heads", "head + 1u < heads"),
+    plant(Bounds, "a token behind the last is taken", "token < params.tokens &&", "token <= params.tokens &&"),
+    plant(Grid, "the grid's third axis is ignored", "wg.z * grid.y + wg.y", "wg.y"),
     plant(Address, "the slot mapping is ignored", "slot_mapping[token]", "token"),
-    plant(
-        Address,
-        "Q is stored as it lies, among K and V",
-        "q[(token * params.heads + head) * params.dim4 + i]",
-        "q[at]",
-    ),
+    plant(Address, "Q is stored as it lies, among K and V", "q[token * params.heads * D4 + vector]", "q[at]"),
     plant(Head, "V is left out of a token's heads", "token * (heads + params.kv_heads)", "token * heads"),
-    plant(Head, "heads of K are counted from Q's first", "head - params.heads, params.dim4", "head, params.dim4"),
+    plant(Head, "heads of K are counted from Q's first", "head - params.heads, D4", "head, D4"),
     plant(Head, "the first head of K is taken for one of Q", "if head < params.heads {", "if head <= params.heads {"),
-    plant(Address, "K goes into the V cache", "qkv[at + params.kv_heads * params.dim4]", "qkv[at]"),
+    plant(Address, "K goes into the V cache", "from_four(qkv[at + params.kv_heads * D4])", "from_four(qkv[at])"),
     plant(
         Start,
         "V turns, too",
-        "qkv[at + params.kv_heads * params.dim4]",
-        "turned(at + params.kv_heads * params.dim4, token, i)",
+        "from_four(qkv[at + params.kv_heads * D4])",
+        "turned(at + params.kv_heads * D4, token, i)",
     ),
-    plant(Start, "K does not turn", "key = turned(at, token, i)", "key = qkv[at]"),
+    plant(Start, "K does not turn", "key = turned(at, token, i)", "key = from_four(qkv[at])"),
     plant(Tail, "the last vector's largest is not seen", "other < BLOCK4", "other < BLOCK4 - 1u"),
     plant(Address, "the largest is the first block's", "thread / BLOCK4 * BLOCK4 + other", "other"),
     // Not the barrier: the threads of a block are one subgroup of a software adapter.

@@ -245,6 +245,12 @@ impl Selection {
         if self.deterministic { None } else { Some(self.attention.split()) }
     }
 
+    /// Whether kernels that go through elements one by one load and store 64 bits at a time: a CPU that emulates a GPU does so
+    /// for one lane after the other.
+    pub fn loads_wide(&self) -> bool {
+        self.facts.meet(Requirement::EightLanes)
+    }
+
     /// The threads that rows have in norms. They add up in one order, however many rows there are.
     pub fn row_threads(&self) -> RowThreads {
         match self.facts.meet(RowThreads::Lanes.requirement()) {

@@ -4,9 +4,11 @@ use half::f16;
 
 use super::Case;
 use crate::kernels::Selection;
-use crate::kernels::attention::{Heads, Sequence, Slices, dispatch, dispatch_split};
+use crate::kernels::attention::{Append, Heads, Parts, Sequence, Slices, dispatch, dispatch_split};
 use crate::kernels::attention_tiles::{AttentionPath, SplitPath, Tile, Tiles, Tiling};
-use crate::kernels::kv_cache::{CacheSlices, KvType, PAGE_SIZE};
+use crate::kernels::kv_cache::KvType::{self, F16, F32};
+use crate::kernels::kv_cache::{CacheSlices, PAGE_SIZE};
+use crate::kernels::rope_append::Pairing;
 use crate::recording::Dispatch;
 use crate::verify::{Elements, Random, Tensor};
 
@@ -36,6 +38,8 @@ pub(crate) struct Batch {
     /// The largest cached element.
     pub(crate) cached: f32,
     pub(crate) sequences: &'static [(u32, u32)],
+    /// Of single tokens, whether they are turned and appended as well.
+    pub(crate) appends: Option<Pairing>,
 }
 
 pub(crate) const PLAIN: Batch = Batch {
@@ -48,6 +52,7 @@ pub(crate) const PLAIN: Batch = Batch {
     sharpness: 2.0,
     cached: 1.0,
     sequences: DECODE_AND_CHUNKS,
+    appends: None,
 };
 
 /// Decode tokens beside chunks that start and end in mid-page, and a whole prompt.
@@ -58,15 +63,47 @@ pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
         push_whole(cases, path);
     }
     for path in selection.split_paths() {
-        push_split(cases, Batch { path: Path::Split(path), sequences: DEEP_DECODE, ..PLAIN });
+        let plain = Batch { path: Path::Split(path), sequences: DEEP_DECODE, ..PLAIN };
+        push_split(cases, plain);
+        if path.appends(KvType::F16) {
+            push_appending(cases, plain);
+        }
     }
+}
+
+fn push_appending(cases: &mut Vec<Case>, plain: Batch) {
+    for pairing in [Pairing::Half, Pairing::Adjacent] {
+        let plain = Batch { appends: Some(pairing), ..plain };
+        for (head_dim, kv_type) in [(16, F32), (64, F32), (80, F16), (128, F16), (256, F32)] {
+            push_case(cases, Batch { head_dim, kv_type, ..plain });
+        }
+    }
+    let plain = Batch { appends: Some(Pairing::Half), kv_type: F16, ..plain };
+    for (heads, kv_heads) in [(1, 1), (9, 3), (14, 2), (12, 1)] {
+        push_case(cases, Batch { heads, kv_heads, ..plain });
+    }
+    // The token's own key alone, and others from the same part, from another, and from none in between.
+    for window in [1, 7, 65, 129, 5000] {
+        push_case(cases, Batch { window, ..plain });
+    }
+    push_case(cases, Batch { sequences: &[(0, 1), (127, 1), (128, 1), (191, 1), (192, 1), (193, 1)], ..plain });
+    // All keys of each are one part.
+    for plain in [plain, Batch { appends: None, ..plain }] {
+        let alone: &[(u32, u32)] = &[(0, 1), (1, 1), (63, 1), (64, 1), (127, 1)];
+        for (heads, kv_heads) in [(1, 1), (9, 3), (14, 2)] {
+            push_case(cases, Batch { heads, kv_heads, sequences: alone, ..plain });
+        }
+        push_case(cases, Batch { window: 7, sequences: alone, ..plain });
+    }
+    push_case(cases, Batch { sharpness: 200.0, ..plain });
+    push_case(cases, Batch { sequences: &[(8191, 1)], heads: 3, kv_heads: 1, ..plain });
 }
 
 /// Decode tokens with contexts of two parts of keys or more: that end with a part, one key behind it, and in mid-page.
 const DEEP_DECODE: &[(u32, u32)] = &[(255, 1), (128, 1), (1500, 1), (300, 1)];
 
 fn push_split(cases: &mut Vec<Case>, plain: Batch) {
-    use KvType::{F16, F32, Q8_0};
+    use KvType::Q8_0;
     for (head_dim, kv_type) in [
         (16, F32),
         (32, F32),
@@ -102,7 +139,7 @@ fn push_split(cases: &mut Vec<Case>, plain: Batch) {
 
 fn push_whole(cases: &mut Vec<Case>, path: AttentionPath) {
     let plain = Batch { path: Path::Whole(path), ..PLAIN };
-    use KvType::{F16, F32, Q8_0};
+    use KvType::Q8_0;
     for (head_dim, kv_type) in [
         (16, F32),
         (32, F32),
@@ -172,6 +209,14 @@ pub(crate) fn push_case(cases: &mut Vec<Case>, batch: Batch) {
 }
 
 impl Batch {
+    fn cached_elements(&self) -> Elements {
+        match self.kv_type {
+            KvType::F32 => Elements::F32,
+            KvType::F16 => Elements::F16,
+            KvType::Q8_0 => Elements::I8,
+        }
+    }
+
     fn tokens(&self) -> u32 {
         self.sequences.iter().map(|sequence| sequence.1).sum()
     }
@@ -233,7 +278,8 @@ impl Batch {
         for (position0, tokens) in self.sequences {
             let context = position0 + tokens;
             let row: Vec<u32> = owned.by_ref().take(context.div_ceil(PAGE_SIZE) as usize).copied().collect();
-            for position in 0..context {
+            // What is appended is not there yet.
+            for position in 0..context - u32::from(self.appends.is_some()) {
                 let slot = (row[(position / PAGE_SIZE) as usize] * PAGE_SIZE + position % PAGE_SIZE) as usize;
                 for cache in &mut caches {
                     cache[slot * width..][..width].copy_from_slice(&random.floats(width, self.cached));
@@ -245,21 +291,36 @@ impl Batch {
         let tiles = self.tiles();
         let queries = (self.tokens() * self.heads * self.head_dim) as usize;
         let (k, v, scales) = store(self.kv_type, caches);
+        let cache = |name, words| match self.appends {
+            None => Tensor::u32(name, words),
+            Some(_) => Tensor { output: Some(self.cached_elements()), ..Tensor::u32(name, words) },
+        };
+        let mut q = Vec::new();
+        for _ in 0..self.tokens() {
+            q.extend(random.floats((self.heads * self.head_dim) as usize, self.sharpness));
+            if self.appends.is_some() {
+                q.extend(random.floats(2 * width, self.cached));
+            }
+        }
         let mut tensors = vec![
-            Tensor::f32("q", random.floats(queries, self.sharpness)),
-            Tensor::u32("k_cache", k),
-            Tensor::u32("v_cache", v),
+            Tensor::f32("q", q),
+            cache("k_cache", k),
+            cache("v_cache", v),
             Tensor::u32("page_table", page_table),
             Tensor::u32("sequences", bytemuck::cast_slice(&self.kernel_sequences()).to_vec()),
             Tensor::u32("tiles", bytemuck::cast_slice(&tiles).to_vec()),
             match self.path {
-                Path::Whole(_) => Tensor::output("out", queries, Elements::F32),
-                Path::Split(_) => {
+                Path::Split(_) if !self.all_tiles().alone => {
                     Tensor::output("partials", self.tiling().partials(self.kv_heads, tiles.len()), Elements::F32)
                 }
+                _ => Tensor::output("out", queries, Elements::F32),
             },
         ];
         tensors.extend(scales.map(|scales| Tensor::u32("kv_scales", scales)));
+        if self.appends.is_some() {
+            let angles = random.floats((self.tokens() * self.head_dim / 2) as usize, std::f32::consts::PI);
+            tensors.push(Tensor::f32("turns", angles.iter().flat_map(|angle| [angle.cos(), angle.sin()]).collect()));
+        }
         tensors
     }
 
@@ -270,7 +331,11 @@ impl Batch {
         let (with, tiles) = (self.with(), self.tiles().len() as u32);
         match self.path {
             Path::Whole(path) => dispatch(path, with, tiles, self.page_stride(), slices),
-            Path::Split(path) => dispatch_split(path, with, tiles, self.page_stride(), slices),
+            Path::Split(path) => {
+                let append = self.appends.map(|pairing| Append { pairing, turns: s[7] });
+                let parts = Parts { count: tiles, alone: self.all_tiles().alone, append };
+                dispatch_split(path, with, parts, self.page_stride(), slices)
+            }
         }
     }
 

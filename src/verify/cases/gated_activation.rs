@@ -1,6 +1,6 @@
 //! Cases of `gated_activation`.
 
-use super::{Case, destination};
+use super::{Case, FOLDED_WORKGROUPS, destination};
 use crate::kernels::Selection;
 use crate::kernels::gated_activation::{Activation, dispatch};
 use crate::verify::{Elements, Random, Tensor};
@@ -10,7 +10,9 @@ const EDGES: [f32; 12] = [0.0, -0.0, 1e-30, -1e-30, 20.0, -20.0, 88.0, -88.0, 89
 
 pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
     for activation in [Activation::Silu, Activation::GeluTanh] {
-        for (rows, dim, limit) in [(1, 4, 1.0), (5, 52, 8.0), (3, 1536, 8.0), (1, 1024, 100.0), (4, 256, 0.01)] {
+        for (rows, dim, limit) in
+            [(1, 4, 1.0), (5, 52, 8.0), (3, 1536, 8.0), (1, 1024, 100.0), (4, 256, 0.01), (FOLDED_WORKGROUPS, 4, 1.0)]
+        {
             for texels in [false, true] {
                 let case = case(activation, texels, rows, dim, limit);
                 cases.extend(Some(case).filter(|case| selection.runs(&case.program)));

@@ -50,7 +50,7 @@ pub fn cases(selection: &Selection) -> Vec<Case> {
     quantize_q8::push(&mut cases);
     residual_norm::push(selection, &mut cases);
     rms_norm::push(selection, &mut cases);
-    rope_append::push(&mut cases);
+    rope_append::push(selection, &mut cases);
     run_peaks::push(&mut cases);
     sample::push(&mut cases);
     to_texels::push(selection, &mut cases);

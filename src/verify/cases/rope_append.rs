@@ -1,31 +1,36 @@
 //! Cases of `rope_append` and of `rope_append_q8_0`.
 
-use super::{Case, ELEMENT_THREADS, FOLDED_WORKGROUPS};
+use super::{Case, FOLDED_WORKGROUPS};
+use crate::kernels::Selection;
 use crate::kernels::kv_cache::{CacheSlices, KvType, PAGE_SIZE};
 use crate::kernels::rope_append::{Pairing, Params, Slices, dispatch};
 use crate::verify::{Elements, Random, Tensor};
 
-pub(super) fn push(cases: &mut Vec<Case>) {
+pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
+    let mut all = Vec::new();
+    [false, true].into_iter().for_each(|wide| push_all(&mut all, wide));
+    cases.extend(all.into_iter().filter(|case| selection.runs(&case.program)));
+}
+
+fn push_all(cases: &mut Vec<Case>, wide: bool) {
+    let mut push_case = |kv_type, pairing, params| push_case(cases, wide, kv_type, pairing, params);
     for pairing in [Pairing::Half, Pairing::Adjacent] {
         for kv_type in [KvType::F32, KvType::F16] {
             for (tokens, heads, kv_heads, dim4) in [(1, 1, 1, 2), (1, 3, 3, 16), (37, 4, 2, 20), (100, 2, 1, 64)] {
-                push_case(cases, kv_type, pairing, Params { tokens, heads, kv_heads, dim4 });
+                push_case(kv_type, pairing, Params { tokens, heads, kv_heads, dim4 });
             }
         }
         for (tokens, heads, kv_heads, dim4) in [(1, 1, 1, 8), (1, 3, 3, 16), (37, 4, 2, 24), (100, 2, 1, 64)] {
-            push_case(cases, KvType::Q8_0, pairing, Params { tokens, heads, kv_heads, dim4 });
+            push_case(KvType::Q8_0, pairing, Params { tokens, heads, kv_heads, dim4 });
         }
     }
-    // A thread a vector.
-    let vectors = (ELEMENT_THREADS * FOLDED_WORKGROUPS) as u32;
-    let params = Params { tokens: vectors / (8 * 64) + 1, heads: 4, kv_heads: 2, dim4: 64 };
-    push_case(cases, KvType::F16, Pairing::Half, params);
-    // One of both K and V.
-    let params = Params { tokens: vectors / (6 * 64) + 1, ..params };
-    push_case(cases, KvType::Q8_0, Pairing::Half, params);
+    // Of few vectors each.
+    let params = Params { tokens: FOLDED_WORKGROUPS as u32, heads: 1, kv_heads: 1, dim4: 2 };
+    push_case(KvType::F16, Pairing::Half, params);
+    push_case(KvType::Q8_0, Pairing::Half, Params { dim4: 8, ..params });
 }
 
-pub(crate) fn push_case(cases: &mut Vec<Case>, kv_type: KvType, pairing: Pairing, params: Params) {
+pub(crate) fn push_case(cases: &mut Vec<Case>, wide: bool, kv_type: KvType, pairing: Pairing, params: Params) {
     let Params { tokens, heads, kv_heads, dim4 } = params;
     let head_dim = 4 * dim4;
     let slots = (tokens + 5).next_multiple_of(PAGE_SIZE);
@@ -70,7 +75,7 @@ pub(crate) fn push_case(cases: &mut Vec<Case>, kv_type: KvType, pairing: Pairing
             let scales = (kv_type == KvType::Q8_0).then(|| s[6]);
             let cache = CacheSlices { k: s[4], v: s[5], scales };
             let slices = Slices { qkv: s[0], turns: s[1], slot_mapping: s[2], q: s[3], cache };
-            dispatch(kv_type, pairing, slices, params)
+            dispatch(wide, kv_type, pairing, slices, params)
         },
     ));
 }
