@@ -2,8 +2,8 @@
 // (Shazeer 2020). Mirrors kernels/gated_activation.rs.
 import package::constants::WG;
 import package::shared::activation::activate;
+import package::shared::four::{Four, from_four};
 @if(texels) import package::shared::texels::place;
-@if(texels) import package::shared::words8::words4;
 
 struct Params {
     rows: u32,
@@ -11,15 +11,9 @@ struct Params {
 }
 var<immediate> params: Params;
 
-@if(!texels) @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@if(texels) @group(0) @binding(0) var<storage, read> x: array<vec2<u64>>;
+@group(0) @binding(0) var<storage, read> x: array<Four>;
 @if(!texels) @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
 @if(texels) @group(0) @binding(1) var y: texture_storage_2d<rgba32uint, write>;
-
-fn load(index: u32) -> vec4<f32> {
-    @if(!texels) return x[index];
-    @if(texels) return bitcast<vec4<f32>>(words4(x[index]));
-}
 
 @compute @workgroup_size(WG)
 fn main(
@@ -34,7 +28,7 @@ fn main(
     }
     let index = row * params.dim4 + column;
     let gate = index + row * params.dim4;
-    let hidden = activate(load(gate)) * load(gate + params.dim4);
+    let hidden = activate(from_four(x[gate])) * from_four(x[gate + params.dim4]);
     @if(!texels) y[index] = hidden;
     @if(texels) textureStore(y, place(index), bitcast<vec4<u32>>(hidden));
 }

@@ -32,7 +32,7 @@ pub fn dispatch(activation: Activation, x: Slice, y: Destination, rows: u32, dim
     // Only kernels for lanes take them from texels.
     let program = match y {
         Destination::Buffer(_) => program,
-        Destination::Texels(_) => y.flag(program.requires(Requirement::EightLanes)),
+        Destination::Texels(_) => y.flag(program.requires(Requirement::EightLanes)).flag("wide", true),
     };
     y.bind(Dispatch::new(program, &params, rows_grid(rows, params.dim4)).read(0, x), 1)
 }

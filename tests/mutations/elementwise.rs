@@ -286,7 +286,7 @@ pub const GATED_ACTIVATION: &[Mutation] = &[
     plant(Bounds, "a row behind the last is written", "row >= params.rows", "row > params.rows"),
     plant(Tail, "the last column is left out", "column >= params.dim4", "column + 1u >= params.dim4"),
     plant(Grid, "the grid's third axis is ignored", "wg.z * grid.y + wg.y", "wg.y"),
-    plant(Address, "the activation is multiplied by its input", "load(gate + params.dim4)", "load(gate)"),
+    plant(Address, "the activation is multiplied by its input", "x[gate + params.dim4]", "x[gate]"),
     plant(
         Address,
         "rows of x are taken to be as long as those of y",
