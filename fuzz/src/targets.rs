@@ -143,6 +143,6 @@ fn load(path: &Path) {
         selection: Selection::BASELINE,
         available_memory: Some(64 << 20),
     };
-    let mut executor = ReferenceExecutor::with_limits(MemoryLimits { max_buffer: 64 << 20, max_binding: 16 << 20 });
+    let mut executor = ReferenceExecutor::with_limits(MemoryLimits { max_buffer: 64 << 20, max_binding: 16 << 20, max_texels: 1 << 20 });
     let _ = Model::load(&mut executor, &checkpoint, config, options, &[], &mut |_| {});
 }

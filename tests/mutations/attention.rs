@@ -281,7 +281,7 @@ pub const ATTENTION_KEY_LANES: &[Mutation] = &[
         "min(position, tile.end_key)",
         "min(position + 1u, tile.end_key)",
     ),
-    plant(Mask, "every part has the token's own key", "tile.first_key <= position &&", ""),
+    plant(Mask, "every part has the token's own key", "&& position < tile.end_key;", ";"),
     plant(Mask, "the next part has the token's own key, too", "position < tile.end_key", "position <= tile.end_key"),
     plant(
         Mask,
