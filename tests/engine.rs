@@ -713,10 +713,10 @@ mod overflow {
         let mut engine = load(folder.path(), EngineOptions::default());
         match fails(&mut engine, &[request]) {
             EngineError::NotFinite { position, origin } => {
-                assert_eq!(
-                    (position, origin.label.to_string().as_str()),
-                    (prompt_tokens + index, "layer 0 rope_append + attention_split")
-                );
+                assert_eq!(position, prompt_tokens + index);
+                // On software adapters attention appends.
+                assert!(origin.label.to_string().starts_with("layer 0 rope_append"), "{}", origin.label);
+                assert_eq!(origin.value.abs(), f32::INFINITY, "what no f16 holds");
             }
             other => panic!("{other}"),
         }

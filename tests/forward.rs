@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use half::bf16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tempfile::TempDir;
-use wgpt::kernels::Selection;
 use wgpt::kernels::kv_cache::{KvType, PAGE_SIZE};
 use wgpt::kernels::linear::{self, Fused};
+use wgpt::kernels::{AdapterFacts, AdapterKind, Selection};
 use wgpt::model::Place;
 use wgpt::recording::{Dispatch, Recording};
 use wgpt::schedule::{Batch, LogitsWanted};
@@ -159,6 +159,31 @@ fn a_decode_step_takes_six_dispatches_a_layer_and_five_more() {
     assert_eq!(names(&decode, 0, |dispatch| dispatch.label.what != "attn_norm"), layer);
     let rest = ["embed", "attn_norm", "output", "run_peaks", "argmax"];
     assert_eq!(decode.dispatches.len(), 2 * layer.len() + rest.len());
+}
+
+/// Where a CPU emulates the GPU, attention turns and appends, unless there are chunks in the step or nothing attends.
+#[test]
+fn a_decode_step_of_software_adapters_takes_five_dispatches_a_layer() {
+    let facts = AdapterFacts {
+        kind: AdapterKind::Software,
+        subgroups: true,
+        subgroup_sizes: (8, 8),
+        int64: true,
+        texels: true,
+        ..AdapterFacts::LEAST
+    };
+    let lanes = Selection::for_adapter(&facts);
+    let path = oracle("tiny/llama3");
+    let layers = |tokens: &[u32], wanted: LogitsWanted| {
+        let recording = recording_with(lanes, &path, tokens, wanted);
+        [0, 1].map(|layer| names(&recording, layer, |dispatch| dispatch.label.what != "attn_norm"))
+    };
+    let one = ["attn_qkv", "rope_append + attention_split", "attn_output", "ffn_gate_up", "ffn_down"];
+    assert_eq!(layers(&TEXT[..1], LogitsWanted::Last), [one, one]);
+    let [first, last] = layers(&TEXT[..1], LogitsWanted::None);
+    assert_eq!((&first[..], &last[..]), (&one[..], &["attn_qkv", "rope_append"][..]));
+    let [first, _] = layers(&TEXT, LogitsWanted::Last);
+    assert_eq!(first[..3], ["attn_qkv", "rope_append", "attention"], "a chunk");
 }
 
 /// Nine rows are too many; Gemma norms what a block adds before it is added; and a token's logits may not depend on how many

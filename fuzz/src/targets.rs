@@ -16,7 +16,8 @@ use crate::text::{ChatTemplate, Message, Tokenizer};
 /// Cuts an input into the files and texts that it stands for; short enough for a mutation to make or break one.
 const SEPARATOR: &[u8] = b"\n---\n";
 
-const TEXTS: [&str; 3] = ["Hello  world, don't! 12345\n\t ", "<s>é世界🦙</s><|im_end|>\u{0}\u{301}", "aaaaaaaaaaaaaaaa"];
+const TEXTS: [&str; 3] =
+    ["Hello  world, don't! 12345\n\t ", "<s>é世界🦙</s><|im_end|>\u{0}\u{301}", "aaaaaaaaaaaaaaaa"];
 
 thread_local! {
     static SCRATCH: LazyCell<Scratch> = LazyCell::new(Scratch::default);
@@ -143,6 +144,10 @@ fn load(path: &Path) {
         selection: Selection::BASELINE,
         available_memory: Some(64 << 20),
     };
-    let mut executor = ReferenceExecutor::with_limits(MemoryLimits { max_buffer: 64 << 20, max_binding: 16 << 20, max_texels: 1 << 20 });
+    let mut executor = ReferenceExecutor::with_limits(MemoryLimits {
+        max_buffer: 64 << 20,
+        max_binding: 16 << 20,
+        max_texels: 1 << 20,
+    });
     let _ = Model::load(&mut executor, &checkpoint, config, options, &[], &mut |_| {});
 }

@@ -259,7 +259,8 @@ impl List<'_> {
                 let parts = batch.tiling().parts(context);
                 let work = attention_merge::work(heads, u64::from(parts));
                 let mut variants = Vec::new();
-                if parts > 0 {
+                // A part alone is the attention itself.
+                if parts > 1 {
                     cases::attention_merge::push_batch(&mut variants, path, batch);
                 }
                 let name = format!("{model} attention_merge context {context}");

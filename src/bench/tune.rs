@@ -399,7 +399,8 @@ fn attention_parts(workload: &Workload, variants: &[Variant]) -> Vec<Part> {
     let part = |batch: &'static [(u32, u32); 1]| {
         let [(position0, tokens)] = *batch;
         let name = format!("attention m{tokens} context {}", position0 + tokens);
-        // As a model computes them: the keys of a single token are split.
+        // As a model computes them: the keys of a single token are split. What appending takes is the same for all, but for
+        // the dispatch that kernels spare which do it themselves.
         let group = match tokens {
             1 => attention_group(name, heads, batch, &[], &split),
             _ => attention_group(name, heads, batch, &paths, &[]),

@@ -44,7 +44,9 @@ pub struct EngineArgs {
     /// for linear layers of any number of tokens are matmul32, matmul64, matvec_blocks, matmul_lanes8, matmul_lanes16 and matvec_lanes;
     /// in f16 matmul_f16_64 and matmul_f16_128; on matrix units matmul_coop8_64, matmul_coop8_128, matmul_coop16_64 and
     /// matmul_coop16_128, the last two also with _wide behind for subgroups of up to 64 lanes. Those for up to 8 tokens are also
-    /// matvec and matvec_subgroup. Attention has attention and attention_lanes. Not every device runs all.
+    /// matvec and matvec_subgroup. Attention has attention and attention_lanes. Not every device runs all. Kernels for linear layers
+    /// with lanes in their names load weights from textures, all others from buffers: name kernels of one kind, and the roles
+    /// that you do not name follow.
     #[arg(long, value_name = "ROLE=KERNEL,..", conflicts_with = "deterministic")]
     variant: Option<Forced>,
 

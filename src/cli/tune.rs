@@ -27,7 +27,9 @@ the model, and the fastest one of each role is used from then on: by run, perple
 bench model and bench complexity, with any model, on this device with this driver and version of
 wgpt. What was measured before on the device is replaced. A kernel takes the default's place only if
 it is 3 % faster or more. If the layers have weights of several types, a type for which another
-kernel is faster than the role's gets that one; types that were not measured take the role's. Those
+kernel is faster than the role's gets that one; types that were not measured take the role's. Where
+some kernels load weights from textures, it is decided for all roles together whether weights lie
+there or in buffers. Those
 whose names have f16 or coop in them round to f16 what they multiply, which changes logits by about
 a thousandth of their size; those with dot4 round activations to 8 bits, as most engines do with
 quantised weights, which changes them by about a hundredth, and the list says so.

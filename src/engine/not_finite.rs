@@ -37,7 +37,7 @@ fn locate(
     let here = model.find_non_finite(executor, batch)?;
     match here {
         // It reads what earlier steps have appended, and may only pass on what began there.
-        Some(origin) if origin.label.what == "attention" => {
+        Some(origin) if origin.program.kernel.starts_with("attention") => {
             let before = locate_before(executor, model, batch, sequence, tokens)?;
             Ok(before.or(Some(origin)))
         }

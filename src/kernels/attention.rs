@@ -199,17 +199,16 @@ fn attend(
     (slices, append): (Slices, Option<Append>),
 ) -> Dispatch {
     let program = with.kv_type.flag(program.constant("PAGE", PAGE_SIZE));
-    let dispatch = Dispatch::new(program, &Params::new(with, page_stride, keys), grid)
-        .read(0, slices.q)
-        .read(3, slices.page_table)
-        .read(4, slices.sequences)
-        .read(5, slices.tiles)
-        .read_write(6, slices.out);
     let CacheSlices { k, v, scales } = slices.cache;
-    match append {
-        Some(append) => dispatch.read_write(1, k).read_write(2, v).read(7, append.turns),
-        None => scales.into_iter().fold(dispatch.read(1, k).read(2, v), |dispatch, scales| dispatch.read(7, scales)),
-    }
+    // In the order of their numbers, in which outputs are counted.
+    let dispatch = Dispatch::new(program, &Params::new(with, page_stride, keys), grid).read(0, slices.q);
+    let dispatch = match append {
+        Some(_) => dispatch.read_write(1, k).read_write(2, v),
+        None => dispatch.read(1, k).read(2, v),
+    };
+    let dispatch =
+        dispatch.read(3, slices.page_table).read(4, slices.sequences).read(5, slices.tiles).read_write(6, slices.out);
+    append.map(|append| append.turns).or(scales).into_iter().fold(dispatch, |dispatch, last| dispatch.read(7, last))
 }
 
 /// The work of the sequences of a batch: for each query and each key that it sees, a product with the key, one with the

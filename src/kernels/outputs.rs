@@ -45,6 +45,29 @@ impl Elements {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::attention::{Append, Heads, Parts, Slices, dispatch_split};
+    use crate::kernels::attention_tiles::SplitPath;
+    use crate::kernels::kv_cache::{CacheSlices, KvType};
+    use crate::kernels::rope_append::Pairing;
+    use crate::recording::{BufferId, Slice};
+
+    #[test]
+    fn attention_that_appends_writes_the_cache_and_sums() {
+        let slice = |id| Slice { buffer: BufferId(id), offset: 0, size: 4 };
+        for (kv_type, cached) in [(KvType::F16, Elements::F16), (KvType::F32, Elements::F32)] {
+            let heads = Heads { heads: 2, kv_heads: 1, head_dim: 64, kv_type, window: 0, scale: 1.0 };
+            let append = Some(Append { pairing: Pairing::Half, turns: slice(7) });
+            let parts = Parts { count: 1, alone: false, append };
+            let cache = CacheSlices { k: slice(1), v: slice(2), scales: None };
+            let [page_table, sequences, tiles, out] = [3, 4, 5, 6].map(slice);
+            let slices = Slices { q: slice(0), cache, page_table, sequences, tiles, out };
+            let dispatch = dispatch_split(SplitPath::Lanes, heads, parts, 1, slices);
+            let outputs = dispatch.outputs().enumerate();
+            let written: Vec<_> =
+                outputs.map(|(number, slice)| (slice.buffer.0, Elements::of(&dispatch.program, number))).collect();
+            assert_eq!(written, [(1, cached), (2, cached), (6, Elements::F32)]);
+        }
+    }
 
     #[test]
     fn numbers_are_looked_at_in_their_own_type() {

@@ -24,7 +24,7 @@ pub enum ModelError {
     #[error("the tensor '{name}' ({dtype}) holds a number that is not finite; the file is damaged, download it again")]
     NotFinite { name: String, dtype: DType },
     #[error(
-        "one row of '{name}' takes {bytes} bytes, more than this device binds at once ({limit}); use another device (--device)"
+        "the rows of '{name}' that must lie together take {bytes} bytes, more than this device binds at once ({limit}); use another device (--device)"
     )]
     RowTooLarge { name: String, bytes: u64, limit: u64 },
     #[error(

@@ -15,8 +15,8 @@ pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(),
     let p: Params = params(dispatch)?;
     let [heads, kv_heads] = [p.heads, p.kv_heads].map(|heads| heads as usize);
     let [dim, page_size] = [constant(dispatch, "D")?, constant(dispatch, "PAGE")?];
-    if heads == 0 || kv_heads == 0 || dim == 0 || page_size == 0 {
-        return Err(TwinError::Shape("there must be heads of some elements, and pages of some keys"));
+    if heads == 0 || kv_heads == 0 || dim == 0 || !dim.is_multiple_of(8) || page_size == 0 {
+        return Err(TwinError::Shape("there must be heads of whole pairs of vectors, and pages of some keys"));
     }
     let (q_width, width) = (heads * dim, kv_heads * dim);
     let qkv = bindings.read_all::<f32>(0)?;

@@ -83,9 +83,12 @@ impl Contest {
     /// for which another one is faster are exceptions. All of them take weights from texels, or none does.
     pub fn decide(&self, role: Role, texels: bool, defaults: &Selection, types: &BTreeSet<DType>) -> Option<Tuned> {
         let is_possible = |entrant: &Entrant| entrant.variant.loads_texels() == texels;
-        let (chosen, _) =
-            self.fastest(self.default, |entrant| if is_possible(entrant) { entrant.total() } else { 0.0 })?;
-        let (_, measured) = self.fastest(self.default, Entrant::total)?;
+        let of_kind = |possible: bool| {
+            self.fastest(self.default, |entrant| if is_possible(entrant) == possible { entrant.total() } else { 0.0 })
+        };
+        let (chosen, mut measured) = of_kind(true)?;
+        // Those that take weights from elsewhere stand behind, however fast they are.
+        measured.extend(of_kind(false).into_iter().flat_map(|(_, others)| others));
         let exception = |dtype: DType| {
             let used = defaults.or_default(chosen.linear()?, role, dtype);
             let suits = |path: LinearPath| path.takes(dtype) && path.splits_norms_as(used);
@@ -125,11 +128,14 @@ impl Contest {
 
 /// Whether weights are to lie in texels, given the contests of the roles of linear layers. Weights lie in one place for all
 /// roles, which count alike: by how much the fastest kernels of one kind are faster than those of the other, multiplied. The
-/// default's kind stays if the other is not worth it, or has no kernel for some role.
+/// default's kind stays if the other is not worth it, or has no kernel for some role; and goes if that is so of itself alone.
 pub(super) fn texels_win(contests: &[Contest]) -> bool {
     let stay = contests.iter().any(|contest| contest.default.loads_texels());
     let ratio = |contest: &Contest| Some(contest.least(!stay)? / contest.least(stay)?);
-    let Some(ratios) = contests.iter().map(ratio).collect::<Option<Vec<f64>>>() else { return stay };
+    let Some(ratios) = contests.iter().map(ratio).collect::<Option<Vec<f64>>>() else {
+        let serves = |texels: bool| contests.iter().all(|contest| contest.least(texels).is_some());
+        return if serves(!stay) { !stay } else { stay };
+    };
     let mean = ratios.iter().product::<f64>().powf(1.0 / ratios.len().max(1) as f64);
     if mean < WORTH_IT { !stay } else { stay }
 }
@@ -249,8 +255,11 @@ mod tests {
         for default in [LANES, MATVEC] {
             assert_eq!(wins(default, [1e6, 2e6], [2e6, 1e6]), default == LANES, "as fast");
             assert_eq!(wins(default, [1e6, 2.02e6], [2e6, 1e6]), default == LANES, "about as fast");
-            let given_up = [lanes_and(default, &[(LANES, 2e6)]), lanes_and(default, &[(LANES, 1e6), (MATVEC, 9e5)])];
-            assert_eq!(texels_win(&given_up), default == LANES, "one kind alone for one role");
+            // The others are hopeless or wrong for one role, and faster for the other.
+            let given_up = [lanes_and(default, &[(LANES, 2e6)]), lanes_and(default, &[(LANES, 1e6), (MATVEC, 5e5)])];
+            assert!(texels_win(&given_up), "one kind alone for one role");
+            let none = [lanes_and(default, &[(LANES, 2e6)]), lanes_and(default, &[(MATVEC, 9e5)])];
+            assert_eq!(texels_win(&none), default == LANES, "neither kind serves");
         }
         assert!(!texels_win(&[]));
     }
@@ -266,6 +275,6 @@ mod tests {
         };
         let all = ["matvec_lanes", "matvec_subgroup", "matvec"].map(str::to_owned);
         assert_eq!(decide(true), (all[0].clone(), all.to_vec()));
-        assert_eq!(decide(false), (all[1].clone(), all.to_vec()));
+        assert_eq!(decide(false), (all[1].clone(), [&all[1..], &all[..1]].concat()));
     }
 }

@@ -21,7 +21,8 @@ pub struct Tuned {
     pub role: Role,
     /// The name of the variant to use.
     pub chosen: String,
-    /// All that were measured to the end, the fastest first.
+    /// All that were measured to the end, the fastest first; behind those that take weights from where they are to lie, those
+    /// that do not.
     pub measured: Vec<Measurement>,
     /// Those that were given up, as far too slow or as wrong.
     pub given_up: Vec<String>,

@@ -88,12 +88,15 @@ fn push_appending(cases: &mut Vec<Case>, plain: Batch) {
     }
     push_case(cases, Batch { sequences: &[(0, 1), (127, 1), (128, 1), (191, 1), (192, 1), (193, 1)], ..plain });
     // All keys of each are one part.
-    for plain in [plain, Batch { appends: None, ..plain }] {
-        let alone: &[(u32, u32)] = &[(0, 1), (1, 1), (63, 1), (64, 1), (127, 1)];
+    let alone: &[(u32, u32)] = &[(0, 1), (1, 1), (63, 1), (64, 1), (127, 1)];
+    let kinds =
+        [(F16, Some(Pairing::Half)), (F32, Some(Pairing::Adjacent)), (F32, None), (F16, None), (KvType::Q8_0, None)];
+    for (kv_type, appends) in kinds {
+        let plain = Batch { kv_type, appends, sequences: alone, ..plain };
         for (heads, kv_heads) in [(1, 1), (9, 3), (14, 2)] {
-            push_case(cases, Batch { heads, kv_heads, sequences: alone, ..plain });
+            push_case(cases, Batch { heads, kv_heads, ..plain });
         }
-        push_case(cases, Batch { window: 7, sequences: alone, ..plain });
+        push_case(cases, Batch { window: 7, ..plain });
     }
     push_case(cases, Batch { sharpness: 200.0, ..plain });
     push_case(cases, Batch { sequences: &[(8191, 1)], heads: 3, kv_heads: 1, ..plain });
