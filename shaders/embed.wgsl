@@ -1,7 +1,7 @@
 // x[t] = scale * table[token_ids[t]] for the tokens whose rows this shard of the table holds. A token with the upper bit is
 // the place of one that the device has chosen itself. One thread makes eight elements. Mirrors kernels/embed.rs.
 @if(!texels) import package::weights::{load_group, dequantize};
-@if(texels) import package::blocks::load_block;
+@if(texels) import package::blocks::{load_block, load_scales};
 @if(texels) import package::shared::block_weights::dequantize;
 import package::constants::WG;
 
@@ -43,7 +43,9 @@ fn main(
     }
     let part = index % parts;
     @if(!texels) let w = dequantize(load_group(row, part / 4u, parts / 4u), part % 4u);
-    @if(texels) let w = dequantize(load_block(row, part / 8u, (parts + 7u) / 8u), part % 8u);
+    @if(texels) let blocks = (parts + 7u) / 8u;
+    @if(texels) let scales = load_scales(row, part / 8u, blocks);
+    @if(texels) let w = dequantize(load_block(row, part / 8u, blocks, scales, row % 4u), part % 8u);
     x[index * 2u] = params.scale * w.lo;
     x[index * 2u + 1u] = params.scale * w.hi;
 }

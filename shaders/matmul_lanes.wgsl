@@ -2,7 +2,7 @@
 // eight lanes of a subgroup loads its own rows of x and shares them with the others, and owns eight columns of y, whose
 // weights it takes 64 at a time. A workgroup is one subgroup and makes 8 or 16 rows by 64 columns. Mirrors
 // kernels/matmul_lanes.rs.
-import package::blocks::load_block;
+import package::blocks::{load_block, load_scales};
 import package::shared::block_weights::dequantize;
 import package::shared::linear_io::{params, store};
 import package::shared::texels::place;
@@ -49,8 +49,11 @@ fn add(sums: Sums, own: Eight, lane: u32, w: Tile) -> Sums {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let row0 = wg.x * ROWS;
-    let column = wg.y * 8u * LANES + lane;
-    let last = params.n - 1u;
+    // A lane's columns are two times four neighbours.
+    let column = wg.y * 8u * LANES + 4u * lane;
+    let last = (params.n - 1u) / 4u * 4u;
+    let weights = min(column, last);
+    let behind = min(column + 4u * LANES, last);
     let blocks = (params.k + 63u) / 64u;
     let parts = params.k / 8u;
     let x0 = min(row0 + lane, params.m - 1u) * parts;
@@ -73,14 +76,16 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
     @if(sixteen) var s14 = Sums();
     @if(sixteen) var s15 = Sums();
     for (var block = 0u; block < blocks; block++) {
-        let b0 = load_block(min(column, last), block, blocks);
-        let b1 = load_block(min(column + LANES, last), block, blocks);
-        let b2 = load_block(min(column + 2u * LANES, last), block, blocks);
-        let b3 = load_block(min(column + 3u * LANES, last), block, blocks);
-        let b4 = load_block(min(column + 4u * LANES, last), block, blocks);
-        let b5 = load_block(min(column + 5u * LANES, last), block, blocks);
-        let b6 = load_block(min(column + 6u * LANES, last), block, blocks);
-        let b7 = load_block(min(column + 7u * LANES, last), block, blocks);
+        let scales = load_scales(weights, block, blocks);
+        let b0 = load_block(weights, block, blocks, scales, 0u);
+        let b1 = load_block(weights + 1u, block, blocks, scales, 1u);
+        let b2 = load_block(weights + 2u, block, blocks, scales, 2u);
+        let b3 = load_block(weights + 3u, block, blocks, scales, 3u);
+        let scales_behind = load_scales(behind, block, blocks);
+        let b4 = load_block(behind, block, blocks, scales_behind, 0u);
+        let b5 = load_block(behind + 1u, block, blocks, scales_behind, 1u);
+        let b6 = load_block(behind + 2u, block, blocks, scales_behind, 2u);
+        let b7 = load_block(behind + 3u, block, blocks, scales_behind, 3u);
         for (var part = block * 8u; part < min(block * 8u + 8u, parts); part++) {
             let own0 = load_x(x0 + part);
             @if(sixteen) let own1 = load_x(x1 + part);
@@ -121,13 +126,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
     // One row after the other becomes the first, since a store compiles to as much as a hundred products.
     for (var row = row0; row < min(row0 + ROWS, params.m); row++) {
         store(row, column, s0.a.x);
-        store(row, column + LANES, s0.a.y);
-        store(row, column + 2u * LANES, s0.a.z);
-        store(row, column + 3u * LANES, s0.a.w);
+        store(row, column + 1u, s0.a.y);
+        store(row, column + 2u, s0.a.z);
+        store(row, column + 3u, s0.a.w);
         store(row, column + 4u * LANES, s0.b.x);
-        store(row, column + 5u * LANES, s0.b.y);
-        store(row, column + 6u * LANES, s0.b.z);
-        store(row, column + 7u * LANES, s0.b.w);
+        store(row, column + 4u * LANES + 1u, s0.b.y);
+        store(row, column + 4u * LANES + 2u, s0.b.z);
+        store(row, column + 4u * LANES + 3u, s0.b.w);
         s0 = s1;
         s1 = s2;
         s2 = s3;

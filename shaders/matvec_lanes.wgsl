@@ -1,7 +1,7 @@
 // y[m] = W x[m] (+ bias) for adapters that emulate a GPU on the CPU, where the dear thing is the storage load: each of the
 // eight lanes of a subgroup owns some rows of W and takes 64 weights of each at once, loads eight elements of x, and shares
 // them with the others. A workgroup is one subgroup and takes one row of x. Mirrors kernels/matvec_lanes.rs.
-import package::blocks::{Block, load_block, eight_codes, scale_and_min, PLACES};
+import package::blocks::{Block, load_block, load_scales, eight_codes, scale_and_min, PLACES};
 import package::shared::linear_io::{params, columns, store, store_gated};
 @if(residual) import package::shared::split_norm::{add_to_stream, store_squares};
 @if(unscaled) import package::shared::split_norm::{add_parts, inverse_rms, parts_of, squares_stride};
@@ -11,10 +11,12 @@ import package::shared::words8::words8;
 @if(unscaled) @group(0) @binding(7) var<storage, read> squares: array<vec4<u64>>;
 
 const LANES: u32 = 8u;
-// Columns of y that a lane makes.
+// Columns of y that a lane makes, neighbours: for each a row of W; with `gated` one of the first half, which makes its gate, and
+// then one of the second.
 @if(!four) const COLUMNS: u32 = 2u;
 @if(four) const COLUMNS: u32 = 4u;
-// For each a row of W; with `gated` one of the first half, which makes its gate, and then one of the second.
+// Columns whose squares are one sum.
+@if(residual) const PART: u32 = 16u;
 @if(!gated) const TURNS: u32 = 1u;
 @if(gated) const TURNS: u32 = 2u;
 
@@ -70,42 +72,27 @@ fn main(
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
     let m = wg.x;
-    let column = (wg.z * grid.y + wg.y) * COLUMNS * LANES + lane;
-    let last = columns() - 1u;
+    let workgroup = wg.z * grid.y + wg.y;
+    let column = (workgroup * LANES + lane) * COLUMNS;
+    // The folded grid has workgroups behind the last column.
+    let within = min(column, (columns() - 1u) / COLUMNS * COLUMNS);
     let blocks = (params.k + 63u) / 64u;
     let parts = params.k / 8u;
-    var sum0 = 0.0;
-    var sum1 = 0.0;
-    @if(four) var sum2 = 0.0;
-    @if(four) var sum3 = 0.0;
-    @if(gated) var gate0 = 0.0;
-    @if(gated) var gate1 = 0.0;
-    @if(gated && four) var gate2 = 0.0;
-    @if(gated && four) var gate3 = 0.0;
+    var sums = vec4<f32>();
+    @if(gated) var gates = vec4<f32>();
     // One half of W after the other: at once, they are twice as many places of the memory to load from.
     for (var turn = 0u; turn < TURNS; turn++) {
-        let half = turn * columns();
-        let row0 = half + min(column, last);
-        let row1 = half + min(column + LANES, last);
-        @if(four) let row2 = half + min(column + 2u * LANES, last);
-        @if(four) let row3 = half + min(column + 3u * LANES, last);
+        let row = turn * columns() + within;
         @if(gated) {
-            gate0 = sum0;
-            gate1 = sum1;
-            sum0 = 0.0;
-            sum1 = 0.0;
-        }
-        @if(gated && four) {
-            gate2 = sum2;
-            gate3 = sum3;
-            sum2 = 0.0;
-            sum3 = 0.0;
+            gates = sums;
+            sums = vec4<f32>();
         }
         for (var block = 0u; block < blocks; block++) {
-            let w0 = load_block(row0, block, blocks);
-            let w1 = load_block(row1, block, blocks);
-            @if(four) let w2 = load_block(row2, block, blocks);
-            @if(four) let w3 = load_block(row3, block, blocks);
+            let scales = load_scales(row, block, blocks);
+            let w0 = load_block(row, block, blocks, scales, 0u);
+            let w1 = load_block(row + 1u, block, blocks, scales, 1u);
+            @if(four) let w2 = load_block(row + 2u, block, blocks, scales, 2u);
+            @if(four) let w3 = load_block(row + 3u, block, blocks, scales, 3u);
             // Half of the last block may lie beyond the row, where the weights are zeros.
             let words = words8(x[m * parts + min(block * 8u + lane, parts - 1u)]);
             let lo = bitcast<vec4<f32>>(words.lo);
@@ -115,60 +102,46 @@ fn main(
             let x1 = share(lo * PLACES, hi * PLACES, sum, 1u);
             let x2 = share(lo * PLACES, hi * PLACES, sum, 2u);
             let x3 = share(lo * PLACES, hi * PLACES, sum, 3u);
-            sum0 += multiply(w0, 0u, x0) + multiply(w0, 1u, x1) + multiply(w0, 2u, x2) + multiply(w0, 3u, x3);
-            sum1 += multiply(w1, 0u, x0) + multiply(w1, 1u, x1) + multiply(w1, 2u, x2) + multiply(w1, 3u, x3);
+            sums.x += multiply(w0, 0u, x0) + multiply(w0, 1u, x1) + multiply(w0, 2u, x2) + multiply(w0, 3u, x3);
+            sums.y += multiply(w1, 0u, x0) + multiply(w1, 1u, x1) + multiply(w1, 2u, x2) + multiply(w1, 3u, x3);
             @if(four) {
-                sum2 += multiply(w2, 0u, x0) + multiply(w2, 1u, x1) + multiply(w2, 2u, x2) + multiply(w2, 3u, x3);
-                sum3 += multiply(w3, 0u, x0) + multiply(w3, 1u, x1) + multiply(w3, 2u, x2) + multiply(w3, 3u, x3);
+                sums.z += multiply(w2, 0u, x0) + multiply(w2, 1u, x1) + multiply(w2, 2u, x2) + multiply(w2, 3u, x3);
+                sums.w += multiply(w3, 0u, x0) + multiply(w3, 1u, x1) + multiply(w3, 2u, x2) + multiply(w3, 3u, x3);
             }
         }
     }
     @if(unscaled) {
         let scale = inverse_rms(subgroupAdd(squares_of(m, lane)));
-        sum0 *= scale;
-        sum1 *= scale;
-        @if(four) {
-            sum2 *= scale;
-            sum3 *= scale;
-        }
+        sums *= scale;
         @if(gated) {
-            gate0 *= scale;
-            gate1 *= scale;
-        }
-        @if(gated && four) {
-            gate2 *= scale;
-            gate3 *= scale;
+            gates *= scale;
         }
     }
     @if(!gated && !residual) {
-        store(m, column, sum0);
-        store(m, column + LANES, sum1);
-        @if(four) {
-            store(m, column + 2u * LANES, sum2);
-            store(m, column + 3u * LANES, sum3);
-        }
+        store(m, column, sums.x);
+        store(m, column + 1u, sums.y);
+    }
+    @if(!gated && !residual && four) {
+        store(m, column + 2u, sums.z);
+        store(m, column + 3u, sums.w);
     }
     @if(gated) {
-        store_gated(m, column, gate0, sum0);
-        store_gated(m, column + LANES, gate1, sum1);
+        store_gated(m, column, gates.x, sums.x);
+        store_gated(m, column + 1u, gates.y, sums.y);
     }
     @if(gated && four) {
-        store_gated(m, column + 2u * LANES, gate2, sum2);
-        store_gated(m, column + 3u * LANES, gate3, sum3);
+        store_gated(m, column + 2u, gates.z, sums.z);
+        store_gated(m, column + 3u, gates.w, sums.w);
     }
-    @if(residual) let part = (wg.z * grid.y + wg.y) * COLUMNS / 2u;
+    @if(residual) var sum_of_squares = add_to_stream(m, column, sums.x) + add_to_stream(m, column + 1u, sums.y);
+    @if(residual && four) sum_of_squares += add_to_stream(m, column + 2u, sums.z) + add_to_stream(m, column + 3u, sums.w);
     @if(residual) {
-        let squares = subgroupAdd(add_to_stream(m, column, sum0) + add_to_stream(m, column + LANES, sum1));
-        // The folded grid has workgroups behind the last column.
-        if lane == 0u && column < columns() {
-            store_squares(m, part, squares);
-        }
-    }
-    @if(residual && four) {
-        let column2 = column + 2u * LANES;
-        let squares2 = subgroupAdd(add_to_stream(m, column2, sum2) + add_to_stream(m, column2 + LANES, sum3));
-        if lane == 0u && column2 < columns() {
-            store_squares(m, part + 1u, squares2);
+        // Of the lanes that make a part.
+        sum_of_squares += subgroupShuffleXor(sum_of_squares, 1u);
+        sum_of_squares += subgroupShuffleXor(sum_of_squares, 2u);
+        @if(!four) sum_of_squares += subgroupShuffleXor(sum_of_squares, 4u);
+        if column % PART == 0u && column < columns() {
+            store_squares(m, column / PART, sum_of_squares);
         }
     }
 }

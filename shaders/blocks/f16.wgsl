@@ -1,14 +1,26 @@
 // F16 weights, two a word: loaded where they are used, since a block is more than a lane can hold.
-import package::shared::planes::{piece, STEP, four_code_words};
+import package::shared::planes::{piece, four_code_words};
 import package::shared::weights8::Weights8;
 
+// Rows that lie together, and from one piece of a row to its next.
+const STEP: u32 = 16u;
 const PLACES: vec4<f32> = vec4<f32>(1.0);
+
+// What four rows have beside the values.
+struct Scales {
+    nothing: u32,
+}
 
 struct Block {
     base: u32,
 }
 
-fn load_block(row: u32, block: u32, blocks: u32) -> Block {
+fn load_scales(row: u32, block: u32, blocks: u32) -> Scales {
+    return Scales(0u);
+}
+
+// Of row `i` of the four that the scales are of.
+fn load_block(row: u32, block: u32, blocks: u32, scales: Scales, i: u32) -> Block {
     return Block(piece(row, block * 8u, blocks * 8u));
 }
 

@@ -1,18 +1,29 @@
 // Q4_1: w = d * q + m, an f16 pair (d, m) a group of 32.
-import package::shared::planes::{piece, eight_code_words, scale_words};
+import package::shared::planes::{piece, piece_of_four, pair_of, eight_code_words, scale_pairs};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 
+// Rows that lie together, and from one piece of a row to its next.
+const STEP: u32 = 32u;
 const PLACES: vec4<f32> = PLACES_OF_BYTES;
+
+// What four rows have beside the codes.
+struct Scales {
+    dm: Words8,
+}
 
 struct Block {
     codes: Words8,
     dm: vec2<u32>,
 }
 
-fn load_block(row: u32, block: u32, blocks: u32) -> Block {
-    let index = piece(row, block, blocks);
-    return Block(eight_code_words(index), scale_words(index));
+fn load_scales(row: u32, block: u32, blocks: u32) -> Scales {
+    return Scales(scale_pairs(piece_of_four(row, block, blocks)));
+}
+
+// Of row `i` of the four that the scales are of.
+fn load_block(row: u32, block: u32, blocks: u32, scales: Scales, i: u32) -> Block {
+    return Block(eight_code_words(piece(row, block, blocks)), pair_of(scales.dm, i));
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {

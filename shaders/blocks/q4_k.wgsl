@@ -1,10 +1,18 @@
 // Q4_K: w = (d * sc) * q - (dmin * mn); sc and mn belong to a group of 32, d and dmin to a superblock of 256.
-import package::shared::planes::{piece, STEP, eight_code_words, scale_word};
+import package::shared::planes::{piece, piece_of_four, eight_code_words, scale_words};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 import package::shared::k_scales::k_scale;
 
+// Rows that lie together, and from one piece of a row to its next.
+const STEP: u32 = 32u;
 const PLACES: vec4<f32> = PLACES_OF_BYTES;
+
+// What four rows have beside the codes.
+struct Scales {
+    headers: vec4<u32>,
+    pairs: vec4<u32>,
+}
 
 struct Block {
     codes: Words8,
@@ -12,10 +20,17 @@ struct Block {
     pairs: u32,
 }
 
-fn load_block(row: u32, block: u32, blocks: u32) -> Block {
-    let index = piece(row, block, blocks);
-    let superblock = piece(row, block / 4u * 5u, blocks / 4u * 5u);
-    return Block(eight_code_words(index), scale_word(superblock), scale_word(superblock + (1u + (block & 3u)) * STEP));
+fn load_scales(row: u32, block: u32, blocks: u32) -> Scales {
+    let superblock = block / 4u * 5u;
+    let count = blocks / 4u * 5u;
+    let headers = scale_words(piece_of_four(row, superblock, count));
+    let pairs = scale_words(piece_of_four(row, superblock + 1u + (block & 3u), count));
+    return Scales(headers, pairs);
+}
+
+// Of row `i` of the four that the scales are of.
+fn load_block(row: u32, block: u32, blocks: u32, scales: Scales, i: u32) -> Block {
+    return Block(eight_code_words(piece(row, block, blocks)), scales.headers[i], scales.pairs[i]);
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {

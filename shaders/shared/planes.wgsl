@@ -1,21 +1,21 @@
 // How lanes load the planes of weights: from textures that are used as memory, where a CPU that emulates a GPU loads sixteen bytes
 // for all lanes at once. Mirrors kernels/weight_layout.rs.
+import package::blocks::STEP;
 import package::shared::texels::place;
 import package::shared::words8::Words8;
 
-// Of a plane a kernel uses the one declaration that has its texels.
 @group(0) @binding(0) var codes: texture_storage_2d<rgba32uint, read>;
-@group(0) @binding(1) var scales_of_one: texture_storage_2d<r32uint, read>;
-@group(0) @binding(1) var scales_of_two: texture_storage_2d<rg32uint, read>;
-@group(0) @binding(2) var high_bits_of_two: texture_storage_2d<rg32uint, read>;
-@group(0) @binding(2) var high_bits_of_four: texture_storage_2d<rgba32uint, read>;
+@group(0) @binding(1) var scales: texture_storage_2d<rgba32uint, read>;
+@group(0) @binding(2) var high_bits: texture_storage_2d<rgba32uint, read>;
 
-// From one piece of a row to its next: the rows that lie together have a piece each in between.
-const STEP: u32 = 8u;
-
-// Piece `i` of the `count` pieces that a row has of a plane.
+// Piece `i` of the `count` pieces that a row has of a plane, where a piece is a texel.
 fn piece(row: u32, i: u32, count: u32) -> u32 {
     return (row / STEP * count + i) * STEP + row % STEP;
+}
+
+// The same where a piece is a word: the texel of four rows.
+fn piece_of_four(row: u32, i: u32, count: u32) -> u32 {
+    return (row / STEP * count + i) * (STEP / 4u) + row % STEP / 4u;
 }
 
 // Four words of codes, of pieces of four.
@@ -29,18 +29,27 @@ fn eight_code_words(index: u32) -> Words8 {
     return Words8(textureLoad(codes, place(first)), textureLoad(codes, place(first + STEP)));
 }
 
-fn scale_word(index: u32) -> u32 {
-    return textureLoad(scales_of_one, place(index)).x;
+// A word of scales of each of four rows.
+fn scale_words(index: u32) -> vec4<u32> {
+    return textureLoad(scales, place(index));
 }
 
-fn scale_words(index: u32) -> vec2<u32> {
-    return textureLoad(scales_of_two, place(index)).xy;
+// Two words of scales of each of four rows.
+fn scale_pairs(index: u32) -> Words8 {
+    return Words8(textureLoad(scales, place(2u * index)), textureLoad(scales, place(2u * index + 1u)));
 }
 
-fn two_high_words(index: u32) -> vec2<u32> {
-    return textureLoad(high_bits_of_two, place(index)).xy;
+// The words of row `i` of the four.
+fn pair_of(pairs: Words8, i: u32) -> vec2<u32> {
+    let two = select(pairs.lo, pairs.hi, i >= 2u);
+    return select(two.xy, two.zw, (i & 1u) == 1u);
+}
+
+// Two words of high bits of each of four rows.
+fn high_pairs(index: u32) -> Words8 {
+    return Words8(textureLoad(high_bits, place(2u * index)), textureLoad(high_bits, place(2u * index + 1u)));
 }
 
 fn four_high_words(index: u32) -> vec4<u32> {
-    return textureLoad(high_bits_of_four, place(index));
+    return textureLoad(high_bits, place(index));
 }

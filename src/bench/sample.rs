@@ -1,7 +1,7 @@
 //! Runs a large case on the reference in part: all of a small one, rows or tiles here and there of a large one.
 
 use crate::kernels::attention_tiles::Tile;
-use crate::kernels::weight_layout::{PLANES, ROWS_TOGETHER, dtype_of_shader, row_words};
+use crate::kernels::weight_layout::{PLANES, ROWS_AT_ONCE, dtype_of_shader, row_words};
 use crate::kernels::{attention, linear};
 use crate::recording::{Binding, Dispatch, ExecutionError, Executor, Slice};
 use crate::reference::ReferenceExecutor;
@@ -49,7 +49,7 @@ pub fn run(reference: &mut ReferenceExecutor, dispatch: &Dispatch, flops: u64) -
 fn some_rows(dispatch: &Dispatch, flops: u64) -> Option<Vec<Dispatch>> {
     let whole: linear::Params = dispatch.params();
     let words = row_words(dtype_of_shader(dispatch.program.weights)?, whole.k as usize);
-    let together = if dispatch.loads_texels(0) { ROWS_TOGETHER as u32 } else { 1 };
+    let together = if dispatch.loads_texels(0) { ROWS_AT_ONCE as u32 } else { 1 };
     let window = |(first, rows): (u32, u32)| {
         let params = linear::Params { n: rows, y_column: whole.y_column + first, ..whole };
         rebound(dispatch, &params, dispatch.grid, |binding| match binding.index as usize {

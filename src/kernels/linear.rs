@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::gated_activation::{self, Activation};
 use super::quantize_q8::Quantized;
-use super::weight_layout::{WeightSlices, row_bytes};
+use super::weight_layout::{ROWS_AT_ONCE, WeightSlices, row_bytes};
 use super::{
     LinearPath, Work, matmul, matmul_coop, matmul_dot4, matmul_f16, matmul_lanes, matvec, matvec_dot4, matvec_lanes,
 };
@@ -95,9 +95,11 @@ pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32
 }
 
 /// `y [m][n / 2] = act(gate) * up` for all `n` rows of weights, of which the first half makes the gate, with a kernel that
-/// [can do so](LinearPath::gates).
+/// [can do so](LinearPath::gates). Of weights in texels, a half is a multiple of [`ROWS_AT_ONCE`].
 pub fn gated(path: LinearPath, weight: &WeightSlices, activation: Activation, x: Input, y: Slice, m: u32) -> Dispatch {
-    let params = Params { y_stride: weight.rows / 2, ..whole(weight, m) };
+    let half = weight.rows / 2;
+    debug_assert!(!weight.in_texels || half.is_multiple_of(ROWS_AT_ONCE as u32), "a half of {half} rows in texels");
+    let params = Params { y_stride: half, ..whole(weight, m) };
     let (program, grid) = program(path, weight, &params, true);
     let program = program.flag("gated", true).flag("gelu", activation == Activation::GeluTanh);
     finish(path, program, grid, weight, Slices { x, y, bias: None }, params, None)

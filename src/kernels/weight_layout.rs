@@ -46,7 +46,7 @@ pub struct WeightSlices {
     /// Elements of a row.
     pub k: u32,
     pub planes: [Option<Slice>; PLANES],
-    /// Whether each plane was allocated as [texels](texel) and not as a buffer.
+    /// Whether each plane was allocated as [texels](TEXEL) and not as a buffer.
     pub in_texels: bool,
 }
 
@@ -55,19 +55,21 @@ impl WeightSlices {
     pub(super) fn bind(&self, dispatch: Dispatch) -> Dispatch {
         let planes = (0..).zip(self.planes).filter_map(|(plane, slice)| Some((plane, slice?)));
         planes.fold(dispatch, |dispatch, (plane, slice)| match self.in_texels {
-            true => dispatch.load_texels(plane, slice, texel(self.dtype, plane as usize)),
+            true => dispatch.load_texels(plane, slice, TEXEL),
             false => dispatch.read(plane, slice),
         })
     }
 }
 
-/// The texels of a plane in which the kernels for lanes can load it: as much of it as belongs to a block of 64 elements, or
-/// four words of that.
-pub fn texel(dtype: DType, plane: usize) -> Texel {
+/// The texels of planes that the kernels for lanes load.
+pub const TEXEL: Texel = Texel::FourWords;
+
+/// Words of a piece of a plane, that which belongs to a block of 64 elements: a texel, or that of several rows of one.
+fn piece_words(dtype: DType, plane: usize) -> usize {
     match (plane, dtype) {
-        (0, _) | (2, DType::Q6_K) => Texel::FourWords,
-        (1, DType::Q4_1 | DType::Q5_1) | (2, _) => Texel::TwoWords,
-        _ => Texel::OneWord,
+        (0, _) | (2, DType::Q6_K) => 4,
+        (1, DType::Q4_1 | DType::Q5_1) | (2, _) => 2,
+        _ => 1,
     }
 }
 
@@ -93,20 +95,35 @@ pub fn dtype_of_shader(name: &str) -> Option<DType> {
     DType::ALL.into_iter().find(|dtype| shader_name(*dtype) == name)
 }
 
-/// Rows that lie together in texels: texel `i` of each, then texel `i + 1` of each. So the lanes of a subgroup, which have a row
-/// each, load what lies side by side, in the order of the memory. The last rows are filled up with zeros.
-pub const ROWS_TOGETHER: usize = 8;
+/// In texels a tensor's rows are filled up with zeros to a multiple of this many, of which some [lie together](rows_together).
+pub const ROWS_AT_ONCE: usize = 32;
 
-/// Brings a plane of whole rows of so many words into the order that it has in [`texel`]s.
-pub fn interleave(texel: Texel, row_words: usize, plane: &[u32]) -> Vec<u32> {
-    let words = texel.bytes() as usize / 4;
-    let rows = (plane.len() / row_words).next_multiple_of(ROWS_TOGETHER);
-    let mut interleaved = vec![0; rows * row_words];
-    for (row, from) in plane.chunks_exact(row_words).enumerate() {
-        let together = &mut interleaved[row / ROWS_TOGETHER * ROWS_TOGETHER * row_words..];
-        for (i, texel) in from.chunks_exact(words).enumerate() {
-            let at = (i * ROWS_TOGETHER + row % ROWS_TOGETHER) * words;
-            together[at..at + words].copy_from_slice(texel);
+/// Rows that lie together in texels: piece `i` of each, then piece `i + 1` of each. They are those of a workgroup of the
+/// matrix-vector product, which so goes through the memory in its order: on lavapipe, decode waited for it during a third of
+/// its time when fewer lay together. Mirrors `STEP` of `shaders/blocks`.
+fn rows_together(dtype: DType) -> usize {
+    if dtype.block_len() == 1 { 16 } else { ROWS_AT_ONCE }
+}
+
+/// The words that a row has of a plane in texels.
+pub fn deinterleave(dtype: DType, plane: usize, row_words: usize, row: usize, words: &[u32]) -> Vec<u32> {
+    let piece = piece_words(dtype, plane);
+    let together = rows_together(dtype);
+    let rows = &words[row / together * together * row_words..][..together * row_words];
+    rows.chunks_exact(piece).skip(row % together).step_by(together).flatten().copied().collect()
+}
+
+/// Brings a plane of whole rows of so many words into the order that it has in texels.
+pub fn interleave(dtype: DType, plane: usize, row_words: usize, from: &[u32]) -> Vec<u32> {
+    let words = piece_words(dtype, plane);
+    let count = (from.len() / row_words).next_multiple_of(ROWS_AT_ONCE);
+    let together = rows_together(dtype);
+    let mut interleaved = vec![0; count * row_words];
+    for (row, from) in from.chunks_exact(row_words).enumerate() {
+        let rows = &mut interleaved[row / together * together * row_words..];
+        for (i, piece) in from.chunks_exact(words).enumerate() {
+            let at = (i * together + row % together) * words;
+            rows[at..at + words].copy_from_slice(piece);
         }
     }
     interleaved

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::ModelError;
 use super::linear_layers::Place;
 use crate::formats::{Checkpoint, DType, TensorInfo, blocks};
-use crate::kernels::weight_layout::{GROUP, PLANES, ROWS_TOGETHER, interleave, repack, row_words, texel};
+use crate::kernels::weight_layout::{GROUP, PLANES, ROWS_AT_ONCE, TEXEL, interleave, repack, row_words};
 use crate::kernels::{Selection, WeightSlices};
 use crate::recording::{BufferId, Executor, MemoryLimits, Slice, Texel};
 
@@ -130,15 +130,15 @@ impl<'a> Plan<'a> {
             return Err(ModelError::RowLength { name: name.to_owned(), k });
         }
         let row_bytes = row_words(dtype, k).map(|words| 4 * words as u64);
-        let limit = |plane| match in_texels {
-            true => limits.most(Some(texel(dtype, plane))),
+        let limit = match in_texels {
+            true => limits.most(Some(TEXEL)),
             false => limits.most(None).min(arena_limit),
         };
         // Shards begin where rows that lie together do.
-        let together = if in_texels { ROWS_TOGETHER } else { 1 };
+        let together = if in_texels { ROWS_AT_ONCE } else { 1 };
         let mut most = rows.next_multiple_of(together);
-        for (plane, bytes) in row_bytes.into_iter().enumerate().filter(|(_, bytes)| *bytes > 0) {
-            let (bytes, limit) = (bytes * together as u64, limit(plane));
+        for bytes in row_bytes.into_iter().filter(|bytes| *bytes > 0) {
+            let bytes = bytes * together as u64;
             most = most.min((limit / bytes) as usize * together);
             if most == 0 {
                 return Err(ModelError::RowTooLarge { name: name.to_owned(), bytes, limit });
@@ -150,7 +150,7 @@ impl<'a> Plan<'a> {
             let planes: [_; PLANES] = std::array::from_fn(|plane| {
                 let bytes = row_bytes[plane] * count.next_multiple_of(together) as u64;
                 let place = || match in_texels {
-                    true => self.place_alone(bytes, Some(texel(dtype, plane))),
+                    true => self.place_alone(bytes, Some(TEXEL)),
                     false => self.place(bytes, arena_limit),
                 };
                 (bytes > 0).then(place)
@@ -275,12 +275,11 @@ impl Uploader<'_> {
         shard: &WeightSlices,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ModelError> {
-        // Heads are multiples of 8, and what is the next product's k is one of 32.
-        debug_assert!(first.is_multiple_of(ROWS_TOGETHER), "{} begins among rows that lie together", tensor.name);
+        debug_assert!(first.is_multiple_of(ROWS_AT_ONCE), "{} begins among rows that lie together", tensor.name);
         let k = shard.k as usize;
         let row_bytes = k / tensor.dtype.block_len() * tensor.dtype.block_bytes();
         let words = row_words(tensor.dtype, k);
-        let rows_at_once = (PIECE / row_bytes).max(1).next_multiple_of(ROWS_TOGETHER);
+        let rows_at_once = (PIECE / row_bytes).max(1).next_multiple_of(ROWS_AT_ONCE);
         let (shard_first, shard_end) = (shard.row0 as usize, (shard.row0 + shard.rows) as usize);
         let end = shard_end.min(first + tensor.size_bytes() as usize / row_bytes);
         let mut planes: [Vec<u32>; PLANES] = Default::default();
@@ -298,7 +297,7 @@ impl Uploader<'_> {
                 let to = tail(slice, (row - shard_first) * words);
                 match shard.in_texels {
                     true => {
-                        let interleaved = interleave(texel(shard.dtype, plane), words, &planes[plane]);
+                        let interleaved = interleave(shard.dtype, plane, words, &planes[plane]);
                         self.write(to, bytemuck::cast_slice(&interleaved))?;
                     }
                     false => self.write(to, bytemuck::cast_slice(&planes[plane]))?,

@@ -9,6 +9,7 @@ use super::names::{Global, Names, PerLayer};
 use super::stacks::{self, Stack};
 use super::weight_upload::{Item, Member, Placed, Role};
 use crate::formats::TensorInfo;
+use crate::kernels::weight_layout::ROWS_AT_ONCE;
 use crate::kernels::{WeightSlices, head_norm};
 use crate::recording::Slice;
 
@@ -140,7 +141,11 @@ impl<'a> Needed<'_, 'a> {
             }
             width += rows;
         }
-        for run in weights.chunk_by(|a, b| a.0.dtype == b.0.dtype) {
+        // Rows that lie together belong to one tensor.
+        let goes_on = |a: &(&TensorInfo, usize, usize), b: &(&TensorInfo, usize, usize)| {
+            a.0.dtype == b.0.dtype && a.1.is_multiple_of(ROWS_AT_ONCE)
+        };
+        for run in weights.chunk_by(goes_on) {
             let (tensor, _, k) = run[0];
             let mut rows = 0;
             let mut members = Vec::new();

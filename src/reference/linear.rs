@@ -10,6 +10,7 @@ use super::quantize_q8::dequantize;
 use super::weights::Weights;
 use crate::kernels::linear::{Params, squares_stride};
 use crate::kernels::quantize_q8::BLOCK;
+use crate::kernels::weight_layout::ROWS_AT_ONCE;
 use crate::recording::Dispatch;
 
 /// Rows of W that a thread takes at a time.
@@ -55,6 +56,9 @@ fn shape(dispatch: &Dispatch) -> Result<Shape, TwinError> {
     }
     if gated && n % 2 != 0 {
         return Err(TwinError::Shape("a gate needs as many rows of weights as what goes through it"));
+    }
+    if gated && dispatch.loads_texels(0) && !columns.is_multiple_of(ROWS_AT_ONCE) {
+        return Err(TwinError::Shape("in texels what goes through a gate begins among rows that lie together"));
     }
     let splits = ["residual", "unscaled"].iter().any(|flag| dispatch.program.has_flag(flag));
     if splits && p.part == 0 {

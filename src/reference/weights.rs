@@ -7,7 +7,7 @@ use half::{bf16, f16};
 
 use super::bindings::{Bindings, TwinError};
 use crate::formats::DType;
-use crate::kernels::weight_layout::{GROUP, PLANES, ROWS_TOGETHER, dtype_of_shader, row_words, texel};
+use crate::kernels::weight_layout::{GROUP, PLANES, ROWS_AT_ONCE, deinterleave, dtype_of_shader, row_words};
 use crate::recording::Dispatch;
 
 /// Groups of a superblock of the K types, and words of its scales.
@@ -38,7 +38,7 @@ impl<'a> Weights<'a> {
         }
         let words = row_words(dtype, k);
         let in_texels = dispatch.loads_texels(0);
-        let rows = if in_texels { rows.next_multiple_of(ROWS_TOGETHER) } else { rows };
+        let rows = if in_texels { rows.next_multiple_of(ROWS_AT_ONCE) } else { rows };
         let mut planes: [&[u32]; PLANES] = [&[]; PLANES];
         for (index, plane) in planes.iter_mut().enumerate() {
             if words[index] > 0 {
@@ -70,10 +70,10 @@ impl<'a> Weights<'a> {
         if !self.in_texels {
             return Cow::Borrowed(&all[row * count..][..count]);
         }
-        let words = texel(self.dtype, plane).bytes() as usize / 4;
-        let lane = row % ROWS_TOGETHER;
-        let together = &all[(row - lane) * count..][..ROWS_TOGETHER * count];
-        together.chunks_exact(words).skip(lane).step_by(ROWS_TOGETHER).flatten().copied().collect()
+        if count == 0 {
+            return Cow::Borrowed(&[]);
+        }
+        Cow::Owned(deinterleave(self.dtype, plane, count, row, all))
     }
 
     fn group(&self, group: usize, codes: &[u32], scales: &[u32], high: &[u32], out: &mut [f32]) {

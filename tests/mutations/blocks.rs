@@ -20,10 +20,11 @@ pub const PLANES: &[Mutation] = &[
     plant(
         Address,
         "a row's pieces are as far apart as a buffer's",
-        "(row / STEP * count + i) * STEP",
-        "(row / STEP * count * STEP + i)",
+        "(row / STEP * count + i) * STEP +",
+        "(row / STEP * count * STEP + i) +",
     ),
-    plant(Address, "rows that lie together are one", "+ row % STEP", ""),
+    plant(Address, "rows that lie together are one", "+ row % STEP;", ";"),
+    plant(Address, "four rows that lie together are the first", " + row % STEP / 4u", ""),
     plant(Address, "a piece begins where a texel does", " - index % STEP", ""),
     plant(
         Address,
@@ -32,29 +33,25 @@ pub const PLANES: &[Mutation] = &[
         "place(index & ~1u));\n}\n\n// Eight",
     ),
     plant(Address, "a piece's second texel is its first", "place(first + STEP)", "place(first)"),
+    plant(Address, "a texel of scales is its neighbour", "scales, place(index)", "scales, place(index ^ 1u)"),
     plant(
         Address,
-        "a texel's scale is its neighbour",
-        "scales_of_one, place(index)",
-        "scales_of_one, place(index ^ 1u)",
+        "two rows' pairs of scales are one texel's",
+        "scales, place(2u * index + 1u)",
+        "scales, place(2u * index)",
     ),
+    plant(Address, "the pairs of two rows change places", "two.xy, two.zw", "two.zw, two.xy"),
     plant(
         Address,
-        "the scales of a texel change places",
-        "scales_of_two, place(index)).xy",
-        "scales_of_two, place(index)).yx",
-    ),
-    plant(
-        Address,
-        "the fifth bits of a texel change places",
-        "high_bits_of_two, place(index)).xy",
-        "high_bits_of_two, place(index)).yx",
+        "the fifth bits of two texels change places",
+        "high_bits, place(2u * index))",
+        "high_bits, place(2u * index + 1u))",
     ),
     plant(
         Address,
         "the sixth bits of a texel change places",
-        "high_bits_of_four, place(index))",
-        "high_bits_of_four, place(index)).yxzw",
+        "high_bits, place(index))",
+        "high_bits, place(index)).yxzw",
     ),
 ];
 
@@ -122,7 +119,7 @@ pub const Q4_K: &[Mutation] = &[
     plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
     plant(Scale, "the second group takes the first's scale", "part / 4u", "0u * part"),
     plant(Scale, "every block of a superblock takes the first's scales", "1u + (block & 3u)", "1u + (block & 0u)"),
-    plant(Scale, "superblocks are half as long", "block / 4u * 5u, blocks", "block / 2u * 5u, blocks"),
+    plant(Scale, "superblocks are half as long", "let superblock = block / 4u", "let superblock = block / 2u"),
 ];
 
 pub const Q5_0: &[Mutation] = &[
@@ -149,7 +146,7 @@ pub const Q5_K: &[Mutation] = &[
     plant(Codes, "the second group takes the first's fifth bits", "select(b.high.x, b.high.y, part >= 4u)", "b.high.x"),
     plant(Scale, "the second group takes the first's scale", "part / 4u", "0u * part"),
     plant(Scale, "every block of a superblock takes the first's scales", "1u + (block & 3u)", "1u + (block & 0u)"),
-    plant(Scale, "superblocks are half as long", "block / 4u * 5u, blocks", "block / 2u * 5u, blocks"),
+    plant(Scale, "superblocks are half as long", "let superblock = block / 4u", "let superblock = block / 2u"),
 ];
 
 pub const Q6_K: &[Mutation] = &[

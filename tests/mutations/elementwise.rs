@@ -255,7 +255,8 @@ pub const TO_TEXELS: &[Mutation] = &[
 ];
 
 pub const EMBED: &[Mutation] = &[
-    plant(Address, "blocks are half as long", "part / 8u, (parts", "part / 4u, (parts"),
+    plant(Address, "blocks are half as long", "load_block(row, part / 8u", "load_block(row, part / 4u"),
+    plant(Address, "a row has another one's scales", "scales, row % 4u", "scales, (row + 1u) % 4u"),
     plant(Tail, "a row of half a block too many is shorter", "(parts + 7u) / 8u", "parts / 8u"),
     plant(Address, "the place of a token is taken for a token", "(id & SAMPLED) != 0u", "(id & SAMPLED) == 1u"),
     plant(

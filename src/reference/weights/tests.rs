@@ -1,6 +1,6 @@
 use super::*;
 use crate::formats::blocks::dequantize;
-use crate::kernels::weight_layout::{interleave, repack, shader_name};
+use crate::kernels::weight_layout::{TEXEL, interleave, repack, shader_name};
 use crate::recording::{BufferId, Program, Slice};
 use crate::reference::bindings::View;
 use crate::verify::Random;
@@ -24,7 +24,7 @@ fn planes_hold_what_the_file_holds() {
             check(dtype, k, &planes, false, &file);
             let planes: [Vec<u32>; PLANES] = std::array::from_fn(|plane| match words[plane] {
                 0 => Vec::new(),
-                words => interleave(texel(dtype, plane), words, &planes[plane]),
+                words => interleave(dtype, plane, words, &planes[plane]),
             });
             check(dtype, k, &planes, true, &file);
         }
@@ -39,7 +39,7 @@ fn check(dtype: DType, k: usize, planes: &[Vec<u32>; PLANES], in_texels: bool, f
     let mut dispatch = Dispatch::new(program, &0u32, [1; 3]);
     for (index, plane) in (0..).zip(planes) {
         dispatch = match in_texels {
-            true => dispatch.load_texels(index, slice, texel(dtype, index as usize)),
+            true => dispatch.load_texels(index, slice, TEXEL),
             false => dispatch.read(index, slice),
         };
         bindings.insert(index, View::Read(plane)).unwrap();

@@ -6,7 +6,7 @@ use crate::formats::DType;
 use crate::kernels::gated_activation::Activation::{self, GeluTanh, Silu};
 use crate::kernels::linear::{Fused, Input, Residual, Slices, Unscaled, gated, residual, squares_stride, with_path};
 use crate::kernels::quantize_q8::{BLOCK, Quantized};
-use crate::kernels::weight_layout::{interleave, row_words, texel};
+use crate::kernels::weight_layout::{ROWS_AT_ONCE, TEXEL, interleave, row_words};
 use crate::kernels::{LinearPath, Selection, WeightSlices};
 use crate::recording::{Dispatch, Slice};
 use crate::reference::quantize_q8::quantize;
@@ -138,7 +138,11 @@ fn push_vector(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
     push_case(cases, Linear { row0: 32, total: 300, ..odd });
     push_case(cases, Linear { row0: 32, total: columns + 41, bias: true, ..odd });
     // One column, a workgroup's or less, and more. As large as activations get, and as small.
-    let gate = |gate, m, n, x, of| Linear { gate: Some(gate), sizes: [x, 1.0], ..whole(path, of, m, n, k_for(of, n)) };
+    let gate = |gate, m, n, x, of| Linear {
+        gate: Some(gate),
+        sizes: [x, 1.0],
+        ..whole(path, of, m, gate_rows(path, n), k_for(of, n))
+    };
     push_case(cases, gate(Silu, 1, 2, 1.0, DType::Q8_0));
     push_case(cases, gate(GeluTanh, 1, columns, 1.0, DType::Q4_0));
     push_case(cases, gate(Silu, 3, 2 * columns + 6, 0.01, plain(path, DType::F16)));
@@ -147,6 +151,11 @@ fn push_vector(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
     if path.part_of_norm().is_some() {
         push_norm_sides(cases, path, columns);
     }
+}
+
+/// Rows of weights of a gate and what goes through it, `n` or as many more as in texels make whole halves.
+fn gate_rows(path: LinearPath, n: usize) -> usize {
+    if path.loads_texels() { n.next_multiple_of(2 * ROWS_AT_ONCE) } else { n }
 }
 
 /// Cases of a kernel for few rows with the norm before or behind it.
@@ -169,7 +178,8 @@ fn push_norm_sides(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
     push_case(cases, Linear { k: 32, ..before(1e-7, 5, columns + 1, DType::F16) });
     push_case(cases, Linear { bias: true, row0: 32, total: columns + 41, ..before(1.0, 3, columns + 9, DType::Q8_0) });
     for (m, activation) in [(1, Silu), (8, GeluTanh)] {
-        push_case(cases, Linear { gate: Some(activation), ..before(1.0, m, 2 * columns + 6, DType::Q4_K) });
+        let rows = gate_rows(path, 2 * columns + 6);
+        push_case(cases, Linear { gate: Some(activation), ..before(1.0, m, rows, DType::Q4_K) });
     }
 }
 
@@ -211,7 +221,10 @@ fn push_blocks(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
         cases,
         Linear { row0: 32, total: columns + 41, bias: true, ..whole(path, DType::Q8_0, 21, columns + 9, 96) },
     );
-    push_case(cases, Linear { gate: Some(Silu), ..whole(path, DType::Q8_0, 11, 2 * columns + 10, 96) });
+    push_case(
+        cases,
+        Linear { gate: Some(Silu), ..whole(path, DType::Q8_0, 11, gate_rows(path, 2 * columns + 10), 96) },
+    );
 }
 
 /// The planes that a storage type has.
@@ -223,12 +236,9 @@ pub(super) fn weights(
     in_texels: bool,
 ) -> impl Iterator<Item = Tensor> {
     let planes = planes.into_iter().enumerate().filter(|(_, words)| !words.is_empty());
-    planes.map(move |(plane, words)| {
-        let texel = texel(dtype, plane);
-        match in_texels {
-            true => Tensor::u32(name, interleave(texel, row_words(dtype, k)[plane], &words)).in_texels(texel),
-            false => Tensor::u32(name, words),
-        }
+    planes.map(move |(plane, words)| match in_texels {
+        true => Tensor::u32(name, interleave(dtype, plane, row_words(dtype, k)[plane], &words)).in_texels(TEXEL),
+        false => Tensor::u32(name, words),
     })
 }
 
