@@ -99,8 +99,8 @@ pub fn dtype_of_shader(name: &str) -> Option<DType> {
 pub const ROWS_AT_ONCE: usize = 32;
 
 /// Rows that lie together in texels: piece `i` of each, then piece `i + 1` of each. They are those of a workgroup of the
-/// matrix-vector product, which so goes through the memory in its order: on lavapipe, decode waited for it during a third of
-/// its time when fewer lay together. Mirrors `STEP` of `shaders/blocks`.
+/// matrix-vector product, which so goes through the memory in its order: on lavapipe, a third of the samples in the shaders of
+/// decode stood at loads that waited for it when fewer lay together. Mirrors `STEP` of `shaders/blocks`.
 fn rows_together(dtype: DType) -> usize {
     if dtype.block_len() == 1 { 16 } else { ROWS_AT_ONCE }
 }
