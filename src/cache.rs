@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The layout of the files, and what the names in them mean.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// Nothing that is kept is as large as this.
 const MOST_BYTES: u64 = 1 << 30;
 /// Characters of an adapter's name in a file's name.
