@@ -3,7 +3,7 @@
 // four rows of queries are shared by broadcast. A step takes 64 keys, so that the queries are loaded once for all of them.
 // With `appends` it turns the token's queries and key first, begins with that key and its value in the part that they belong
 // to, and writes them into the cache, from where it loads the others. With `alone` all keys are one part, and nothing is left
-// to be joined. Mirrors kernels/attention_key_lanes.rs.
+// to be joined: the attention itself goes into texels. Mirrors kernels/attention_key_lanes.rs.
 import package::constants::{D, R, PAGE};
 import package::shared::attention_params::{params, first_visible};
 import package::shared::attention_io::{sequences, tiles, page_table, q, out};
@@ -12,8 +12,11 @@ import package::shared::attention_io::{load_key, load_value, unpack_key, unpack_
 import package::shared::four::{from_four, to_four};
 import package::shared::kv_cache::{kv_index, kv_slot};
 @if(appends) import package::shared::kv_floats::{pack, unpack};
+@if(alone) import package::shared::texels::place;
 @if(appends && adjacent) import package::shared::rotation::turn_neighbours;
 @if(appends && !adjacent) import package::shared::rotation::turn_halves;
+
+@if(alone) @group(0) @binding(8) var attention: texture_storage_2d<rgba32uint, write>;
 
 const_assert R == 4u;
 const D4: u32 = D / 4u;
@@ -80,8 +83,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
         return;
     }
     let mine = head_at(row, kv_head * ratio + tile.row0 + min(lane, rows - 1u));
-    @if(!alone) let to = ((wg.x * params.kv_heads + kv_head) * R + lane) * (D4 + 1u);
-    @if(alone) let to = (row * params.heads + kv_head * ratio + tile.row0 + lane) * D4;
+    let to = ((wg.x * params.kv_heads + kv_head) * R + lane) * (D4 + 1u);
 
     // Of each row a component; the totals are the lane's own until the end.
     var peak = vec4<f32>(MASKED);
@@ -172,12 +174,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
         }
     }
     total = sum(total);
-    @if(!alone) if lane < rows {
+    if lane < rows {
         out[to + D4] = to_four(vec4<f32>(peak[lane], total[lane], 0.0, 0.0));
     }
     @if(alone) if lane < rows {
+        let head = (row * params.heads + kv_head * ratio + tile.row0 + lane) * D4;
         for (var i = 0u; i < params.dim4; i++) {
-            out[to + i] = to_four(from_four(out[to + i]) / total[lane]);
+            textureStore(attention, place(head + i), bitcast<vec4<u32>>(from_four(out[to + i]) / total[lane]));
         }
     }
 }

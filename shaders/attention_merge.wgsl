@@ -3,6 +3,7 @@
 // go through the parts in turns, and are joined in the same way. Mirrors kernels/attention_merge.rs.
 import package::constants::{D, R, WG};
 import package::shared::attention_params::{Sequence, params, first_visible};
+@if(texels) import package::shared::texels::place;
 
 const D4: u32 = D / 4u;
 const THREADS: u32 = min(D4, WG);               // of a group
@@ -21,7 +22,8 @@ struct Merge {
 @group(0) @binding(0) var<storage, read> partials: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> sequences: array<Sequence>;
 @group(0) @binding(5) var<storage, read> merges: array<Merge>;
-@group(0) @binding(6) var<storage, read_write> out: array<vec4<f32>>;
+@if(!texels) @group(0) @binding(6) var<storage, read_write> out: array<vec4<f32>>;
+@if(texels) @group(0) @binding(6) var out: texture_storage_2d<rgba32uint, write>;
 
 var<workgroup> group_sums: array<vec4<f32>, GROUPS * D4>;
 var<workgroup> group_scales: array<vec2<f32>, GROUPS>; // (peak, total)
@@ -51,15 +53,15 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     var total = 0.0;
     var acc: array<vec4<f32>, ACC>;
     for (var part = first_part + group; part <= last_part; part += GROUPS) {
-        let place = (((merge.first_part + part) * params.kv_heads + kv_head) * R + wg.z) * (D4 + 1u);
-        let scales = partials[place + D4];
+        let first = (((merge.first_part + part) * params.kv_heads + kv_head) * R + wg.z) * (D4 + 1u);
+        let scales = partials[first + D4];
         let new_peak = max(peak, scales.x);
         let shrink = rescale(peak, new_peak);
         let share = rescale(scales.x, new_peak);
         peak = new_peak;
         total = shrink * total + share * scales.y;
         for (var a = 0u; a < ACC; a++) {
-            acc[a] = shrink * acc[a] + share * partials[place + min(column + a * THREADS, D4 - 1u)];
+            acc[a] = shrink * acc[a] + share * partials[first + min(column + a * THREADS, D4 - 1u)];
         }
     }
     if group < GROUPS {
@@ -88,6 +90,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         for (var g = 0u; g < GROUPS; g++) {
             sum += rescale(group_scales[g].x, peak) * group_sums[g * D4 + d];
         }
-        out[head * D4 + d] = sum / total;
+        let average = sum / total;
+        @if(!texels) out[head * D4 + d] = average;
+        @if(texels) textureStore(out, place(head * D4 + d), bitcast<vec4<u32>>(average));
     }
 }

@@ -2,12 +2,16 @@
 // eight lanes of a subgroup owns some rows of W and takes 64 weights of each at once, loads eight elements of x, and shares
 // them with the others. A workgroup is one subgroup and takes one row of x. Mirrors kernels/matvec_lanes.rs.
 import package::blocks::{Block, load_block, load_scales, eight_codes, scale_and_min, PLACES};
-import package::shared::linear_io::{params, columns, store, store_gated};
-@if(residual) import package::shared::split_norm::{add_to_stream, store_squares};
+@if(gated) import package::shared::activation::activate;
+import package::shared::linear_io::{params, columns};
+@if(!texels) import package::shared::linear_io::store;
+@if(gated) import package::shared::linear_io::store_four;
+@if(residual) import package::shared::split_norm::{add_four_to_stream, store_squares};
 @if(unscaled) import package::shared::split_norm::{add_parts, inverse_rms, parts_of, squares_stride};
-import package::shared::words8::words8;
+import package::shared::texels::place;
+@if(unscaled) import package::shared::words8::words8;
 
-@group(0) @binding(3) var<storage, read> x: array<vec4<u64>>;
+@group(0) @binding(3) var x: texture_storage_2d<rgba32uint, read>;
 @if(unscaled) @group(0) @binding(7) var<storage, read> squares: array<vec4<u64>>;
 
 const LANES: u32 = 8u;
@@ -94,9 +98,9 @@ fn main(
             @if(four) let w2 = load_block(row + 2u, block, blocks, scales, 2u);
             @if(four) let w3 = load_block(row + 3u, block, blocks, scales, 3u);
             // Half of the last block may lie beyond the row, where the weights are zeros.
-            let words = words8(x[m * parts + min(block * 8u + lane, parts - 1u)]);
-            let lo = bitcast<vec4<f32>>(words.lo);
-            let hi = bitcast<vec4<f32>>(words.hi);
+            let own = 2u * (m * parts + min(block * 8u + lane, parts - 1u));
+            let lo = bitcast<vec4<f32>>(textureLoad(x, place(own)));
+            let hi = bitcast<vec4<f32>>(textureLoad(x, place(own + 1u)));
             let sum = dot(lo, vec4<f32>(1.0)) + dot(hi, vec4<f32>(1.0));
             let x0 = share(lo * PLACES, hi * PLACES, sum, 0u);
             let x1 = share(lo * PLACES, hi * PLACES, sum, 1u);
@@ -117,25 +121,26 @@ fn main(
             gates *= scale;
         }
     }
-    @if(!gated && !residual) {
+    @if(gated) sums *= activate(gates);
+    @if(!texels) {
         store(m, column, sums.x);
         store(m, column + 1u, sums.y);
     }
-    @if(!gated && !residual && four) {
+    @if(!texels && four) {
         store(m, column + 2u, sums.z);
         store(m, column + 3u, sums.w);
     }
-    @if(gated) {
-        store_gated(m, column, gates.x, sums.x);
-        store_gated(m, column + 1u, gates.y, sums.y);
+    // Of a texel's columns the second half is the next lane's.
+    @if(texels && !four) sums = vec4<f32>(sums.xy, subgroupShuffleXor(sums.xy, 1u));
+    let has_texel = column % 4u == 0u;
+    @if(gated) if has_texel {
+        store_four(m, column, sums);
     }
-    @if(gated && four) {
-        store_gated(m, column + 2u, gates.z, sums.z);
-        store_gated(m, column + 3u, gates.w, sums.w);
-    }
-    @if(residual) var sum_of_squares = add_to_stream(m, column, sums.x) + add_to_stream(m, column + 1u, sums.y);
-    @if(residual && four) sum_of_squares += add_to_stream(m, column + 2u, sums.z) + add_to_stream(m, column + 3u, sums.w);
     @if(residual) {
+        var sum_of_squares = 0.0;
+        if has_texel {
+            sum_of_squares = add_four_to_stream(m, column, sums);
+        }
         // Of the lanes that make a part.
         sum_of_squares += subgroupShuffleXor(sum_of_squares, 1u);
         sum_of_squares += subgroupShuffleXor(sum_of_squares, 2u);

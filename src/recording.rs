@@ -81,7 +81,7 @@ pub struct Binding {
 }
 
 /// The most bindings that a kernel may have: wgpu's default limit of storage buffers a stage.
-pub const MAX_BINDINGS: usize = 8;
+pub const MAX_BINDINGS: usize = 9;
 /// The most flags that a program may have.
 pub const MAX_FLAGS: usize = 6;
 /// The most constants that a program may fix.

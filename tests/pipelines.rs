@@ -8,7 +8,7 @@ use wgpt::engine::{Engine, EngineOptions, GenerationRequest};
 use wgpt::gpu::{DeviceSelector, GpuExecutor, devices};
 use wgpt::kernels::rms_norm::RowThreads;
 use wgpt::kernels::shader::Library;
-use wgpt::kernels::{Destination, gather_rows, rms_norm};
+use wgpt::kernels::{Activations, gather_rows, rms_norm};
 use wgpt::recording::{BufferId, ExecutionError, Executor, Label, Recording, Slice};
 
 use crate::support::command::chat_model;
@@ -33,7 +33,7 @@ fn recording(gpu: &mut GpuExecutor) -> (Recording, [Slice; 4]) {
     recording.push(Label::default(), gather_rows::dispatch(row, index, x, 1, LENGTH));
     let params = rms_norm::Params { rows: 1, dim4: LENGTH / 4, eps: 0.0, offset: 0.0 };
     recording
-        .push(Label::default(), rms_norm::dispatch(RowThreads::Workgroup, x, weight, Destination::Buffer(y), params));
+        .push(Label::default(), rms_norm::dispatch(RowThreads::Workgroup, x, weight, Activations::Buffer(y), params));
     (recording, [row, x, weight, y])
 }
 

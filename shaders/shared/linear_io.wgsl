@@ -1,6 +1,7 @@
 // What the matrix kernels take and give, beside the weights. With `gated` the first half of W's rows makes a gate and the second
 // what goes through it, and a row of y has half as many elements. Mirrors kernels/linear.rs.
 import package::shared::activation::activate;
+@if(texels) import package::shared::texels::place;
 
 struct Params {
     m: u32,
@@ -15,7 +16,8 @@ struct Params {
 }
 var<immediate> params: Params;
 
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@if(!texels) @group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@if(texels) @group(0) @binding(4) var y: texture_storage_2d<rgba32uint, write>;
 @if(bias) @group(0) @binding(5) var<storage, read> bias: array<f32>;
 
 // The elements of a row of y that W makes.
@@ -34,6 +36,7 @@ fn y_index(row: u32, column: u32) -> u32 {
 }
 
 // y[row][column] = value (+ bias)
+@if(!texels)
 fn store(row: u32, column: u32, value: f32) {
     if is_within(row, column) {
         var sum = value;
@@ -45,9 +48,17 @@ fn store(row: u32, column: u32, value: f32) {
 }
 
 // y[row][column] = act(gate) * up
-@if(gated)
+@if(gated && !texels)
 fn store_gated(row: u32, column: u32, gate: f32, up: f32) {
     if is_within(row, column) {
         y[y_index(row, column)] = activate(vec4<f32>(gate)).x * up;
+    }
+}
+
+// Four columns, the first of them a multiple of four.
+@if(texels)
+fn store_four(row: u32, column: u32, values: vec4<f32>) {
+    if is_within(row, column) {
+        textureStore(y, place(y_index(row, column) / 4u), bitcast<vec4<u32>>(values));
     }
 }

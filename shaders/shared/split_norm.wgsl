@@ -2,15 +2,20 @@
 // residual stream, leaves its elements times the norm's weights, and of each `part` columns of a row the sum of their squares;
 // the one behind (`unscaled`) multiplies those elements and divides its sums by the root of their mean square:
 // W (x / rms(x) * weight) = (W (x * weight)) / rms(x). Mirrors kernels/linear.rs.
-@if(residual) import package::shared::linear_io::{y, columns, is_within, y_index};
+@if(residual) import package::shared::linear_io::{columns, is_within, y_index};
+@if(residual && !texels) import package::shared::linear_io::y;
+@if(residual && texels) import package::shared::linear_io::store_four;
+@if(residual && texels) import package::shared::four::{Four, from_four, to_four};
 import package::shared::linear_io::params;
 
-@if(residual) @group(0) @binding(5) var<storage, read_write> stream: array<f32>;
-@if(residual) @group(0) @binding(6) var<storage, read> norm_weight: array<f32>;
+@if(residual && !texels) @group(0) @binding(5) var<storage, read_write> stream: array<f32>;
+@if(residual && texels) @group(0) @binding(5) var<storage, read_write> stream: array<Four>;
+@if(residual && !texels) @group(0) @binding(6) var<storage, read> norm_weight: array<f32>;
+@if(residual && texels) @group(0) @binding(6) var<storage, read> norm_weight: array<Four>;
 @if(residual) @group(0) @binding(7) var<storage, read_write> squares: array<f32>;
 
 // stream[row][column] += value, and y[row][column]. Gives the square of the sum.
-@if(residual)
+@if(residual && !texels)
 fn add_to_stream(row: u32, column: u32, value: f32) -> f32 {
     if !is_within(row, column) {
         return 0.0;
@@ -20,6 +25,19 @@ fn add_to_stream(row: u32, column: u32, value: f32) -> f32 {
     stream[at] = sum;
     y[at] = sum * (norm_weight[column] + params.offset);
     return sum * sum;
+}
+
+// The same for four columns, the first of them a multiple of four; of their squares the sum.
+@if(residual && texels)
+fn add_four_to_stream(row: u32, column: u32, values: vec4<f32>) -> f32 {
+    if !is_within(row, column) {
+        return 0.0;
+    }
+    let at = y_index(row, column) / 4u;
+    let sums = from_four(stream[at]) + values;
+    stream[at] = to_four(sums);
+    store_four(row, column, sums * (from_four(norm_weight[column / 4u]) + params.offset));
+    return dot(sums, sums);
 }
 
 // Part `part` of a row that is within.

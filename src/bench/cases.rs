@@ -317,7 +317,7 @@ impl List<'_> {
 
             for &dtype in choice.types.iter().filter(|dtype| (dim as usize).is_multiple_of(dtype.block_len())) {
                 let name = name(&format!("embed {}", shader_name(dtype)));
-                let case = cases::embed::case(dtype, m, dim as usize, 0..101, 1.0, selection.weights_in_texels());
+                let case = cases::embed::case(dtype, m, dim as usize, 0..101, 1.0, selection.in_texels());
                 self.push(name, embed::work(dtype, m, dim), bytes(dim), &[], vec![case]);
             }
             if m <= matvec::MAX_M {

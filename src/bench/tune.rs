@@ -314,11 +314,11 @@ impl Step<'_> {
         self.input_parts(rounding, "quantize_q8", quantize_group, |linear| path.takes(linear.dtype))
     }
 
-    /// What copying what attention gives adds to the kernels that take activations from texels: others are left there by what
-    /// computes them.
+    /// What copying what attention of chunks gives adds to the kernels that take texels: others are left there by what
+    /// computes them, that of decode tokens, too.
     fn to_texels_parts(&self, variants: &[Variant]) -> Vec<Part> {
-        let loading = those(variants, LinearPath::loads_activations_from_texels);
-        if loading.is_empty() {
+        let loading = those(variants, LinearPath::loads_texels);
+        if loading.is_empty() || matches!(self.role, Role::LinearDecode | Role::LinearBatch) {
             return Vec::new();
         }
         self.input_parts(loading, "to_texels", to_texels_group, |linear| linear.place == Place::AttentionOutput)
@@ -387,7 +387,7 @@ fn those(variants: &[Variant], are: impl Fn(LinearPath) -> bool) -> Vec<Variant>
 
 /// Whether what computes a variant's activations leaves them in texels.
 fn from_texels(variant: Variant) -> bool {
-    variant.linear().is_some_and(LinearPath::loads_activations_from_texels)
+    variant.linear().is_some_and(LinearPath::loads_texels)
 }
 
 /// A token of a prompt and one of an answer count alike.

@@ -8,7 +8,7 @@ use super::attention_tiles::{AttentionPath, SplitPath};
 use super::kv_cache::{CacheSlices, KvType, PAGE_SIZE};
 use super::rope_append::Pairing;
 use super::{Work, attention_key_lanes, attention_lanes};
-use crate::recording::{Dispatch, Program, Slice};
+use crate::recording::{Dispatch, Program, Slice, Texel};
 
 /// Mirrors `Params` of `shaders/shared/attention_io.wgsl`.
 #[repr(C)]
@@ -88,8 +88,9 @@ pub struct Slices {
 pub struct Parts {
     /// Tiles of parts of the keys.
     pub count: u32,
-    /// All keys of a row are [one part](super::attention_tiles::Tiles::alone): what it comes to is the attention itself.
-    pub alone: bool,
+    /// Where all keys of a row are [one part](super::attention_tiles::Tiles::alone), and what comes next takes texels: what the
+    /// part comes to is the attention itself, and goes there, too. For the [kernel for lanes](SplitPath::Lanes).
+    pub alone: Option<Slice>,
     /// What is to be done first, if anything.
     pub append: Option<Append>,
 }
@@ -166,8 +167,8 @@ pub fn dispatch(path: AttentionPath, heads: Heads, tiles: u32, page_stride: u32,
 }
 
 /// Over parts of the keys. `slices.out` gets `[parts][kv_heads][rows][head_dim + 4]`: of each row the sums
-/// that are not divided yet, the peak of the scores, the weights' total, and two zeros. Of parts that are alone it gets
-/// `[tokens][heads][head_dim]`, as of whole rows.
+/// that are not divided yet, the peak of the scores, the weights' total, and two zeros. [`Parts::alone`] gets
+/// `[tokens][heads][head_dim]`, as `slices.out` of whole rows.
 ///
 /// With [`Parts::append`], `slices.q` is `[tokens][heads + 2 kv_heads][head_dim]`: of each token Q, K and V, which do not turn yet, and
 /// of which K and V are not in the cache yet.
@@ -184,10 +185,11 @@ pub fn dispatch_split(path: SplitPath, heads: Heads, parts: Parts, page_stride: 
     let adjacent = append.is_some_and(|append| append.pairing == Pairing::Adjacent);
     let program = program
         .requires(path.requirement())
-        .flag("alone", alone)
+        .flag("alone", alone.is_some())
         .flag("appends", append.is_some())
         .flag("adjacent", adjacent);
-    attend(program, keys, heads, [count, heads.kv_heads, 1], page_stride, (slices, append))
+    let dispatch = attend(program, keys, heads, [count, heads.kv_heads, 1], page_stride, (slices, append));
+    alone.into_iter().fold(dispatch, |dispatch, to| dispatch.store_texels(8, to, Texel::FourWords))
 }
 
 fn attend(

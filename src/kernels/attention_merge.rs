@@ -1,8 +1,8 @@
 //! Joins what attention over the parts of a row's keys came to.
 
-use super::Work;
 use super::attention::{Heads, Params};
 use super::attention_tiles::SplitPath;
+use super::{Activations, Work};
 use crate::recording::{Dispatch, Program, Slice};
 
 /// Threads of a workgroup: several times the vectors of most heads, which share the parts among them; or one subgroup of a
@@ -22,7 +22,7 @@ pub struct Slices {
     pub sequences: Slice,
     pub merges: Slice,
     /// `[tokens][heads][head_dim]`.
-    pub out: Slice,
+    pub out: Activations,
 }
 
 /// Over so many [`Merge`](super::attention_tiles::Merge)s.
@@ -32,11 +32,12 @@ pub fn dispatch(path: SplitPath, heads: Heads, merges: u32, slices: Slices) -> D
         .constant("D", heads.head_dim)
         .constant("R", rows)
         .constant("WG", threads(path));
-    Dispatch::new(program, &Params::new(heads, 0, 0), [merges, heads.kv_heads, rows])
+    let program = slices.out.flag(program);
+    let dispatch = Dispatch::new(program, &Params::new(heads, 0, 0), [merges, heads.kv_heads, rows])
         .read(0, slices.partials)
         .read(4, slices.sequences)
-        .read(5, slices.merges)
-        .read_write(6, slices.out)
+        .read(5, slices.merges);
+    slices.out.bind_output(dispatch, 6)
 }
 
 /// The work of one token whose keys are in so many parts: a scaled sum of the parts, each with its own exponential.

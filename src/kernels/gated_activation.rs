@@ -2,8 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Destination, ELEMENT_WG, Work, rows_grid};
-use crate::recording::{Dispatch, Program, Requirement, Slice};
+use super::{Activations, ELEMENT_WG, Work, rows_grid};
+use crate::recording::{Dispatch, Program, Slice};
 
 /// The activation of the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,17 +24,13 @@ pub struct Params {
 }
 
 /// `y [rows][dim] = act(gate) * up`, where a row of `x [rows][2 dim]` has the gate's elements and then up's.
-pub fn dispatch(activation: Activation, x: Slice, y: Destination, rows: u32, dim: u32) -> Dispatch {
+pub fn dispatch(activation: Activation, x: Slice, y: Activations, rows: u32, dim: u32) -> Dispatch {
     let params = Params { rows, dim4: dim / 4 };
     let program = Program::new("gated_activation", "base")
         .constant("WG", ELEMENT_WG)
         .flag("gelu", activation == Activation::GeluTanh);
-    // Only kernels for lanes take them from texels.
-    let program = match y {
-        Destination::Buffer(_) => program,
-        Destination::Texels(_) => y.flag(program.requires(Requirement::EightLanes)).flag("wide", true),
-    };
-    y.bind(Dispatch::new(program, &params, rows_grid(rows, params.dim4)).read(0, x), 1)
+    let program = y.flag(program).flag("wide", matches!(y, Activations::Texels(_)));
+    y.bind_output(Dispatch::new(program, &params, rows_grid(rows, params.dim4)).read(0, x), 1)
 }
 
 /// The work of `count` elements: `x / (1 + exp(-x)) * up`, or `x / 2 * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) * up`.

@@ -10,10 +10,11 @@ use super::gated_activation::{self, Activation};
 use super::quantize_q8::Quantized;
 use super::weight_layout::{ROWS_AT_ONCE, WeightSlices, row_bytes};
 use super::{
-    LinearPath, Work, matmul, matmul_coop, matmul_dot4, matmul_f16, matmul_lanes, matvec, matvec_dot4, matvec_lanes,
+    Activations, LinearPath, Work, matmul, matmul_coop, matmul_dot4, matmul_f16, matmul_lanes, matvec, matvec_dot4,
+    matvec_lanes,
 };
 use crate::formats::DType;
-use crate::recording::{Dispatch, Program, Slice, Texel};
+use crate::recording::{Dispatch, Program, Slice};
 
 /// Mirrors `Params` of `shaders/shared/linear_io.wgsl`.
 #[repr(C)]
@@ -50,9 +51,7 @@ pub struct Slices {
 /// What is multiplied with the weights, `[m][k]`.
 #[derive(Clone, Copy, Debug)]
 pub enum Input {
-    F32(Slice),
-    /// For the kernels that [load them from texels](LinearPath::loads_activations_from_texels).
-    Texels(Slice),
+    Plain(Activations),
     /// For the kernels that [multiply packed bytes](LinearPath::rounds_activations).
     Q8(Quantized),
     /// For the kernels that [take half of a norm](LinearPath::part_of_norm).
@@ -63,7 +62,7 @@ pub enum Input {
 #[derive(Clone, Copy, Debug)]
 pub struct Unscaled {
     /// Elements times the norm's weights.
-    pub x: Slice,
+    pub x: Activations,
     /// Of each row, the sums of the squares of `part` elements each, [`squares_stride`] apart.
     pub squares: Slice,
     pub part: u32,
@@ -80,8 +79,8 @@ pub struct Residual {
     pub eps: f32,
     /// Added to the weights.
     pub offset: f32,
-    /// The stream times the weights, `[m][n]`.
-    pub unscaled: Slice,
+    /// The stream times the weights, `[m][n]`; in texels `n` is a multiple of 4.
+    pub unscaled: Activations,
     /// [`squares_bytes`].
     pub squares: Slice,
 }
@@ -91,18 +90,28 @@ pub struct Residual {
 pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32, y_stride: u32) -> Dispatch {
     let params = Params { y_stride, y_column: weight.row0, ..whole(weight, m) };
     let (program, grid) = program(path, weight, &params, false);
-    finish(path, program, grid, weight, slices, params, None)
+    let Slices { x, y, bias } = slices;
+    let program = program.flag("bias", bias.is_some());
+    let dispatch = finish(path, (program, grid), weight, x, Activations::Buffer(y), params, None);
+    bias.into_iter().fold(dispatch, |dispatch, bias| dispatch.read(5, bias))
 }
 
 /// `y [m][n / 2] = act(gate) * up` for all `n` rows of weights, of which the first half makes the gate, with a kernel that
 /// [can do so](LinearPath::gates). Of weights in texels, a half is a multiple of [`ROWS_AT_ONCE`].
-pub fn gated(path: LinearPath, weight: &WeightSlices, activation: Activation, x: Input, y: Slice, m: u32) -> Dispatch {
+pub fn gated(
+    path: LinearPath,
+    weight: &WeightSlices,
+    activation: Activation,
+    x: Input,
+    y: Activations,
+    m: u32,
+) -> Dispatch {
     let half = weight.rows / 2;
     debug_assert!(!weight.in_texels || half.is_multiple_of(ROWS_AT_ONCE as u32), "a half of {half} rows in texels");
     let params = Params { y_stride: half, ..whole(weight, m) };
     let (program, grid) = program(path, weight, &params, true);
     let program = program.flag("gated", true).flag("gelu", activation == Activation::GeluTanh);
-    finish(path, program, grid, weight, Slices { x, y, bias: None }, params, None)
+    finish(path, (program, grid), weight, x, y, params, None)
 }
 
 /// `stream [m][n] += x W^T` for all rows of weights, and the first half of the norm behind: gives what the product behind
@@ -110,12 +119,18 @@ pub fn gated(path: LinearPath, weight: &WeightSlices, activation: Activation, x:
 ///
 /// # Panics
 /// If the kernel [cannot](LinearPath::part_of_norm).
-pub fn residual(path: LinearPath, weight: &WeightSlices, x: Slice, to: &Residual, m: u32) -> (Dispatch, Unscaled) {
+pub fn residual(
+    path: LinearPath,
+    weight: &WeightSlices,
+    x: Activations,
+    to: &Residual,
+    m: u32,
+) -> (Dispatch, Unscaled) {
     let part = path.part_of_norm().unwrap_or_else(|| panic!("{} takes no half of a norm", path.name()));
     let params = Params { part, offset: to.offset, ..whole(weight, m) };
     let (program, grid) = program(path, weight, &params, false);
-    let slices = Slices { x: Input::F32(x), y: to.unscaled, bias: None };
-    let dispatch = finish(path, program.flag("residual", true), grid, weight, slices, params, Some(to));
+    let (program, x) = (program.flag("residual", true), Input::Plain(x));
+    let dispatch = finish(path, (program, grid), weight, x, to.unscaled, params, Some(to));
     (dispatch, Unscaled { x: to.unscaled, squares: to.squares, part, eps: to.eps })
 }
 
@@ -151,14 +166,14 @@ fn program(path: LinearPath, weight: &WeightSlices, params: &Params, gated: bool
 
 fn finish(
     path: LinearPath,
-    program: Program,
-    grid: [u32; 3],
+    (program, grid): (Program, [u32; 3]),
     weight: &WeightSlices,
-    slices: Slices,
+    x: Input,
+    y: Activations,
     mut params: Params,
     onto: Option<&Residual>,
 ) -> Dispatch {
-    if let Input::Unscaled(x) = slices.x {
+    if let Input::Unscaled(x) = x {
         debug_assert!(path.part_of_norm().is_some(), "{} takes no half of a norm", path.name());
         (params.part, params.eps) = (x.part, x.eps);
     }
@@ -166,25 +181,19 @@ fn finish(
     let program = program
         .requires(path.requirement())
         .weights(super::weight_layout::shader_name(weight.dtype))
-        .flag("bias", slices.bias.is_some())
-        .flag("unscaled", matches!(slices.x, Input::Unscaled(_)));
+        .flag("unscaled", matches!(x, Input::Unscaled(_)));
     let cost = [params.m, params.n, params.k].map(u64::from).iter().product();
-    let dispatch = Dispatch::new(program, &params, grid).costing(cost);
+    let dispatch = Dispatch::new(y.flag(program), &params, grid).costing(cost);
     // The residual stream is the first output of every kernel that writes it.
     let dispatch = match onto {
         Some(to) => dispatch.read_write(5, to.stream).read(6, to.weight).read_write(7, to.squares),
         None => dispatch,
     };
-    let dispatch = weight.bind(dispatch).read_write(4, slices.y);
-    let dispatch = match slices.x {
-        Input::F32(x) => dispatch.read(3, x),
-        Input::Texels(x) => dispatch.load_texels(3, x, Texel::FourWords),
+    let dispatch = y.bind_output(weight.bind(dispatch), 4);
+    match x {
+        Input::Plain(x) => x.bind_input(dispatch, 3),
         Input::Q8(x) => dispatch.read(3, x.codes).read(6, x.scales),
-        Input::Unscaled(x) => dispatch.read(3, x.x).read(7, x.squares),
-    };
-    match slices.bias {
-        Some(bias) => dispatch.read(5, bias),
-        None => dispatch,
+        Input::Unscaled(x) => x.x.bind_input(dispatch, 3).read(7, x.squares),
     }
 }
 

@@ -19,5 +19,8 @@ pub(super) fn program(dtype: DType, gated: bool, params: &Params) -> (Program, [
     let four = !matches!(dtype, DType::F32 | DType::F16 | DType::BF16);
     let n = if gated { params.n / 2 } else { params.n };
     let columns = if four { 4 * LANES } else { 2 * LANES };
-    (Program::new("matvec_lanes", "base").flag("four", four), grid(&Params { n, ..*params }, 1, columns))
+    (
+        Program::new("matvec_lanes", "base").flag("four", four).flag("wide", true),
+        grid(&Params { n, ..*params }, 1, columns),
+    )
 }

@@ -3,13 +3,13 @@
 //!
 //! Nothing here knows a backend: a kernel turns slices and parameters into a [`Dispatch`](crate::recording::Dispatch).
 
+mod activations;
 pub mod argmax;
 pub mod attention;
 mod attention_key_lanes;
 mod attention_lanes;
 pub mod attention_merge;
 pub mod attention_tiles;
-mod destination;
 pub mod embed;
 pub mod gated_activation;
 pub mod gather_rows;
@@ -38,7 +38,7 @@ pub mod to_texels;
 pub mod weight_layout;
 mod work;
 
-pub use destination::Destination;
+pub use activations::Activations;
 pub use outputs::Elements;
 pub use selection::{
     AdapterClass, AdapterFacts, AdapterKind, Choices, Exception, Forced, ForcedError, LinearPath, MAX_SHORT,

@@ -57,7 +57,7 @@ mod tests {
         for (kv_type, cached) in [(KvType::F16, Elements::F16), (KvType::F32, Elements::F32)] {
             let heads = Heads { heads: 2, kv_heads: 1, head_dim: 64, kv_type, window: 0, scale: 1.0 };
             let append = Some(Append { pairing: Pairing::Half, turns: slice(7) });
-            let parts = Parts { count: 1, alone: false, append };
+            let parts = Parts { count: 1, alone: None, append };
             let cache = CacheSlices { k: slice(1), v: slice(2), scales: None };
             let [page_table, sequences, tiles, out] = [3, 4, 5, 6].map(slice);
             let slices = Slices { q: slice(0), cache, page_table, sequences, tiles, out };

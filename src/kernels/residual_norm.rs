@@ -2,7 +2,7 @@
 //! `rms_norm` are two (with the norm behind a block, as Gemma has it, three).
 
 use super::rms_norm::{Params, RowThreads};
-use super::{Destination, Work, fold};
+use super::{Activations, Work, fold};
 use crate::recording::{Dispatch, Slice};
 
 /// The slices that the kernel works on: `x`, `h` and `delta` are `[rows][dim]`, weights `[dim]`.
@@ -12,7 +12,7 @@ pub struct Slices {
     pub weight: Slice,
     /// The residual stream, in place.
     pub x: Slice,
-    pub h: Destination,
+    pub h: Activations,
     /// Of the norm that `delta` goes through first, where there is one.
     pub post_weight: Option<Slice>,
 }
@@ -25,7 +25,7 @@ pub fn dispatch(threads: RowThreads, slices: Slices, params: Params) -> Dispatch
         .read(0, slices.delta)
         .read(1, slices.weight)
         .read_write(2, slices.x);
-    let dispatch = slices.h.bind(dispatch, 3);
+    let dispatch = slices.h.bind_output(dispatch, 3);
     match slices.post_weight {
         Some(weight) => dispatch.read(4, weight),
         None => dispatch,

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Destination, Work, fold};
+use super::{Activations, Work, fold};
 use crate::recording::{Dispatch, Program, Requirement, Slice};
 
 /// Mirrors `Params` of `shaders/rms_norm.wgsl`.
@@ -50,9 +50,9 @@ impl RowThreads {
 }
 
 /// `y[r] = x[r] / rms(x[r]) * (weight + offset)`.
-pub fn dispatch(threads: RowThreads, x: Slice, weight: Slice, y: Destination, params: Params) -> Dispatch {
+pub fn dispatch(threads: RowThreads, x: Slice, weight: Slice, y: Activations, params: Params) -> Dispatch {
     let program = y.flag(threads.program("rms_norm", params.dim4));
-    y.bind(Dispatch::new(program, &params, fold(params.rows)).read(0, x).read(1, weight), 2)
+    y.bind_output(Dispatch::new(program, &params, fold(params.rows)).read(0, x).read(1, weight), 2)
 }
 
 /// The work of `rows` rows: a square and an addition, then two multiplications an element. The root is once a row.

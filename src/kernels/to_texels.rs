@@ -1,4 +1,4 @@
-//! Copies activations from a buffer into texels, for the [kernels that load them so](super::LinearPath::loads_activations_from_texels):
+//! Copies activations from a buffer into texels, for the [kernels that load them so](super::LinearPath::loads_texels):
 //! a product of many columns loads each many times.
 
 use bytemuck::{Pod, Zeroable};

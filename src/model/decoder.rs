@@ -94,7 +94,6 @@ impl Model {
         let items = items(&config, &names)?;
         let types = types_of(&items);
         let rounds_activations = options.selection.rounds_activations(&types);
-        let loads_activations_from_texels = options.selection.loads_activations_from_texels();
         let plan = Plan::new(items, &options.selection, memory_limits)?;
         let cache_plan = KvCachePlan::new(&config, options.kv_type, options.context, options.sequences, memory_limits)?;
         let limits = StepLimits {
@@ -111,7 +110,7 @@ impl Model {
                 options.sequences,
             ),
             rounds_activations,
-            loads_activations_from_texels,
+            in_texels: options.selection.in_texels(),
         };
         let sizes = ScratchSizes::new(&config, limits, memory_limits)?;
         let memory = Memory {

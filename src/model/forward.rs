@@ -3,13 +3,13 @@
 use super::decoder::{Choice, Model, StepShape};
 use super::scratch::Scratch;
 use super::step_inputs::Sections;
-use super::weights::{LayerWeights, Linear, Shard};
+use super::weights::{LayerWeights, Linear};
 use crate::kernels::attention_tiles::SplitPath;
 use crate::kernels::kv_cache::PAGE_SIZE;
 use crate::kernels::linear::Input;
 use crate::kernels::matvec::MAX_M;
 use crate::kernels::{
-    Destination, LinearPath, argmax, attention, attention_merge, embed, gated_activation, gather_rows, head_norm,
+    Activations, LinearPath, argmax, attention, attention_merge, embed, gated_activation, gather_rows, head_norm,
     linear, quantize_q8, residual_norm, rms_norm, rope_append, run_peaks, sample, to_texels,
 };
 use crate::recording::{Label, Recording, Slice};
@@ -20,20 +20,18 @@ struct Rows {
     count: u32,
     /// The residual stream.
     x: Slice,
-    attention: Slice,
+    attention: Activations,
     /// Whether their products take a half of a norm each.
     splits_norm: bool,
 }
 
 /// Where a block ends and the next one begins.
 #[derive(Clone, Copy)]
-struct Joint<'a> {
+struct Joint {
     /// Of the norm that what is added to it goes through first, where there is one.
     post_norm: Option<Slice>,
     /// Of the next block's norm.
     norm: Slice,
-    /// What takes its output.
-    next: &'a Linear,
     /// What the two are called where they are a dispatch.
     what: &'static str,
 }
@@ -60,11 +58,11 @@ impl Model {
             if !attends {
                 break;
             }
-            self.record_attention(&mut recording, index, inputs, shape);
-            let (count, attention) = (shape.tokens, scratch.attention);
-            let mut rows = Rows { count, x: scratch.x, attention, splits_norm };
             // The rows are rising: if they are as many as the tokens, they are the tokens.
-            if is_last && shape.logits_rows < shape.tokens {
+            let gathers = is_last && shape.logits_rows < shape.tokens;
+            let attention = self.record_attention(&mut recording, index, inputs, shape, gathers);
+            let mut rows = Rows { count: shape.tokens, x: scratch.x, attention, splits_norm };
+            if gathers {
                 rows = self.record_gathering(&mut recording, inputs, shape.logits_rows);
             }
             normed = self.record_blocks(&mut recording, index, weights, rows);
@@ -85,12 +83,11 @@ impl Model {
             recording.push(at(None, shard.what), embed::dispatch(&shard.weights, token_ids, scratch.x, m, scale));
         }
         if let Some(first) = self.weights.layers.first() {
-            let (threads, to) = (self.options.selection.row_threads(), self.destination(scratch.h, &first.qkv, m));
+            let (threads, to) = (self.options.selection.row_threads(), self.for_product(scratch.h));
             let norm = rms_norm::dispatch(threads, scratch.x, first.attention_norm, to, self.norm_params(m));
             recording.push(at(Some(0), "attn_norm"), norm);
-            return to.input();
         }
-        Input::F32(scratch.h)
+        Input::Plain(self.for_product(scratch.h))
     }
 
     /// From a layer's normed input to its queries, keys and values in `qkv`.
@@ -140,9 +137,20 @@ impl Model {
         recording.push(at(Some(index as u32), "rope_append"), append);
     }
 
-    /// Attention of all tokens.
-    fn record_attention(&self, recording: &mut Recording, index: usize, inputs: &Sections, shape: StepShape) {
+    /// Attention of all tokens. In texels already where only the split way is taken, unless rows are to be gathered from it.
+    fn record_attention(
+        &self,
+        recording: &mut Recording,
+        index: usize,
+        inputs: &Sections,
+        shape: StepShape,
+        gathers: bool,
+    ) -> Activations {
         let (config, scratch) = (&self.config, &self.scratch);
+        let to = match self.options.selection.in_texels() && shape.tiles == 0 && !gathers {
+            true => Activations::Texels(scratch.attended),
+            false => Activations::Buffer(scratch.attention),
+        };
         let at = |what| at(Some(index as u32), what);
         let slices = attention::Slices {
             q: scratch.q,
@@ -168,18 +176,22 @@ impl Model {
             let (pairing, turns) = (config.pairing, self.turns(index, inputs));
             let append = self.attention_appends(shape).then_some(attention::Append { pairing, turns });
             let q = if append.is_some() { scratch.qkv } else { scratch.q };
-            let out = if shape.alone { scratch.attention } else { partials };
-            let slices = attention::Slices { q, tiles: inputs.parts, out, ..slices };
-            let parts = attention::Parts { count: shape.parts, alone: shape.alone, append };
+            let slices = attention::Slices { q, tiles: inputs.parts, out: partials, ..slices };
+            let alone = match to {
+                Activations::Texels(to) if shape.alone => Some(to),
+                _ => None,
+            };
+            let parts = attention::Parts { count: shape.parts, alone, append };
             let dispatch = attention::dispatch_split(split, with, parts, stride, slices);
             let what = if append.is_some() { "rope_append + attention_split" } else { "attention_split" };
             recording.push(at(what), dispatch.costing(cost));
-            if !shape.alone {
-                let (sequences, merges, out) = (inputs.sequences, inputs.merges, scratch.attention);
-                let slices = attention_merge::Slices { partials, sequences, merges, out };
+            if alone.is_none() {
+                let (sequences, merges) = (inputs.sequences, inputs.merges);
+                let slices = attention_merge::Slices { partials, sequences, merges, out: to };
                 recording.push(at("attention_merge"), attention_merge::dispatch(split, with, shape.merges, slices));
             }
         }
+        to
     }
 
     /// Of one layer's, in multiplications with an addition. How far a step is into the context is not known here: a quarter
@@ -200,28 +212,42 @@ impl Model {
         let x = gather("wanted rows", scratch.x, scratch.wanted, config.dim);
         // The queries are not needed any more.
         let attention = gather("wanted attention", scratch.attention, scratch.q, config.heads * config.head_dim);
-        Rows { count, x, attention, splits_norm: self.splits_norms(count) }
+        Rows { count, x, attention: Activations::Buffer(attention), splits_norm: self.splits_norms(count) }
     }
 
     /// From a layer's attention to the next one's normed input, or the head's.
     fn record_blocks(&self, recording: &mut Recording, index: usize, weights: &LayerWeights, rows: Rows) -> Input {
         let layer = Some(index as u32);
         let Rows { count: m, attention, .. } = rows;
-        let to_ffn = Joint {
-            post_norm: weights.post_attention_norm,
-            norm: weights.ffn_norm,
-            next: &weights.gate_up,
-            what: "residual + ffn_norm",
-        };
-        let attention = Input::F32(attention);
+        let (post_norm, norm) = (weights.post_attention_norm, weights.ffn_norm);
+        let to_ffn = Joint { post_norm, norm, what: "residual + ffn_norm" };
+        let width = (self.config.heads * self.config.head_dim) as u32;
+        let attention = self.record_to_texels(recording, layer, attention, m * width);
         let normed = self.record_residual(recording, layer, &weights.attention_output, attention, to_ffn, rows);
         let hidden = self.record_gate(recording, layer, weights, normed, m);
-        let (norm, next, what) = match self.weights.layers.get(index + 1) {
-            Some(next) => (next.attention_norm, &next.qkv, "residual + next norm"),
-            None => (self.weights.output_norm, &self.weights.output, "residual + output_norm"),
+        let (norm, what) = match self.weights.layers.get(index + 1) {
+            Some(next) => (next.attention_norm, "residual + next norm"),
+            None => (self.weights.output_norm, "residual + output_norm"),
         };
-        let onwards = Joint { post_norm: weights.post_ffn_norm, norm, next, what };
+        let onwards = Joint { post_norm: weights.post_ffn_norm, norm, what };
         self.record_residual(recording, layer, &weights.down, hidden, onwards, rows)
+    }
+
+    /// Activations that a kernel left in a buffer, as products take them.
+    fn record_to_texels(
+        &self,
+        recording: &mut Recording,
+        layer: Option<u32>,
+        from: Activations,
+        count: u32,
+    ) -> Activations {
+        match (from, self.for_product(self.scratch.attended)) {
+            (Activations::Buffer(buffer), to @ Activations::Texels(texels)) => {
+                recording.push(at(layer, "attention to texels"), to_texels::dispatch(buffer, texels, count));
+                to
+            }
+            _ => from,
+        }
     }
 
     /// A block's last product, what it adds to the residual stream, and the norm behind: in the product and the one that
@@ -231,15 +257,16 @@ impl Model {
         recording: &mut Recording,
         layer: Option<u32>,
         weights: &Linear,
-        input: Input,
-        joint: Joint<'_>,
+        input: Activations,
+        joint: Joint,
         rows: Rows,
     ) -> Input {
         let Rows { count: m, x, splits_norm, .. } = rows;
         let Scratch { h, delta, squares, .. } = self.scratch;
         let params = self.norm_params(m);
-        match (&weights.shards[..], input) {
-            ([shard], Input::F32(input)) if splits_norm && joint.post_norm.is_none() && weights.bias.is_none() => {
+        let h = self.for_product(h);
+        match &weights.shards[..] {
+            [shard] if splits_norm && joint.post_norm.is_none() && weights.bias.is_none() => {
                 let rms_norm::Params { eps, offset, .. } = params;
                 let to = linear::Residual { stream: x, weight: joint.norm, eps, offset, unscaled: h, squares };
                 let path = self.options.selection.linear(m, shard.weights.dtype);
@@ -248,12 +275,12 @@ impl Model {
                 Input::Unscaled(unscaled)
             }
             _ => {
-                self.linear(recording, layer, weights, input, delta, m);
-                let Joint { post_norm: post_weight, norm: weight, next, what } = joint;
-                let (threads, h) = (self.options.selection.row_threads(), self.destination(h, next, m));
+                self.linear(recording, layer, weights, Input::Plain(input), delta, m);
+                let Joint { post_norm: post_weight, norm: weight, what } = joint;
+                let threads = self.options.selection.row_threads();
                 let slices = residual_norm::Slices { delta, weight, x, h, post_weight };
                 recording.push(at(layer, what), residual_norm::dispatch(threads, slices, params));
-                h.input()
+                Input::Plain(h)
             }
         }
     }
@@ -269,12 +296,11 @@ impl Model {
             && shards.all(|shard| self.options.selection.splits_norms(m, shard.weights.dtype, self.config.dim as u32))
     }
 
-    /// Where activations are left for a product of `m` rows: in texels if all of its kernels load them from there.
-    fn destination(&self, buffer: Slice, product: &Linear, m: u32) -> Destination {
-        let path = |shard: &Shard| self.options.selection.linear(m, shard.weights.dtype);
-        match product.shards.iter().all(|shard| path(shard).loads_activations_from_texels()) {
-            true => Destination::Texels(self.scratch.texels),
-            false => Destination::Buffer(buffer),
+    /// What [`Scratch`] has for a product.
+    fn for_product(&self, slice: Slice) -> Activations {
+        match self.options.selection.in_texels() {
+            true => Activations::Texels(slice),
+            false => Activations::Buffer(slice),
         }
     }
 
@@ -286,24 +312,24 @@ impl Model {
         weights: &LayerWeights,
         normed: Input,
         m: u32,
-    ) -> Input {
+    ) -> Activations {
         let (config, scratch) = (&self.config, &self.scratch);
+        let hidden = self.for_product(scratch.hidden);
         if let [shard] = &weights.gate_up.shards[..] {
             let path = self.options.selection.linear(m, shard.weights.dtype);
             if path.gates() {
                 let label = at(layer, shard.what);
                 let x = self.input(recording, label, path, normed, m * shard.weights.k);
-                let gated = linear::gated(path, &shard.weights, config.activation, x, scratch.hidden, m);
+                let gated = linear::gated(path, &shard.weights, config.activation, x, hidden, m);
                 recording.push(label, gated);
-                return Input::F32(scratch.hidden);
+                return hidden;
             }
         }
         self.linear(recording, layer, &weights.gate_up, normed, scratch.gate_up, m);
         let (activation, width) = (config.activation, config.ffn_dim as u32);
-        let hidden = self.destination(scratch.hidden, &weights.down, m);
         let gated = gated_activation::dispatch(activation, scratch.gate_up, hidden, m, width);
         recording.push(at(layer, "ffn_activation"), gated);
-        hidden.input()
+        hidden
     }
 
     /// The choice of a token from each row of logits.
@@ -335,37 +361,27 @@ impl Model {
 
     /// `y [m][width] = x W^T (+ bias)`.
     fn linear(&self, recording: &mut Recording, layer: Option<u32>, weights: &Linear, x: Input, y: Slice, m: u32) {
-        // As the kernels take it: the shards of one input share that.
-        let (mut rounded, mut in_texels) = (None, None);
+        // The shards of one input share it.
+        let mut rounded = None;
         for shard in &weights.shards {
             let (label, shard) = (at(layer, shard.what), &shard.weights);
             let path = self.options.selection.linear(m, shard.dtype);
-            let made = match path {
-                path if path.rounds_activations() => Some(&mut rounded),
-                path if path.loads_activations_from_texels() => Some(&mut in_texels),
-                _ => None,
-            };
-            let x = match made {
-                Some(made) => *made.get_or_insert_with(|| self.input(recording, label, path, x, m * shard.k)),
-                None => x,
+            let x = match path.rounds_activations() {
+                true => *rounded.get_or_insert_with(|| self.input(recording, label, path, x, m * shard.k)),
+                false => x,
             };
             let slices = linear::Slices { x, y, bias: weights.bias };
             recording.push(label, linear::with_path(path, shard, slices, m, weights.width));
         }
     }
 
-    /// `count` activations as a kernel multiplies them, rounded or copied first if need be.
+    /// `count` activations as a kernel multiplies them, rounded first if need be.
     fn input(&self, recording: &mut Recording, label: Label, path: LinearPath, x: Input, count: u32) -> Input {
         match x {
-            Input::F32(x) if path.rounds_activations() => {
+            Input::Plain(Activations::Buffer(x)) if path.rounds_activations() => {
                 let rounded = self.scratch.quantized();
                 recording.push(label, quantize_q8::dispatch(x, rounded, count));
                 Input::Q8(rounded)
-            }
-            Input::F32(x) if path.loads_activations_from_texels() => {
-                let texels = self.scratch.texels;
-                recording.push(label, to_texels::dispatch(x, texels, count));
-                Input::Texels(texels)
             }
             other => other,
         }

@@ -15,7 +15,7 @@ pub(super) struct Scratch<T = Slice> {
     pub x: T,
     /// The residual stream of the rows whose logits are wanted, `[logits_rows][dim]`.
     pub wanted: T,
-    /// The residual stream, normed.
+    /// The residual stream, normed: what products take.
     pub h: T,
     /// Of few rows of the residual stream, sums of the squares of their parts.
     pub squares: T,
@@ -26,11 +26,13 @@ pub(super) struct Scratch<T = Slice> {
     /// Q, turned by the tokens' positions; in the last layer also attention of the rows whose logits are wanted.
     pub q: T,
     pub attention: T,
+    /// The same as products take it, where that is in texels.
+    pub attended: T,
     /// What attention over parts of the keys leaves.
     pub partials: T,
     /// Of each token, the gate and what it lets through.
     pub gate_up: T,
-    /// The hidden layer of the feed-forward network.
+    /// The hidden layer of the feed-forward network: what a product takes.
     pub hidden: T,
     /// `[logits_rows][vocabulary]`.
     pub logits: T,
@@ -41,8 +43,6 @@ pub(super) struct Scratch<T = Slice> {
     /// Of a product's activations, where its kernel takes them rounded.
     pub codes: T,
     pub scales: T,
-    /// The same, where it takes them from texels.
-    pub texels: T,
 }
 
 impl<T> Scratch<T> {
@@ -56,6 +56,7 @@ impl<T> Scratch<T> {
             qkv: to(&self.qkv)?,
             q: to(&self.q)?,
             attention: to(&self.attention)?,
+            attended: to(&self.attended)?,
             partials: to(&self.partials)?,
             gate_up: to(&self.gate_up)?,
             hidden: to(&self.hidden)?,
@@ -64,7 +65,6 @@ impl<T> Scratch<T> {
             tokens: to(&self.tokens)?,
             codes: to(&self.codes)?,
             scales: to(&self.scales)?,
-            texels: to(&self.texels)?,
         })
     }
 }
@@ -103,29 +103,26 @@ impl ScratchSizes {
         let widest = tokens * config.dim.max(q_dim).max(config.ffn_dim);
         // A binding of nothing is none.
         let [codes, scales] = Quantized::bytes(if limits.rounds_activations { widest } else { BLOCK }).map(buffer);
-        let texels = match limits.loads_activations_from_texels {
-            true => Size { texel: Some(Texel::FourWords), ..words(widest, 1) },
-            false => words(BLOCK, 1),
-        };
+        let for_product = |size: Size| Size { texel: limits.in_texels.then_some(Texel::FourWords), ..size };
         let parts = tiling.most_parts(sequences, context);
         let sizes = Scratch {
             x: words(tokens, config.dim),
             wanted: words(logits_rows, config.dim),
-            h: words(tokens, config.dim),
+            h: for_product(words(tokens, config.dim)),
             squares: buffer(linear::squares_bytes(tokens.min(matvec::MAX_M as usize), config.dim)),
             delta: words(tokens, config.dim),
             qkv: words(tokens, q_dim + 2 * kv_dim),
             q: words(tokens, q_dim),
             attention: words(tokens, q_dim),
+            attended: for_product(if limits.in_texels { words(tokens, q_dim) } else { words(BLOCK, 1) }),
             partials: words(tiling.partials(config.kv_heads as u32, parts).max(1), 1),
             gate_up: words(tokens, 2 * config.ffn_dim),
-            hidden: words(tokens, config.ffn_dim),
+            hidden: for_product(words(tokens, config.ffn_dim)),
             logits,
             peaks: words(logits_rows, run_peaks::runs(config.vocabulary as u32) as usize),
             tokens: words(logits_rows, 1),
             codes,
             scales,
-            texels,
         };
         let sizes = ScratchSizes(sizes);
         let beyond = sizes.all().into_iter().filter(|size| size.bytes > memory.most(size.texel));

@@ -25,8 +25,8 @@ pub(super) struct StepLimits {
     pub tiling: Tiling,
     /// Some kernels take activations rounded.
     pub rounds_activations: bool,
-    /// Some kernels take them from texels.
-    pub loads_activations_from_texels: bool,
+    /// All take them from texels.
+    pub in_texels: bool,
 }
 
 /// How a step's tokens are chosen on the device.

@@ -103,7 +103,7 @@ impl<'a> Plan<'a> {
                 }
                 Role::Matrix { dtype, rows, k, place } => {
                     // What no product reads is looked up from a buffer.
-                    let in_texels = place.is_some() && selection.weights_in_texels();
+                    let in_texels = place.is_some() && selection.in_texels();
                     plan.place_matrix(item.name(), dtype, [rows, k], in_texels, (limits, arena_limit))?
                 }
             };

@@ -61,8 +61,12 @@ pub(super) fn attend(dispatch: &Dispatch, inputs: Inputs<'_>, mut bindings: Bind
     };
     let out = bindings.write_all::<f32>(6)?;
 
-    let in_parts = dispatch.program.has_flag("split") || dispatch.program.kernel == "attention_key_lanes";
-    let split = in_parts && !dispatch.program.has_flag("alone");
+    let mut alone = match dispatch.program.has_flag("alone") {
+        true => Some(bindings.write_all::<f32>(8)?),
+        false => None,
+    };
+
+    let split = dispatch.program.has_flag("split") || dispatch.program.kernel == "attention_key_lanes";
     let vectors = q.len() / dim;
     let ratio = heads / kv_heads;
     let mut queries = Vec::new();
@@ -77,7 +81,7 @@ pub(super) fn attend(dispatch: &Dispatch, inputs: Inputs<'_>, mut bindings: Bind
             let position = sequence.position0 as usize + token;
             let keys = context.first_visible(position).max(first_key)..end_key.min(position + 1);
             // Of a part that a row does not see, nothing is left.
-            if in_parts && keys.is_empty() {
+            if split && keys.is_empty() {
                 continue;
             }
             for kv_head in 0..kv_heads {
@@ -88,6 +92,9 @@ pub(super) fn attend(dispatch: &Dispatch, inputs: Inputs<'_>, mut bindings: Bind
                     false => head * dim,
                 };
                 below("an output", to, (out.len() + 1).saturating_sub(if split { dim + 4 } else { dim }))?;
+                if let Some(alone) = &alone {
+                    below("an output", vector, alone.len() / dim)?;
+                }
                 queries.push(Query { vector, to, keys: keys.clone(), kv_head, page_row: sequence.page_row as usize });
             }
         }
@@ -98,6 +105,10 @@ pub(super) fn attend(dispatch: &Dispatch, inputs: Inputs<'_>, mut bindings: Bind
         .collect::<Result<_, _>>()?;
     for (query, result) in queries.iter().zip(results) {
         let out = &mut out[query.to..];
+        if let Some(alone) = &mut alone {
+            let to = &mut alone[query.vector * dim..][..dim];
+            to.iter_mut().zip(&result.values).for_each(|(to, value)| *to = (value / result.total) as f32);
+        }
         if split {
             let scales = [result.peak, result.total, 0.0, 0.0];
             out.iter_mut().zip(result.values.iter().chain(&scales)).for_each(|(out, value)| *out = *value as f32);

@@ -343,6 +343,7 @@ pub const ATTENTION_MERGE: &[Mutation] = &[
         "row > sequence.tokens * ratio",
     ),
     plant(Head, "every tile of rows is the first", "let row = merge.row0 + wg.z", "let row = wg.z"),
+    plant(Address, "a head's texels are one", "place(head * D4 + d)", "place(head * D4)"),
     plant(Head, "the output goes to the first KV head's", "kv_head * ratio + row % ratio", "row % ratio"),
     plant(Address, "every sequence's parts are the first's", "merge.first_part + part", "part"),
     plant(Address, "parts of KV heads overlap", "* params.kv_heads + kv_head) * R", "+ kv_head) * R"),

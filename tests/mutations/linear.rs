@@ -261,22 +261,32 @@ pub const MATVEC_LANES: &[Mutation] = &[
     plant(
         Address,
         "every row behind a gate is the first",
-        "store_gated(m, column, gates.x",
-        "store_gated(0u, column, gates.x",
+        "store_four(m, column, sums)",
+        "store_four(0u, column, sums)",
     ),
-    plant(Scale, "gate and what goes through it change places", "column, gates.x, sums.x)", "column, sums.x, gates.x)"),
+    plant(
+        Scale,
+        "gate and what goes through it change places",
+        "sums *= activate(gates)",
+        "sums = activate(sums) * gates",
+    ),
     plant(
         Start,
         "what goes through a gate is added to it",
         "gates = sums;\n            sums = vec4<f32>();",
         "gates = sums;",
     ),
-    plant(Scale, "one gate is another column's", "gates.z, sums.z", "gates.w, sums.z"),
+    plant(Scale, "one gate is another column's", "activate(gates)", "activate(gates.xyww)"),
+    plant(
+        Address,
+        "of two columns a lane, a texel's halves are one lane's",
+        "vec4<f32>(sums.xy, subgroupShuffleXor(sums.xy, 1u))",
+        "sums.xyxy",
+    ),
     plant(Scale, "gates lack their factor", "gates *= scale;", ""),
     plant(Address, "the fourth row of W is the third", "row + 3u, block", "row + 2u, block"),
     plant(Address, "the fourth row has the third one's scales", "scales, 3u)", "scales, 2u)"),
     plant(Address, "the fourth column is the third", "store(m, column + 3u, sums.w)", "store(m, column + 3u, sums.z)"),
-    plant(Scale, "one column's squares are forgotten", " + add_to_stream(m, column + 3u, sums.w)", ""),
     plant(Scale, "the sums lack their factor", "        sums *= scale;", ""),
     plant(Scale, "a lane's squares are the row's", "subgroupAdd(squares_of(m, lane))", "squares_of(m, lane)"),
     plant(Address, "every row has the first one's factor", "squares_of(m, lane)", "squares_of(0u, lane)"),
@@ -285,9 +295,9 @@ pub const MATVEC_LANES: &[Mutation] = &[
     plant(Bounds, "the halves of eight squares are masked alike", "part + 4u, parts)", "part, parts)"),
     plant(
         Address,
-        "half of the columns are added to their neighbours",
-        "add_to_stream(m, column + 1u, sums.y)",
-        "add_to_stream(m, column, sums.y)",
+        "columns are added to their neighbours",
+        "add_four_to_stream(m, column, sums)",
+        "add_four_to_stream(m, column, sums.yxwz)",
     ),
     plant(Scale, "the squares are half of the lanes'", "sum_of_squares += subgroupShuffleXor(sum_of_squares, 2u);", ""),
     plant(
@@ -298,7 +308,8 @@ pub const MATVEC_LANES: &[Mutation] = &[
     ),
     plant(Bounds, "a part behind the last has squares", " && column < columns()", ""),
     plant(Address, "squares of two parts are one's", "column / PART, sum", "column / (2u * PART), sum"),
-    plant(Address, "every row of x is the first", "x[m * parts +", "x[0u * parts +"),
+    plant(Address, "every row of x is the first", "(m * parts + min(", "(0u * parts + min("),
+    plant(Address, "the halves of eight elements are one", "place(own + 1u)", "place(own)"),
     plant(Address, "every row of y is the first", "store(m, column + 1u, sums.y)", "store(0u, column + 1u, sums.y)"),
     plant(Address, "one x is another lane's", "subgroupShuffle(hi, lane + 1u)", "subgroupShuffle(hi, lane)"),
     plant(
@@ -320,13 +331,35 @@ pub const MATVEC_LANES: &[Mutation] = &[
     plant(
         Precision,
         "x keeps the ten bits of f16",
-        "let lo = bitcast<vec4<f32>>(words.lo)",
-        "let lo = bitcast<vec4<f32>>(words.lo & vec4<u32>(0xffffe000u))",
+        "bitcast<vec4<f32>>(textureLoad(x, place(own)))",
+        "bitcast<vec4<f32>>(textureLoad(x, place(own)) & vec4<u32>(0xffffe000u))",
     ),
 ];
 
 pub const SPLIT_NORM: &[Mutation] = &[
-    plant(Bounds, "what lies behind the last column is added to", "!is_within(row, column)", "row >= params.m"),
+    plant(
+        Bounds,
+        "what lies behind the last column is added to",
+        "!is_within(row, column) {\n        return 0.0;\n    }\n    let at = y_index(row, column);",
+        "row >= params.m {\n        return 0.0;\n    }\n    let at = y_index(row, column);",
+    ),
+    plant(
+        Bounds,
+        "what lies behind the last four columns is added to",
+        "!is_within(row, column) {\n        return 0.0;\n    }\n    let at = y_index(row, column) / 4u;",
+        "row >= params.m {\n        return 0.0;\n    }\n    let at = y_index(row, column) / 4u;",
+    ),
+    plant(Address, "the stream's rows of texels are one", "y_index(row, column) / 4u;", "column / 4u;"),
+    plant(Scale, "four columns of the stream are replaced", "from_four(stream[at]) + values", "values"),
+    plant(Scale, "four columns of the stream are not written", "stream[at] = to_four(sums);", ""),
+    plant(Scale, "the weight is that of the first columns", "norm_weight[column / 4u]", "norm_weight[0]"),
+    plant(
+        Scale,
+        "the offset of four columns is forgotten",
+        "(from_four(norm_weight[column / 4u]) + params.offset)",
+        "from_four(norm_weight[column / 4u])",
+    ),
+    plant(Scale, "the squares are of four products alone", "dot(sums, sums)", "dot(values, values)"),
     plant(Address, "the stream's rows are one", "let at = y_index(row, column);", "let at = column;"),
     plant(Scale, "the stream is replaced", "stream[at] + value", "value"),
     plant(Scale, "the stream is not written", "stream[at] = sum;", ""),
@@ -344,6 +377,7 @@ pub const SPLIT_NORM: &[Mutation] = &[
 ];
 
 pub const LINEAR_IO: &[Mutation] = &[
+    plant(Address, "a texel lies in the first row", "y_index(row, column) / 4u", "column / 4u"),
     plant(Bounds, "a row behind the last is written", "row < params.m &&", "row <= params.m &&"),
     plant(Bounds, "a column behind the last is written", "column < columns()", "column <= columns()"),
     plant(Tail, "the last row is not written", "row < params.m &&", "row + 1u < params.m &&"),

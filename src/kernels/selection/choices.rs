@@ -266,7 +266,7 @@ mod tests {
     fn linear(choices: &Choices) -> [&'static str; 4] {
         let selection = choices.selection();
         let kinds = Role::LINEAR.map(|role| selection.variant(role).loads_texels());
-        assert_eq!(kinds, [selection.weights_in_texels(); 4], "all or none");
+        assert_eq!(kinds, [selection.in_texels(); 4], "all or none");
         let exceptions = DType::ALL.map(|dtype| [1, 2, 20, 200].map(|m| selection.linear(m, dtype).loads_texels()));
         assert_eq!(exceptions, [kinds; DType::ALL.len()], "for all types");
         Role::LINEAR.map(|role| selection.variant(role).name())
@@ -277,18 +277,15 @@ mod tests {
         let lanes = ["matvec_lanes", "matmul_lanes8", "matmul_lanes16", "matmul_lanes16"];
         let mut choices = Choices::for_adapter(&EIGHT_LANES);
         assert_eq!(linear(&choices), lanes);
-        assert!(choices.selection().loads_activations_from_texels());
         let deterministic = choices.selection().deterministic();
-        assert!(deterministic.weights_in_texels());
-        assert!(!deterministic.loads_activations_from_texels(), "a row at a time");
+        assert!(deterministic.in_texels());
         assert_eq!(linear(&Choices::for_adapter(&GPU))[3], "matmul64");
 
         // Packed bytes of codes, which float types have none of.
         choices.force(&"linear.decode=matvec_dot4".parse().expect("a variant")).expect("packed dot products");
         assert_eq!(linear(&choices), ["matvec_dot4", "matvec_subgroup", "matmul32", "matmul64"]);
         assert_eq!(choices.selection().linear(1, DType::F16).name(), "matvec_subgroup");
-        assert!(!choices.selection().loads_activations_from_texels());
-        assert!(choices.selection().deterministic().weights_in_texels());
+        assert!(choices.selection().deterministic().in_texels());
         assert_eq!(
             choices.describe()[3],
             "linear.prefill (more tokens): matmul64 - since matvec_dot4 takes weights in buffers, default of other \
@@ -313,7 +310,7 @@ mod tests {
     fn a_tuning_of_kernels_that_take_weights_elsewhere_changes_all_roles() {
         let mut choices = Choices::for_adapter(&EIGHT_LANES);
         choices.tune(&tuning("matvec_lanes"));
-        assert!(choices.selection().weights_in_texels());
+        assert!(choices.selection().in_texels());
         let mut tuning = tuning("matvec");
         let measured = || vec![Measurement { variant: "matvec_lanes".to_owned(), milliseconds: 0.5 }];
         let exception =

@@ -27,7 +27,7 @@ pub enum LinearPath {
         lanes: u32,
         block: u32,
     },
-    /// In tiles of `rows` rows, 8 or 16, of activations and weights in [texels](Self::loads_texels).
+    /// In tiles of `rows` rows, 8 or 16, from [texels](Self::loads_texels).
     MatmulLanes {
         rows: u32,
     },
@@ -36,7 +36,7 @@ pub enum LinearPath {
         subgroups: bool,
         blocks: bool,
     },
-    /// For any number of rows, each on its own, of weights in [texels](Self::loads_texels).
+    /// For any number of rows, each on its own, from [texels](Self::loads_texels).
     MatvecLanes,
     /// Of packed bytes, for up to [`matvec::MAX_M`] rows.
     MatvecDot4 {
@@ -127,16 +127,11 @@ impl LinearPath {
         !self.rounds_activations() || dtype.block_len() > 1
     }
 
-    /// Whether it loads weights from [texels](crate::recording::Executor::allocate_texels), as others do from buffers: a
-    /// software adapter's code for the loads of a buffer branches for each component of each lane, that for loads from a
-    /// texture takes what all lanes want at once. Of a [selection](crate::kernels::Selection) all kernels do so, or none.
+    /// Whether it loads weights and activations from [texels](crate::recording::Executor::allocate_texels), as others do from
+    /// buffers: a software adapter's code for the loads of a buffer branches for each component of each lane, that for loads
+    /// from a texture takes what all lanes want at once. Of a [selection](crate::kernels::Selection) all kernels do so, or none.
     pub fn loads_texels(self) -> bool {
         matches!(self, LinearPath::MatmulLanes { .. } | LinearPath::MatvecLanes)
-    }
-
-    /// Whether it also takes its activations [from texels](crate::kernels::to_texels), since it loads each many times.
-    pub fn loads_activations_from_texels(self) -> bool {
-        matches!(self, LinearPath::MatmulLanes { .. })
     }
 
     /// Whether it can compute a [gate and what goes through it](crate::kernels::linear::gated) at once. Those for few rows,

@@ -110,7 +110,7 @@ impl ByType {
     }
 }
 
-/// The variants that an adapter uses. Weights lie where all kernels of linear layers load them: in texels or in buffers.
+/// The variants that an adapter uses. All kernels of linear layers load texels, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selection {
     facts: AdapterFacts,
@@ -185,14 +185,10 @@ impl Selection {
         }
     }
 
-    /// Whether weights are to be allocated as texels, since the kernels [load them so](LinearPath::loads_texels).
-    pub fn weights_in_texels(&self) -> bool {
+    /// Whether weights, and what is multiplied with them, are to be allocated as texels, since the kernels
+    /// [load them so](LinearPath::loads_texels).
+    pub fn in_texels(&self) -> bool {
         self.linear(1, DType::F32).loads_texels()
-    }
-
-    /// Whether some kernel takes its activations from texels.
-    pub fn loads_activations_from_texels(&self) -> bool {
-        self.uses(&DType::ALL.into(), LinearPath::loads_activations_from_texels)
     }
 
     /// The kernel, or where it takes no such weights, the role's default for weights in buffers, which takes all.

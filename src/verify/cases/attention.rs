@@ -256,6 +256,11 @@ impl Batch {
         }
     }
 
+    /// Whether parts give the attention itself.
+    fn alone(&self) -> bool {
+        matches!(self.path, Path::Split(SplitPath::Lanes)) && self.all_tiles().alone
+    }
+
     /// Whether there is anything for the kernel to do: short contexts are not split.
     pub(crate) fn has_tiles(&self) -> bool {
         !self.tiles().is_empty()
@@ -313,16 +318,19 @@ impl Batch {
             Tensor::u32("sequences", bytemuck::cast_slice(&self.kernel_sequences()).to_vec()),
             Tensor::u32("tiles", bytemuck::cast_slice(&tiles).to_vec()),
             match self.path {
-                Path::Split(_) if !self.all_tiles().alone => {
+                Path::Split(_) => {
                     Tensor::output("partials", self.tiling().partials(self.kv_heads, tiles.len()), Elements::F32)
                 }
-                _ => Tensor::output("out", queries, Elements::F32),
+                Path::Whole(_) => Tensor::output("out", queries, Elements::F32),
             },
         ];
         tensors.extend(scales.map(|scales| Tensor::u32("kv_scales", scales)));
         if self.appends.is_some() {
             let angles = random.floats((self.tokens() * self.head_dim / 2) as usize, std::f32::consts::PI);
             tensors.push(Tensor::f32("turns", angles.iter().flat_map(|angle| [angle.cos(), angle.sin()]).collect()));
+        }
+        if self.alone() {
+            tensors.push(Tensor::output("alone", queries, Elements::F32).for_product(true));
         }
         tensors
     }
@@ -336,7 +344,7 @@ impl Batch {
             Path::Whole(path) => dispatch(path, with, tiles, self.page_stride(), slices),
             Path::Split(path) => {
                 let append = self.appends.map(|pairing| Append { pairing, turns: s[7] });
-                let parts = Parts { count: tiles, alone: self.all_tiles().alone, append };
+                let parts = Parts { count: tiles, alone: self.alone().then(|| s[s.len() - 1]), append };
                 dispatch_split(path, with, parts, self.page_stride(), slices)
             }
         }

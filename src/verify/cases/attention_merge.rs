@@ -1,7 +1,7 @@
 //! Cases of `attention_merge`: sums of parts that are as large as a split kernel's, beside parts and rows that hold none.
 
-use super::Case;
 use super::attention::{Batch, PLAIN, Path};
+use super::{Case, activations};
 use crate::kernels::Selection;
 use crate::kernels::attention_merge::{Slices, dispatch};
 use crate::kernels::attention_tiles::SplitPath;
@@ -14,13 +14,15 @@ struct Parts {
     path: SplitPath,
     batch: Batch,
     peaks: f32,
+    /// Whether the attention is left in texels.
+    texels: bool,
 }
 
 pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
     for path in selection.split_paths() {
         let sequences: &[(u32, u32)] = &[(255, 1), (128, 1), (3000, 1), (300, 1)];
         let batch = Batch { path: Path::Split(path), sequences, ..PLAIN };
-        let plain = Parts { path, batch, peaks: 10.0 };
+        let plain = Parts { path, batch, peaks: 10.0, texels: false };
         for head_dim in [16, 64, 80, 128, 256] {
             push_case(cases, Parts { batch: Batch { head_dim, ..batch }, ..plain });
         }
@@ -36,6 +38,12 @@ pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
         }
         let most = Batch { sequences: &[(8191, 1), (20_000, 1)], ..batch };
         push_case(cases, Parts { batch: most, ..plain });
+        if path == SplitPath::Lanes {
+            for (heads, kv_heads) in [(1, 1), (9, 3), (14, 2)] {
+                push_case(cases, Parts { batch: Batch { heads, kv_heads, ..batch }, texels: true, ..plain });
+            }
+            push_case(cases, Parts { batch: most, texels: true, ..plain });
+        }
     }
 }
 
@@ -55,7 +63,7 @@ fn push_case(cases: &mut Vec<Case>, parts: Parts) {
 
 /// A case of the parts of a batch.
 pub(crate) fn push_batch(cases: &mut Vec<Case>, path: SplitPath, batch: Batch) {
-    push_case(cases, Parts { path, batch, peaks: 10.0 });
+    push_case(cases, Parts { path, batch, peaks: 10.0, texels: path == SplitPath::Lanes });
 }
 
 impl Parts {
@@ -82,12 +90,12 @@ impl Parts {
             Tensor::f32("partials", partials),
             Tensor::u32("sequences", bytemuck::cast_slice(&sequences).to_vec()),
             Tensor::u32("merges", bytemuck::cast_slice(&tiles.merges).to_vec()),
-            Tensor::output("out", sequences.len() * batch.heads as usize * dim, Elements::F32),
+            Tensor::output("out", sequences.len() * batch.heads as usize * dim, Elements::F32).for_product(self.texels),
         ]
     }
 
     fn dispatch(&self, s: &[Slice]) -> Dispatch {
-        let slices = Slices { partials: s[0], sequences: s[1], merges: s[2], out: s[3] };
+        let slices = Slices { partials: s[0], sequences: s[1], merges: s[2], out: activations(self.texels, s[3]) };
         dispatch(self.path, self.batch.with(), self.batch.all_tiles().merges.len() as u32, slices)
     }
 }

@@ -1,6 +1,6 @@
 //! Cases of `gated_activation`.
 
-use super::{Case, FOLDED_WORKGROUPS, destination};
+use super::{Case, FOLDED_WORKGROUPS, activations};
 use crate::kernels::Selection;
 use crate::kernels::gated_activation::{Activation, dispatch};
 use crate::verify::{Elements, Random, Tensor};
@@ -34,6 +34,6 @@ pub(crate) fn case(activation: Activation, texels: bool, rows: usize, dim: usize
         vec![Tensor::f32("x", x), Tensor::output("y", rows * dim, Elements::F32).for_product(texels)]
     };
     Case::new(format!("{rows} rows of {dim} elements up to {limit}"), tensors, move |s| {
-        dispatch(activation, s[0], destination(texels, s[1]), rows as u32, dim as u32)
+        dispatch(activation, s[0], activations(texels, s[1]), rows as u32, dim as u32)
     })
 }

@@ -1,7 +1,7 @@
 //! Cases of the kernels that compute `y = x W^T (+ bias)`, or a gate with what goes through it, or a half of a norm.
 
 use super::embed::planes;
-use super::{Case, FOLDED_WORKGROUPS};
+use super::{Case, FOLDED_WORKGROUPS, activations};
 use crate::formats::DType;
 use crate::kernels::gated_activation::Activation::{self, GeluTanh, Silu};
 use crate::kernels::linear::{Fused, Input, Residual, Slices, Unscaled, gated, residual, squares_stride, with_path};
@@ -160,8 +160,11 @@ fn gate_rows(path: LinearPath, n: usize) -> usize {
 
 /// Cases of a kernel for few rows with the norm before or behind it.
 fn push_norm_sides(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
-    let behind =
-        |offset, m, n, of| Linear { norm: Some(NormSide::Behind { offset }), ..whole(path, of, m, n, k_for(of, n)) };
+    // In texels, rows are whole ones.
+    let behind = |offset, m, n: usize, of| {
+        let n = if path.loads_texels() { n.next_multiple_of(4) } else { n };
+        Linear { norm: Some(NormSide::Behind { offset }), ..whole(path, of, m, n, k_for(of, n)) }
+    };
     push_case(cases, behind(0.0, 1, 1, DType::Q8_0));
     push_case(cases, behind(1.0, 1, columns, DType::Q4_0));
     push_case(cases, behind(0.0, 3, 2 * columns + 3, DType::F16));
@@ -308,7 +311,7 @@ impl Linear {
         // Before what there are more of for one kernel than for another, so that all get the same weights.
         let mut planes = random.weights(self.dtype, self.n, self.k);
         let width = if self.gate.is_some() { self.total / 2 } else { self.total };
-        let mut tensors = vec![Tensor::output("y", self.m * width, Elements::F32)];
+        let mut tensors = vec![Tensor::output("y", self.m * width, Elements::F32).for_product(self.y_in_texels())];
         tensors.extend(self.input(x));
         let sums = |elements: usize| self.m * squares_stride(elements, self.part() as usize);
         match self.norm {
@@ -337,6 +340,12 @@ impl Linear {
         tensors
     }
 
+    /// Whether what it makes is for another product that takes texels.
+    fn y_in_texels(&self) -> bool {
+        let for_product = self.gate.is_some() || matches!(self.norm, Some(NormSide::Behind { .. }));
+        for_product && self.path.loads_texels()
+    }
+
     /// Elements of a sum of squares.
     fn part(&self) -> u32 {
         self.path.part_of_norm().expect("a kernel that takes half of a norm")
@@ -345,7 +354,7 @@ impl Linear {
     /// The activations as the kernel takes them.
     fn input(&self, x: Vec<f32>) -> Vec<Tensor> {
         if !self.path.rounds_activations() {
-            return vec![Tensor::f32("x", x).for_product(self.path.loads_activations_from_texels())];
+            return vec![Tensor::f32("x", x).for_product(self.path.loads_texels())];
         }
         let (mut codes, mut scales) = (vec![0u32; x.len() / 4], vec![0f32; x.len() / BLOCK]);
         quantize(&x, bytemuck::cast_slice_mut(&mut codes), &mut scales);
@@ -356,8 +365,7 @@ impl Linear {
         let (y, rest) = (s[0], &s[1..]);
         let (x, rest) = match self.path.rounds_activations() {
             true => (Input::Q8(Quantized { codes: rest[0], scales: rest[1] }), &rest[2..]),
-            false if self.path.loads_activations_from_texels() => (Input::Texels(rest[0]), &rest[1..]),
-            false => (Input::F32(rest[0]), &rest[1..]),
+            false => (Input::Plain(activations(self.path.loads_texels(), rest[0])), &rest[1..]),
         };
         let (with_norm, rest) = rest.split_at(match self.norm {
             Some(NormSide::Behind { .. }) => 3,
@@ -375,18 +383,19 @@ impl Linear {
         };
         let m = self.m as u32;
         let x = match (self.norm, x) {
-            (Some(NormSide::Behind { offset }), Input::F32(x)) => {
+            (Some(NormSide::Behind { offset }), Input::Plain(x)) => {
                 let [stream, weight_of_norm, squares] = [with_norm[0], with_norm[1], with_norm[2]];
-                let to = Residual { stream, weight: weight_of_norm, eps: EPS, offset, unscaled: y, squares };
+                let unscaled = activations(self.y_in_texels(), y);
+                let to = Residual { stream, weight: weight_of_norm, eps: EPS, offset, unscaled, squares };
                 return residual(self.path, &weight, x, &to, m).0;
             }
-            (Some(NormSide::Before { .. }), Input::F32(x)) => {
+            (Some(NormSide::Before { .. }), Input::Plain(x)) => {
                 Input::Unscaled(Unscaled { x, squares: with_norm[0], part: self.part(), eps: EPS })
             }
             (_, x) => x,
         };
         match self.gate {
-            Some(activation) => gated(self.path, &weight, activation, x, y, m),
+            Some(activation) => gated(self.path, &weight, activation, x, activations(self.y_in_texels(), y), m),
             None => with_path(self.path, &weight, Slices { x, y, bias }, m, self.total as u32),
         }
     }

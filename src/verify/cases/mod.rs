@@ -22,7 +22,7 @@ pub(crate) mod sample;
 pub(crate) mod to_texels;
 
 use super::Case;
-use crate::kernels::{Destination, Selection};
+use crate::kernels::{Activations, Selection};
 use crate::recording::Slice;
 
 /// More workgroups than wgpu's default limits allow along one axis of a grid, and not a multiple of the axes.
@@ -32,8 +32,8 @@ const FOLDED_WORKGROUPS: usize = 65_535 + 2;
 const ELEMENT_THREADS: usize = 64;
 
 /// Where a kernel leaves activations: of [`Tensor::for_product`](super::Tensor::for_product).
-fn destination(texels: bool, slice: Slice) -> Destination {
-    if texels { Destination::Texels(slice) } else { Destination::Buffer(slice) }
+fn activations(texels: bool, slice: Slice) -> Activations {
+    if texels { Activations::Texels(slice) } else { Activations::Buffer(slice) }
 }
 
 /// Every kernel, in every variant that an adapter with this selection can run, with every storage type.

@@ -1,6 +1,6 @@
 //! Cases of `residual_norm`.
 
-use super::{Case, FOLDED_WORKGROUPS, destination};
+use super::{Case, FOLDED_WORKGROUPS, activations};
 use crate::kernels::Selection;
 use crate::kernels::residual_norm::{Slices, dispatch};
 use crate::kernels::rms_norm::{Params, RowThreads};
@@ -57,7 +57,7 @@ pub(crate) fn case(
     let params = Params { rows: rows as u32, dim4: dim as u32 / 4, eps: 1e-6, offset };
     Case::new(format!("{rows} rows of {dim}, up to {limit}, offset {offset}"), tensors, move |s| {
         let post_weight = post_norm.then(|| s[4]);
-        let h = destination(texels, s[3]);
+        let h = activations(texels, s[3]);
         dispatch(threads, Slices { delta: s[0], weight: s[1], x: s[2], h, post_weight }, params)
     })
 }

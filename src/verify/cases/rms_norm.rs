@@ -1,6 +1,6 @@
 //! Cases of `rms_norm`.
 
-use super::{Case, FOLDED_WORKGROUPS, destination};
+use super::{Case, FOLDED_WORKGROUPS, activations};
 use crate::kernels::Selection;
 use crate::kernels::rms_norm::{Params, RowThreads, dispatch};
 use crate::verify::{Elements, Random, Tensor};
@@ -43,6 +43,6 @@ pub(crate) fn case(threads: RowThreads, texels: bool, rows: usize, dim: usize, l
     };
     let params = Params { rows: rows as u32, dim4: dim as u32 / 4, eps: 1e-6, offset };
     Case::new(format!("{rows} rows of {dim}, up to {limit}, offset {offset}"), tensors, move |s| {
-        dispatch(threads, s[0], s[1], destination(texels, s[2]), params)
+        dispatch(threads, s[0], s[1], activations(texels, s[2]), params)
     })
 }
