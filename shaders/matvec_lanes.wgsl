@@ -19,8 +19,6 @@ const LANES: u32 = 8u;
 // then one of the second.
 @if(!four) const COLUMNS: u32 = 2u;
 @if(four) const COLUMNS: u32 = 4u;
-// Columns whose squares are one sum.
-@if(residual) const PART: u32 = 16u;
 @if(!gated) const TURNS: u32 = 1u;
 @if(gated) const TURNS: u32 = 2u;
 
@@ -141,12 +139,12 @@ fn main(
         if has_texel {
             sum_of_squares = add_four_to_stream(m, column, sums);
         }
-        // Of the lanes that make a part.
+        // Of the lanes that make a part, sixteen columns.
         sum_of_squares += subgroupShuffleXor(sum_of_squares, 1u);
         sum_of_squares += subgroupShuffleXor(sum_of_squares, 2u);
         @if(!four) sum_of_squares += subgroupShuffleXor(sum_of_squares, 4u);
-        if column % PART == 0u && column < columns() {
-            store_squares(m, column / PART, sum_of_squares);
+        if column % params.part == 0u && column < columns() {
+            store_squares(m, column / params.part, sum_of_squares);
         }
     }
 }

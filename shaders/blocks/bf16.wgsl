@@ -1,22 +1,19 @@
 // BF16 weights, two a word: a bf16 is the upper half of an f32: loaded where they are used, since a block is more than a lane can hold.
+import package::constants::TOGETHER;
 import package::shared::planes::{piece, four_code_words};
 import package::shared::weights8::Weights8;
 
-// Rows that lie together, and from one piece of a row to its next.
-const STEP: u32 = 16u;
 const PLACES: vec4<f32> = vec4<f32>(1.0);
 
-// What four rows have beside the values.
-struct Scales {
-    nothing: u32,
-}
+// Four rows have nothing beside the values.
+alias Scales = u32;
 
 struct Block {
     base: u32,
 }
 
 fn load_scales(row: u32, block: u32, blocks: u32) -> Scales {
-    return Scales(0u);
+    return 0u;
 }
 
 // Of row `i` of the four that the scales are of.
@@ -29,7 +26,7 @@ fn unpack(word: u32) -> vec2<f32> {
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {
-    let w = four_code_words(b.base + part * STEP);
+    let w = four_code_words(b.base + part * TOGETHER);
     return Weights8(vec4<f32>(unpack(w.x), unpack(w.y)), vec4<f32>(unpack(w.z), unpack(w.w)));
 }
 

@@ -3,8 +3,6 @@ import package::shared::planes::{piece, piece_of_four, eight_code_words, scale_w
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 
-// Rows that lie together, and from one piece of a row to its next.
-const STEP: u32 = 32u;
 const PLACES: vec4<f32> = PLACES_OF_BYTES;
 
 // What four rows have beside the codes.

@@ -1,17 +1,14 @@
 // Q4_K: w = (d * sc) * q - (dmin * mn); sc and mn belong to a group of 32, d and dmin to a superblock of 256.
-import package::shared::planes::{piece, piece_of_four, eight_code_words, scale_words};
+import package::shared::planes::{piece, eight_code_words, superblock_words};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 import package::shared::k_scales::k_scale;
 
-// Rows that lie together, and from one piece of a row to its next.
-const STEP: u32 = 32u;
 const PLACES: vec4<f32> = PLACES_OF_BYTES;
 
 // What four rows have beside the codes.
 struct Scales {
-    headers: vec4<u32>,
-    pairs: vec4<u32>,
+    superblock: Words8,
 }
 
 struct Block {
@@ -21,16 +18,12 @@ struct Block {
 }
 
 fn load_scales(row: u32, block: u32, blocks: u32) -> Scales {
-    let superblock = block / 4u * 5u;
-    let count = blocks / 4u * 5u;
-    let headers = scale_words(piece_of_four(row, superblock, count));
-    let pairs = scale_words(piece_of_four(row, superblock + 1u + (block & 3u), count));
-    return Scales(headers, pairs);
+    return Scales(superblock_words(row, block, blocks));
 }
 
 // Of row `i` of the four that the scales are of.
 fn load_block(row: u32, block: u32, blocks: u32, scales: Scales, i: u32) -> Block {
-    return Block(eight_code_words(piece(row, block, blocks)), scales.headers[i], scales.pairs[i]);
+    return Block(eight_code_words(piece(row, block, blocks)), scales.superblock.lo[i], scales.superblock.hi[i]);
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {

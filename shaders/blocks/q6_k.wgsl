@@ -1,17 +1,14 @@
 // Q6_K: w = (d * sc) * (q - 32); the signed byte sc belongs to 16 weights, the f16 d to a superblock of 256. The codes'
 // upper two bits lie in a plane of their own, four words a block.
-import package::shared::planes::{piece, piece_of_four, eight_code_words, scale_words, four_high_words};
+import package::shared::planes::{piece, eight_code_words, superblock_words, four_high_words};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 
-// Rows that lie together, and from one piece of a row to its next.
-const STEP: u32 = 32u;
 const PLACES: vec4<f32> = PLACES_OF_BYTES;
 
 // What four rows have beside the codes.
 struct Scales {
-    headers: vec4<u32>,
-    sc: vec4<u32>,
+    superblock: Words8,
 }
 
 struct Block {
@@ -21,17 +18,13 @@ struct Block {
 }
 
 fn load_scales(row: u32, block: u32, blocks: u32) -> Scales {
-    let superblock = block / 4u * 5u;
-    let count = blocks / 4u * 5u;
-    let headers = scale_words(piece_of_four(row, superblock, count));
-    let sc = scale_words(piece_of_four(row, superblock + 1u + (block & 3u), count));
-    return Scales(headers, sc);
+    return Scales(superblock_words(row, block, blocks));
 }
 
 // Of row `i` of the four that the scales are of.
 fn load_block(row: u32, block: u32, blocks: u32, scales: Scales, i: u32) -> Block {
     let index = piece(row, block, blocks);
-    let d = unpack2x16float(scales.headers[i]).x * vec4<f32>(unpack4xI8(scales.sc[i]));
+    let d = unpack2x16float(scales.superblock.lo[i]).x * vec4<f32>(unpack4xI8(scales.superblock.hi[i]));
     return Block(eight_code_words(index), d, four_high_words(index));
 }
 

@@ -1,10 +1,9 @@
 // Q8_0: w = d * q, q a signed byte, one f16 d a group of 32.
+import package::constants::TOGETHER;
 import package::shared::planes::{piece, piece_of_four, eight_code_words, scale_words};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word};
 
-// Rows that lie together, and from one piece of a row to its next.
-const STEP: u32 = 32u;
 const PLACES: vec4<f32> = vec4<f32>(1.0);
 
 // What four rows have beside the codes.
@@ -25,7 +24,7 @@ fn load_scales(row: u32, block: u32, blocks: u32) -> Scales {
 // Of row `i` of the four that the scales are of.
 fn load_block(row: u32, block: u32, blocks: u32, scales: Scales, i: u32) -> Block {
     let codes = piece(row, 2u * block, 2u * blocks);
-    return Block(eight_code_words(codes), eight_code_words(codes + STEP), unpack2x16float(scales.d[i]));
+    return Block(eight_code_words(codes), eight_code_words(codes + TOGETHER), unpack2x16float(scales.d[i]));
 }
 
 fn eight_codes(b: Block, part: u32) -> Weights8 {

@@ -1,6 +1,6 @@
 // How lanes load the planes of weights: from textures that are used as memory, where a CPU that emulates a GPU loads sixteen bytes
-// for all lanes at once. Mirrors kernels/weight_layout.rs.
-import package::blocks::STEP;
+// for all lanes at once. Rows lie TOGETHER in groups, piece by piece. Mirrors kernels/weight_layout.rs.
+import package::constants::TOGETHER;
 import package::shared::texels::place;
 import package::shared::words8::Words8;
 
@@ -10,12 +10,12 @@ import package::shared::words8::Words8;
 
 // Piece `i` of the `count` pieces that a row has of a plane, where a piece is a texel.
 fn piece(row: u32, i: u32, count: u32) -> u32 {
-    return (row / STEP * count + i) * STEP + row % STEP;
+    return (row / TOGETHER * count + i) * TOGETHER + row % TOGETHER;
 }
 
 // The same where a piece is a word: the texel of four rows.
 fn piece_of_four(row: u32, i: u32, count: u32) -> u32 {
-    return (row / STEP * count + i) * (STEP / 4u) + row % STEP / 4u;
+    return (row / TOGETHER * count + i) * (TOGETHER / 4u) + row % TOGETHER / 4u;
 }
 
 // Four words of codes, of pieces of four.
@@ -25,13 +25,21 @@ fn four_code_words(index: u32) -> vec4<u32> {
 
 // Eight words of codes, of pieces of eight.
 fn eight_code_words(index: u32) -> Words8 {
-    let first = 2u * index - index % STEP;
-    return Words8(textureLoad(codes, place(first)), textureLoad(codes, place(first + STEP)));
+    let first = 2u * index - index % TOGETHER;
+    return Words8(textureLoad(codes, place(first)), textureLoad(codes, place(first + TOGETHER)));
 }
 
 // A word of scales of each of four rows.
 fn scale_words(index: u32) -> vec4<u32> {
     return textureLoad(scales, place(index));
+}
+
+// Of each of four rows the scales that all blocks of a superblock have, and those of one block.
+fn superblock_words(row: u32, block: u32, blocks: u32) -> Words8 {
+    let first = block / 4u * 5u;
+    let count = blocks / 4u * 5u;
+    let own = first + 1u + (block & 3u);
+    return Words8(scale_words(piece_of_four(row, first, count)), scale_words(piece_of_four(row, own, count)));
 }
 
 // Two words of scales of each of four rows.

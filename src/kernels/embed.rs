@@ -2,10 +2,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::weight_layout::{WeightSlices, row_bytes, shader_name};
+use super::weight_layout::{WeightSlices, row_bytes};
 use super::{ELEMENT_WG, Work, element_grid};
 use crate::formats::DType;
-use crate::recording::{Dispatch, Program, Requirement, Slice};
+use crate::recording::{Dispatch, Program, Slice};
 
 /// Mirrors `Params` of `shaders/embed.wgsl`.
 #[repr(C)]
@@ -33,10 +33,8 @@ pub struct TokenIds {
 /// `x[t] = scale * table[token_ids[t]]` for the tokens that lie in this shard of the table.
 pub fn dispatch(table: &WeightSlices, token_ids: TokenIds, x: Slice, tokens: u32, scale: f32) -> Dispatch {
     let params = Params { tokens, dim: table.k, row0: table.row0, rows: table.rows, scale };
-    let program = Program::new("embed", "base").weights(shader_name(table.dtype)).constant("WG", ELEMENT_WG);
-    // Only kernels for lanes have weights there.
     let program =
-        if table.in_texels { program.requires(Requirement::EightLanes).flag("texels", true) } else { program };
+        table.program(Program::new("embed", "base")).constant("WG", ELEMENT_WG).flag("texels", table.in_texels);
     let dispatch = Dispatch::new(program, &params, element_grid(tokens * (table.k / 8)));
     table.bind(dispatch).read(3, token_ids.ids).read_write(4, x).read(5, token_ids.sampled)
 }

@@ -96,8 +96,14 @@ pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32
     bias.into_iter().fold(dispatch, |dispatch, bias| dispatch.read(5, bias))
 }
 
+/// Whether a kernel can compute a gate and what goes through it [at once](gated), of which these are the weights: in texels, a
+/// half begins among rows that lie together.
+pub fn gates(path: LinearPath, weight: &WeightSlices) -> bool {
+    path.gates() && (!weight.in_texels || weight.rows.is_multiple_of(2 * ROWS_AT_ONCE as u32))
+}
+
 /// `y [m][n / 2] = act(gate) * up` for all `n` rows of weights, of which the first half makes the gate, with a kernel that
-/// [can do so](LinearPath::gates). Of weights in texels, a half is a multiple of [`ROWS_AT_ONCE`].
+/// [can](gates).
 pub fn gated(
     path: LinearPath,
     weight: &WeightSlices,
@@ -106,9 +112,8 @@ pub fn gated(
     y: Activations,
     m: u32,
 ) -> Dispatch {
-    let half = weight.rows / 2;
-    debug_assert!(!weight.in_texels || half.is_multiple_of(ROWS_AT_ONCE as u32), "a half of {half} rows in texels");
-    let params = Params { y_stride: half, ..whole(weight, m) };
+    debug_assert!(gates(path, weight), "{} takes no gate of {} rows", path.name(), weight.rows);
+    let params = Params { y_stride: weight.rows / 2, ..whole(weight, m) };
     let (program, grid) = program(path, weight, &params, true);
     let program = program.flag("gated", true).flag("gelu", activation == Activation::GeluTanh);
     finish(path, (program, grid), weight, x, y, params, None)
@@ -178,10 +183,8 @@ fn finish(
         (params.part, params.eps) = (x.part, x.eps);
     }
     debug_assert_eq!(path.loads_texels(), weight.in_texels, "{} with weights elsewhere", path.name());
-    let program = program
-        .requires(path.requirement())
-        .weights(super::weight_layout::shader_name(weight.dtype))
-        .flag("unscaled", matches!(x, Input::Unscaled(_)));
+    let program =
+        weight.program(program.requires(path.requirement())).flag("unscaled", matches!(x, Input::Unscaled(_)));
     let cost = [params.m, params.n, params.k].map(u64::from).iter().product();
     let dispatch = Dispatch::new(y.flag(program), &params, grid).costing(cost);
     // The residual stream is the first output of every kernel that writes it.

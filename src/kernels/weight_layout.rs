@@ -19,8 +19,10 @@
 //! Each plane's row is padded with zeros to what a whole number of blocks of 64 elements takes, so that every block begins
 //! where a load of 32 bytes may.
 
+use std::ops::Range;
+
 use crate::formats::DType;
-use crate::recording::{Dispatch, Slice, Texel};
+use crate::recording::{Dispatch, Program, Requirement, Slice, Texel};
 
 /// Weights are made of groups of this many elements along a row; a row is a whole number of them.
 pub const GROUP: usize = 32;
@@ -51,6 +53,16 @@ pub struct WeightSlices {
 }
 
 impl WeightSlices {
+    /// The program for such weights.
+    pub(super) fn program(&self, program: Program) -> Program {
+        let program = program.weights(shader_name(self.dtype));
+        match self.in_texels {
+            // Only kernels for lanes have weights there.
+            true => program.requires(Requirement::EightLanes).constant("TOGETHER", rows_together(self.dtype) as u32),
+            false => program,
+        }
+    }
+
     /// Binds the planes at 0, 1 and 2, where `shaders/weights/*.wgsl` and `shaders/shared/planes.wgsl` expect them.
     pub(super) fn bind(&self, dispatch: Dispatch) -> Dispatch {
         let planes = (0..).zip(self.planes).filter_map(|(plane, slice)| Some((plane, slice?)));
@@ -100,30 +112,35 @@ pub const ROWS_AT_ONCE: usize = 32;
 
 /// Rows that lie together in texels: piece `i` of each, then piece `i + 1` of each. They are those of a workgroup of the
 /// matrix-vector product, which so goes through the memory in its order: on lavapipe, a third of the samples in the shaders of
-/// decode stood at loads that waited for it when fewer lay together. Mirrors `STEP` of `shaders/blocks`.
-fn rows_together(dtype: DType) -> usize {
-    if dtype.block_len() == 1 { 16 } else { ROWS_AT_ONCE }
+/// decode stood at loads that waited for it when fewer lay together. A lane of that product has more of them until what it
+/// holds no longer fits the CPU's registers and its cache for instructions: two of float types, which have many loads a block,
+/// and four of others.
+pub(super) fn rows_together(dtype: DType) -> usize {
+    if dtype.block_len() == 1 { ROWS_AT_ONCE / 2 } else { ROWS_AT_ONCE }
+}
+
+/// Where the pieces of a row of a plane lie, in words behind the first of the rows that are together.
+fn places(dtype: DType, plane: usize, row: usize) -> impl Iterator<Item = Range<usize>> {
+    let (words, together) = (piece_words(dtype, plane), rows_together(dtype));
+    (0..).map(move |i| (i * together + row % together) * words).map(move |first| first..first + words)
 }
 
 /// The words that a row has of a plane in texels.
 pub fn deinterleave(dtype: DType, plane: usize, row_words: usize, row: usize, words: &[u32]) -> Vec<u32> {
-    let piece = piece_words(dtype, plane);
-    let together = rows_together(dtype);
-    let rows = &words[row / together * together * row_words..][..together * row_words];
-    rows.chunks_exact(piece).skip(row % together).step_by(together).flatten().copied().collect()
+    let rows = &words[row / rows_together(dtype) * rows_together(dtype) * row_words..];
+    let pieces = row_words / piece_words(dtype, plane);
+    places(dtype, plane, row).take(pieces).flat_map(|place| &rows[place]).copied().collect()
 }
 
 /// Brings a plane of whole rows of so many words into the order that it has in texels.
 pub fn interleave(dtype: DType, plane: usize, row_words: usize, from: &[u32]) -> Vec<u32> {
-    let words = piece_words(dtype, plane);
     let count = (from.len() / row_words).next_multiple_of(ROWS_AT_ONCE);
     let together = rows_together(dtype);
     let mut interleaved = vec![0; count * row_words];
     for (row, from) in from.chunks_exact(row_words).enumerate() {
         let rows = &mut interleaved[row / together * together * row_words..];
-        for (i, piece) in from.chunks_exact(words).enumerate() {
-            let at = (i * together + row % together) * words;
-            rows[at..at + words].copy_from_slice(piece);
+        for (piece, place) in from.chunks_exact(piece_words(dtype, plane)).zip(places(dtype, plane, row)) {
+            rows[place].copy_from_slice(piece);
         }
     }
     interleaved

@@ -47,12 +47,12 @@ impl Model {
         let inputs = self.inputs.sections(shape.tokens as usize);
         let mut normed = self.record_embedding(&mut recording, inputs, shape.tokens);
         let layers = &self.weights.layers;
-        let splits_norm = self.splits_norms(shape.tokens);
+        let (splits_norm, appends) = (self.splits_norms(shape.tokens), self.attention_appends(shape));
         for (index, weights) in layers.iter().enumerate() {
             let is_last = index + 1 == layers.len();
             let attends = !is_last || shape.logits_rows > 0;
             self.record_qkv(&mut recording, index, normed, shape.tokens);
-            if !(attends && self.attention_appends(shape)) {
+            if !(attends && appends) {
                 self.record_append(&mut recording, index, inputs, shape.tokens);
             }
             if !attends {
@@ -317,7 +317,7 @@ impl Model {
         let hidden = self.for_product(scratch.hidden);
         if let [shard] = &weights.gate_up.shards[..] {
             let path = self.options.selection.linear(m, shard.weights.dtype);
-            if path.gates() {
+            if linear::gates(path, &shard.weights) {
                 let label = at(layer, shard.what);
                 let x = self.input(recording, label, path, normed, m * shard.weights.k);
                 let gated = linear::gated(path, &shard.weights, config.activation, x, hidden, m);

@@ -20,19 +20,22 @@ pub const PLANES: &[Mutation] = &[
     plant(
         Address,
         "a row's pieces are as far apart as a buffer's",
-        "(row / STEP * count + i) * STEP +",
-        "(row / STEP * count * STEP + i) +",
+        "(row / TOGETHER * count + i) * TOGETHER +",
+        "(row / TOGETHER * count * TOGETHER + i) +",
     ),
-    plant(Address, "rows that lie together are one", "+ row % STEP;", ";"),
-    plant(Address, "four rows that lie together are the first", " + row % STEP / 4u", ""),
-    plant(Address, "a piece begins where a texel does", " - index % STEP", ""),
+    plant(Address, "rows that lie together are one", "+ row % TOGETHER;", ";"),
+    plant(Address, "four rows that lie together are the first", " + row % TOGETHER / 4u", ""),
+    plant(Address, "a piece begins where a texel does", " - index % TOGETHER", ""),
     plant(
         Address,
         "four words of two texels are the same",
         "place(index));\n}\n\n// Eight",
         "place(index & ~1u));\n}\n\n// Eight",
     ),
-    plant(Address, "a piece's second texel is its first", "place(first + STEP)", "place(first)"),
+    plant(Address, "a piece's second texel is its first", "place(first + TOGETHER)", "place(first)"),
+    plant(Scale, "every block of a superblock takes the first's scales", "1u + (block & 3u)", "1u + (block & 0u)"),
+    plant(Scale, "superblocks are half as long", "let first = block / 4u", "let first = block / 2u"),
+    plant(Scale, "rows have as many superblocks as blocks", "blocks / 4u * 5u", "blocks * 5u"),
     plant(Address, "a texel of scales is its neighbour", "scales, place(index)", "scales, place(index ^ 1u)"),
     plant(
         Address,
@@ -64,8 +67,8 @@ pub const BF16: &[Mutation] = &[
     plant(
         Address,
         "the parts of a block are one",
-        "four_code_words(b.base + part * STEP)",
-        "four_code_words(b.base + (part & 6u) * STEP)",
+        "four_code_words(b.base + part * TOGETHER)",
+        "four_code_words(b.base + (part & 6u) * TOGETHER)",
     ),
     plant(Address, "blocks are one part shorter", "piece(row, block * 8u,", "piece(row, block * 7u,"),
     plant(Codes, "the low half keeps the high one's bits", "word & 0xffff0000u", "word << 16u"),
@@ -75,8 +78,8 @@ pub const F16: &[Mutation] = &[
     plant(
         Address,
         "the parts of a block are one",
-        "four_code_words(b.base + part * STEP)",
-        "four_code_words(b.base + (part & 6u) * STEP)",
+        "four_code_words(b.base + part * TOGETHER)",
+        "four_code_words(b.base + (part & 6u) * TOGETHER)",
     ),
     plant(Address, "blocks are one part shorter", "piece(row, block * 8u,", "piece(row, block * 7u,"),
     plant(
@@ -91,8 +94,8 @@ pub const F32: &[Mutation] = &[
     plant(
         Address,
         "the parts of a block are one",
-        "eight_code_words(b.base + part * STEP)",
-        "eight_code_words(b.base + (part & 6u) * STEP)",
+        "eight_code_words(b.base + part * TOGETHER)",
+        "eight_code_words(b.base + (part & 6u) * TOGETHER)",
     ),
     plant(Address, "blocks are one part shorter", "piece(row, block * 8u,", "piece(row, block * 7u,"),
     plant(
@@ -118,8 +121,6 @@ pub const Q4_1: &[Mutation] = &[
 pub const Q4_K: &[Mutation] = &[
     plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
     plant(Scale, "the second group takes the first's scale", "part / 4u", "0u * part"),
-    plant(Scale, "every block of a superblock takes the first's scales", "1u + (block & 3u)", "1u + (block & 0u)"),
-    plant(Scale, "superblocks are half as long", "let superblock = block / 4u", "let superblock = block / 2u"),
 ];
 
 pub const Q5_0: &[Mutation] = &[
@@ -145,15 +146,12 @@ pub const Q5_K: &[Mutation] = &[
     plant(Codes, "high codes take the low ones' fifth bits", "(high >> 1u) & 0x01010101u", "high & 0x01010101u"),
     plant(Codes, "the second group takes the first's fifth bits", "select(b.high.x, b.high.y, part >= 4u)", "b.high.x"),
     plant(Scale, "the second group takes the first's scale", "part / 4u", "0u * part"),
-    plant(Scale, "every block of a superblock takes the first's scales", "1u + (block & 3u)", "1u + (block & 0u)"),
-    plant(Scale, "superblocks are half as long", "let superblock = block / 4u", "let superblock = block / 2u"),
 ];
 
 pub const Q6_K: &[Mutation] = &[
     plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
     plant(Scale, "scales are taken to be unsigned", "unpack4xI8(", "unpack4xU8("),
     plant(Scale, "a group's second scale is its first", "b.d[part / 2u]", "b.d[part / 4u * 2u]"),
-    plant(Scale, "every block of a superblock takes the first's scales", "1u + (block & 3u)", "1u + (block & 0u)"),
     plant(Codes, "high codes take the low ones' upper bits", "(high >> 2u) & 0x03030303u", "high & 0x03030303u"),
     plant(Codes, "odd parts take the even ones' upper bits", ">> (4u * (part & 1u))", ""),
     plant(Codes, "the upper bits are another part's", "b.high[part / 2u]", "b.high[part / 4u]"),

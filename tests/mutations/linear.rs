@@ -307,7 +307,7 @@ pub const MATVEC_LANES: &[Mutation] = &[
         "0.0",
     ),
     plant(Bounds, "a part behind the last has squares", " && column < columns()", ""),
-    plant(Address, "squares of two parts are one's", "column / PART, sum", "column / (2u * PART), sum"),
+    plant(Address, "squares of two parts are one's", "column / params.part, sum", "column / (2u * params.part), sum"),
     plant(Address, "every row of x is the first", "(m * parts + min(", "(0u * parts + min("),
     plant(Address, "the halves of eight elements are one", "place(own + 1u)", "place(own)"),
     plant(Address, "every row of y is the first", "store(m, column + 1u, sums.y)", "store(0u, column + 1u, sums.y)"),
