@@ -254,6 +254,15 @@ impl List<'_> {
                 group.in_cache = attention_in_cache(heads, context, &whole, &split);
             }
             self.push_group(group);
+            let appending = split.iter().filter(|path| path.appends(KvType::F16));
+            for path in appending {
+                let mut variants = Vec::new();
+                let of_path = batch_of(Path::Split(*path), heads, batch);
+                cases::attention::push_case(&mut variants, Batch { appends: Some(Pairing::Half), ..of_path });
+                let name = format!("{model} rope_append + attention f16 m{tokens} context {context}");
+                let work = attention_work(heads, *batch) + append_work(heads);
+                self.push_group(Group::new(name, work, cached_bytes(heads, context), CACHE, variants));
+            }
             for path in split {
                 let batch = batch_of(Path::Split(path), heads, batch);
                 let parts = batch.tiling().parts(context);
@@ -441,16 +450,34 @@ pub(super) fn attention_group(
     split: &[SplitPath],
 ) -> Group {
     let [(position0, tokens)] = *batch;
-    let work = attention::work(heads, &[Sequence { row0: 0, tokens, position0, page_row: 0 }]);
     let mut variants = Vec::new();
     let paths = whole.iter().map(|path| Path::Whole(*path)).chain(split.iter().map(|path| Path::Split(*path)));
     for batch in paths.map(|path| batch_of(path, heads, batch)).filter(Batch::has_tiles) {
         cases::attention::push_case(&mut variants, batch);
     }
-    // Up to four pages are nobody's or not full.
-    let cached = u64::from(position0 + tokens + 4 * kv_cache::PAGE_SIZE);
-    let largest = heads.kv_type.element_bytes(cached * u64::from(heads.kv_heads * heads.head_dim));
-    Group::new(name, work, largest, &["k_cache", "v_cache"], variants)
+    Group::new(name, attention_work(heads, *batch), cached_bytes(heads, position0 + tokens), CACHE, variants)
+}
+
+/// What attention of a deep context finds in no cache.
+const CACHE: &[&str] = &["k_cache", "v_cache"];
+
+fn attention_work(heads: Heads, [(position0, tokens)]: [(u32, u32); 1]) -> Work {
+    attention::work(heads, &[Sequence { row0: 0, tokens, position0, page_row: 0 }])
+}
+
+/// What turning and appending add to the attention of a token, whose queries stay where they are turned.
+fn append_work(heads: Heads) -> Work {
+    let Heads { heads, kv_heads, head_dim, kv_type, .. } = heads;
+    let params = rope_append::Params { tokens: 1, heads, kv_heads, dim4: head_dim / 4 };
+    let queries = 4 * u64::from(heads * head_dim);
+    let Work { flops, read, written } = rope_append::work(kv_type, params);
+    Work { flops, read: read - queries, written: written - queries }
+}
+
+/// Bytes of the keys of a context; up to four pages are nobody's or not full.
+fn cached_bytes(heads: Heads, context: u32) -> u64 {
+    let Heads { kv_heads, head_dim, kv_type, .. } = heads;
+    kv_type.element_bytes(u64::from(context + 4 * kv_cache::PAGE_SIZE) * u64::from(kv_heads * head_dim))
 }
 
 /// The same of one token over so few keys that a core's cache holds them, unless there are hardly more.

@@ -168,24 +168,12 @@ impl Engine {
             selection,
             available_memory: capacity::available_memory(&device),
         };
-        let step = |tokens, choice| ExpectedStep { tokens, choice };
-        // Chunks, the whole of a short prompt, and decode steps.
-        let short = chunk.min(MAX_SHORT as usize);
-        let expected: &[ExpectedStep] = match options.scoring {
-            true => &[],
-            false => &[
-                step(chunk, Choice::Greedy),
-                step(short, Choice::Greedy),
-                step(1, Choice::Greedy),
-                step(1, Choice::Drawn),
-                step(1, Choice::None),
-            ],
-        };
-        let mut model = Model::load(executor.as_mut(), &checkpoint, config, model_options, expected, &mut |bytes| {
+        let expected = expected_steps(chunk, sequences, options.scoring);
+        let mut model = Model::load(executor.as_mut(), &checkpoint, config, model_options, &expected, &mut |bytes| {
             progress(LoadProgress::Uploaded { bytes });
         })?;
         let compiling = Instant::now();
-        model.warm_up(executor.as_mut(), expected)?;
+        model.warm_up(executor.as_mut(), &expected)?;
         let UploadTimings { read, upload } = model.upload_timings();
         let load_timings = LoadTimings { device: opened, read, upload, compile: compiling.elapsed() };
         let scheduler = Scheduler::new(Limits {
@@ -220,4 +208,25 @@ impl Engine {
         progress(LoadProgress::Ready);
         Ok(Engine { executor, model, tokenizer, scheduler, batch, flight, info })
     }
+}
+
+/// Chunks, the whole of a short prompt, decode steps, and those of several sequences, beside a chunk, too. None where texts are
+/// scored: the steps are known only with them.
+fn expected_steps(chunk: usize, sequences: usize, scoring: bool) -> Vec<ExpectedStep> {
+    if scoring {
+        return Vec::new();
+    }
+    let step = |tokens, beside, choice| ExpectedStep { tokens, beside, choice };
+    let mut expected = vec![
+        step(chunk, 0, Choice::Greedy),
+        step(chunk.min(MAX_SHORT as usize), 0, Choice::Greedy),
+        step(1, 0, Choice::Greedy),
+        step(1, 0, Choice::Drawn),
+        step(1, 0, Choice::None),
+    ];
+    if sequences > 1 {
+        let all = [(1, 1), (1, sequences - 1), (chunk, 1)];
+        expected.extend(all.map(|(tokens, beside)| step(tokens, beside, Choice::Greedy)));
+    }
+    expected
 }

@@ -37,10 +37,13 @@ pub struct ModelOptions {
     pub available_memory: Option<u64>,
 }
 
-/// A step of one sequence, with the logits of its last token, that is likely to come.
+/// A step that is likely to come, with the logits of each sequence's last token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedStep {
+    /// Of one sequence.
     pub tokens: usize,
+    /// Other sequences, of which there is one token each.
+    pub beside: usize,
     pub choice: Choice,
 }
 
@@ -223,17 +226,20 @@ impl Model {
     /// The shapes of such a step at the start of the context and at its end, where it may take other kernels.
     fn shapes(&self, step: ExpectedStep) -> [StepShape; 2] {
         [0, self.limits.context.saturating_sub(step.tokens)].map(|position0| {
-            let (tokens, position0) = (step.tokens as u32, position0 as u32);
+            let (tokens, beside, position0) = (step.tokens as u32, step.beside as u32, position0 as u32);
             let mut tiles = Tiles::default();
-            self.limits.tiling.push(0, &attention::Sequence { row0: 0, tokens, position0, page_row: 0 }, &mut tiles);
+            for (index, tokens) in std::iter::once(tokens).chain((0..beside).map(|_| 1)).enumerate() {
+                let sequence = attention::Sequence { row0: 0, tokens, position0, page_row: 0 };
+                self.limits.tiling.push(index as u32, &sequence, &mut tiles);
+            }
             tiles.fill_up();
             StepShape {
-                tokens,
+                tokens: tokens + beside,
                 tiles: tiles.whole.len() as u32,
                 parts: tiles.parts.len() as u32,
                 merges: tiles.merges.len() as u32,
                 alone: tiles.alone,
-                logits_rows: 1,
+                logits_rows: 1 + beside,
                 page_stride: self.limits.page_stride as u32,
                 choice: step.choice,
             }
