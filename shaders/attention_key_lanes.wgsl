@@ -10,6 +10,7 @@ import package::shared::attention_io::{sequences, tiles, page_table, q, out};
 @if(appends) import package::shared::attention_io::{k_cache, v_cache, turns};
 import package::shared::attention_io::{load_key, load_value, unpack_key, unpack_value};
 import package::shared::four::{from_four, to_four};
+@if(appends) import package::shared::four::Four;
 import package::shared::kv_cache::{kv_index, kv_slot};
 @if(appends) import package::shared::kv_floats::{pack, unpack};
 @if(alone) import package::shared::texels::place;
@@ -24,6 +25,9 @@ const LANES: u32 = 8u;
 const GROUPS: u32 = 8u; // keys of a lane in a step
 const KEYS: u32 = LANES * GROUPS;
 const MASKED: f32 = -3.0e38;
+
+// Turned and scaled; no lane loads another's.
+@if(appends) var<workgroup> queries: array<Four, LANES * D4>;
 
 // Over all lanes.
 fn sum(v: vec4<f32>) -> vec4<f32> {
@@ -44,12 +48,18 @@ fn head_at(row: u32, head: u32) -> u32 {
     @if(appends) return (row * (params.heads + 2u * params.kv_heads) + head) * D4;
 }
 
-// Vector `i` of a head that turns.
+// Vector `i` of the query of a lane's own row, which begins at `head`.
 @if(!appends)
-fn turned(head: u32, row: u32, i: u32) -> vec4<f32> {
-    return from_four(q[head + i]);
+fn query(head: u32, lane: u32, i: u32) -> vec4<f32> {
+    return params.scale * from_four(q[head + i]);
 }
 
+@if(appends)
+fn query(head: u32, lane: u32, i: u32) -> vec4<f32> {
+    return from_four(queries[lane * D4 + i]);
+}
+
+// Vector `i` of a head that turns.
 @if(appends && adjacent)
 fn turned(head: u32, row: u32, i: u32) -> vec4<f32> {
     return turn_neighbours(from_four(q[head + i]), from_four(turns[row * params.dim4 + i]));
@@ -85,6 +95,10 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
     let mine = head_at(row, kv_head * ratio + tile.row0 + min(lane, rows - 1u));
     let to = ((wg.x * params.kv_heads + kv_head) * R + lane) * (D4 + 1u);
 
+    @if(appends) for (var i = 0u; i < params.dim4; i++) {
+        queries[lane * D4 + i] = to_four(params.scale * turned(mine, row, i));
+    }
+
     // Of each row a component; the totals are the lane's own until the end.
     var peak = vec4<f32>(MASKED);
     var total = vec4<f32>();
@@ -97,7 +111,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
         for (var i = 0u; i < params.dim4; i++) {
             let k = pack(turned(key, row, i));
             let v = pack(from_four(q[value + i]));
-            score += dot(params.scale * turned(mine, row, i), unpack(k));
+            score += dot(query(mine, lane, i), unpack(k));
             if lane < rows {
                 out[to + i] = to_four(unpack(v));
             }
@@ -123,7 +137,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
         }
         var scores: array<vec4<f32>, GROUPS>;
         for (var i = 0u; i < params.dim4; i++) {
-            let own = params.scale * turned(mine, row, i);
+            let own = query(mine, lane, i);
             // Of each element, those of the four rows.
             let x = transpose(mat4x4<f32>(
                 subgroupBroadcast(own, 0u),

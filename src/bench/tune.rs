@@ -493,8 +493,10 @@ mod tests {
         let workload = Workload::typical();
         let lanes = Variant::Linear(LinearPath::MatmulLanes { rows: 8 });
         let batch = step(&workload, Role::LinearBatch);
-        assert_eq!(batch.to_texels_parts(&[MATVEC]).len(), 0);
-        let parts = batch.to_texels_parts(&[MATVEC, lanes]);
+        assert_eq!(batch.to_texels_parts(&[MATVEC, lanes]).len(), 0, "decode tokens' attention is there already");
+        let chunk = step(&workload, Role::LinearShort);
+        assert_eq!(chunk.to_texels_parts(&[MATVEC]).len(), 0);
+        let parts = chunk.to_texels_parts(&[MATVEC, lanes]);
         assert_eq!(parts.iter().map(count).sum::<f64>(), 30.0, "what attention gives, once a layer");
         assert!(parts.iter().all(|part| part.variants == [lanes]));
         let stores = |part: &Part| part.group.variants.iter().map(|case| case.program.has_flag("texels")).collect();

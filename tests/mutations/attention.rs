@@ -269,7 +269,6 @@ pub const ATTENTION_KEY_LANES: &[Mutation] = &[
         "return max(quad, subgroupShuffleXor(quad, 4u))",
         "return quad",
     ),
-    plant(Scale, "the queries are not scaled", "let own = params.scale * turned", "let own = turned"),
     plant(Scale, "the total is not rescaled to a new peak", "total *= shrink;", ""),
     plant(Scale, "the sums are not rescaled to a new peak", "shrink[lane] * from_four(out", "from_four(out"),
     plant(Start, "what lies in the output is added", "if !fresh {", "if true {"),
@@ -313,7 +312,19 @@ pub const ATTENTION_KEY_LANES: &[Mutation] = &[
     plant(Start, "K does not turn", "pack(turned(key, row, i))", "pack(from_four(q[key + i]))"),
     plant(Start, "V turns, too", "pack(from_four(q[value + i]))", "pack(turned(value, row, i))"),
     plant(Start, "the token's own value is forgotten", "key0 == first_key && !has_own", "key0 == first_key"),
-    plant(Scale, "the token's own score is not scaled", "dot(params.scale * turned", "dot(turned"),
+    plant(Scale, "queries that turn are not scaled", "to_four(params.scale * turned(", "to_four(turned("),
+    plant(
+        Scale,
+        "queries that do not turn are not scaled",
+        "params.scale * from_four(q[head + i])",
+        "from_four(q[head + i])",
+    ),
+    plant(
+        Address,
+        "a lane takes another's query",
+        "from_four(queries[lane * D4 + i])",
+        "from_four(queries[(lane ^ 1u) * D4 + i])",
+    ),
     plant(Scale, "the token's own weight is not counted", "select(0.0, 1.0, lane == 0u)", "0.0"),
     plant(Scale, "each lane counts the token's own weight", "select(0.0, 1.0, lane == 0u)", "1.0"),
     plant(Scale, "what is alone is not divided by the weights' total", " / total[lane])", ")"),
@@ -327,8 +338,8 @@ pub const ATTENTION_KEY_LANES: &[Mutation] = &[
     plant(
         Precision,
         "the queries keep the ten bits of f16",
-        "let own = params.scale * turned(mine, row, i);",
-        "let own = bitcast<vec4<f32>>(bitcast<vec4<u32>>(params.scale * turned(mine, row, i)) & vec4<u32>(0xffffe000u));",
+        "let own = query(mine, lane, i);",
+        "let own = bitcast<vec4<f32>>(bitcast<vec4<u32>>(query(mine, lane, i)) & vec4<u32>(0xffffe000u));",
     ),
 ];
 
