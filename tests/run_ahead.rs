@@ -1,5 +1,6 @@
 //! Steps that are handed over before the tokens of those before them are known: nothing but the time they take may differ.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
@@ -60,10 +61,14 @@ fn load(options: &EngineOptions) -> Engine {
 }
 
 fn load_counting(calls: &Arc<Mutex<Calls>>) -> Engine {
+    load_probed(Count(Arc::clone(calls)))
+}
+
+fn load_probed(probe: impl Probe<GpuExecutor> + Send + 'static) -> Engine {
     let open = |options: &EngineOptions| {
         let gpu = GpuExecutor::open(&options.device)?;
         let (info, selection) = (gpu.info().clone(), gpu.selection());
-        let executor = Box::new(Instrumented { inner: Box::new(gpu), probe: Count(Arc::clone(calls)) });
+        let executor = Box::new(Instrumented { inner: Box::new(gpu), probe });
         Ok(EngineDevice { executor, info, selection, notices: Vec::new() })
     };
     Engine::load_on(&chat_model(), &options(), open, &mut |_| {}).unwrap_or_else(|e| panic!("{e}"))
@@ -225,4 +230,36 @@ fn a_text_goes_on_behind_an_end_as_if_nothing_had_been_computed_there() {
         assert_eq!(shared.token_ids, expected.token_ids, "behind {:?}", &text[..cut]);
         assert!(shared.cached_prompt_tokens > 0 || cut < 40, "{} tokens", shared.prompt_tokens);
     }
+}
+
+/// The names of the programs that were prepared.
+struct Programs(Arc<Mutex<BTreeSet<String>>>);
+
+impl Probe<GpuExecutor> for Programs {
+    fn before(&mut self, call: Call<'_>, _: &mut GpuExecutor) -> Result<(), ExecutionError> {
+        if let Call::Prepare(recording) = call {
+            let names = recording.dispatches.iter().map(|dispatch| dispatch.program.to_string());
+            self.0.lock().expect("programs").extend(names);
+        }
+        Ok(())
+    }
+}
+
+/// Two sequences of which one decodes while the other's prompt is computed, in chunks, and then both decode.
+#[test]
+fn what_steps_of_several_sequences_take_is_there_before_they_come() {
+    if !has_device() {
+        return;
+    }
+    let programs = Arc::default();
+    let mut engine = load_probed(Programs(Arc::clone(&programs)));
+    let before = programs.lock().expect("programs").clone();
+    assert!(before.iter().any(|name| name.starts_with("attention_merge")), "{before:?}");
+    let prompt = |tokens: u32| GenerationRequest {
+        prompt_tokens: Some((0..tokens).map(|token| token % 7 + 1).collect()),
+        ..request(8, SamplingOptions::greedy())
+    };
+    run_all(&mut engine, &[prompt(20), prompt(180)]);
+    let after = programs.lock().expect("programs").clone();
+    assert_eq!(after.difference(&before).collect::<Vec<_>>(), Vec::<&String>::new());
 }
