@@ -174,6 +174,7 @@ pub fn dispatch(path: AttentionPath, heads: Heads, tiles: u32, page_stride: u32,
 /// of which K and V are not in the cache yet.
 pub fn dispatch_split(path: SplitPath, heads: Heads, parts: Parts, page_stride: u32, slices: Slices) -> Dispatch {
     let Parts { count, alone, append } = parts;
+    debug_assert!(alone.is_none() || path == SplitPath::Lanes, "the tile kernel leaves sums only");
     let rows = path.rows(heads.ratio());
     let (program, keys) = match path {
         SplitPath::Tile => {

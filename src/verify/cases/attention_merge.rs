@@ -38,7 +38,7 @@ pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
         }
         let most = Batch { sequences: &[(8191, 1), (20_000, 1)], ..batch };
         push_case(cases, Parts { batch: most, ..plain });
-        if path == SplitPath::Lanes {
+        if selection.split_paths().contains(&SplitPath::Lanes) {
             for (heads, kv_heads) in [(1, 1), (9, 3), (14, 2)] {
                 push_case(cases, Parts { batch: Batch { heads, kv_heads, ..batch }, texels: true, ..plain });
             }
