@@ -1,7 +1,11 @@
 // y[m] = W x[m] (+ bias) for adapters that emulate a GPU on the CPU, where the dear thing is the storage load: each of the
 // eight lanes of a subgroup owns some rows of W and takes 64 weights of each at once, loads eight elements of x, and shares
-// them with the others. A workgroup is one subgroup and takes one row of x. Mirrors kernels/matvec_lanes.rs.
-import package::blocks::{Block, load_block, load_scales, eight_codes, scale_and_min, PLACES};
+// them with the others, as floats or `rounded`. A workgroup is one subgroup and takes one row of x. Mirrors
+// kernels/matvec_lanes.rs.
+import package::blocks::{load_block, load_scales};
+@if(rounded) import package::blocks::product;
+@if(rounded) import package::shared::rounded::{own, share};
+@if(!rounded) import package::shared::unrounded::{own, share, product};
 @if(gated) import package::shared::activation::activate;
 import package::shared::linear_io::{params, columns};
 @if(!texels) import package::shared::linear_io::store;
@@ -21,34 +25,6 @@ const LANES: u32 = 8u;
 @if(four) const COLUMNS: u32 = 4u;
 @if(!gated) const TURNS: u32 = 1u;
 @if(gated) const TURNS: u32 = 2u;
-
-// Sixteen elements of x, in the places of the codes that they meet, and their sum.
-struct Sixteen {
-    a: vec4<f32>,
-    b: vec4<f32>,
-    c: vec4<f32>,
-    d: vec4<f32>,
-    sum: f32,
-}
-
-fn share(lo: vec4<f32>, hi: vec4<f32>, sum: f32, i: u32) -> Sixteen {
-    let lane = 2u * i;
-    return Sixteen(
-        subgroupShuffle(lo, lane),
-        subgroupShuffle(hi, lane),
-        subgroupShuffle(lo, lane + 1u),
-        subgroupShuffle(hi, lane + 1u),
-        subgroupShuffle(sum, lane) + subgroupShuffle(sum, lane + 1u),
-    );
-}
-
-fn multiply(w: Block, i: u32, x: Sixteen) -> f32 {
-    let p = eight_codes(w, 2u * i);
-    let q = eight_codes(w, 2u * i + 1u);
-    let sum = dot(x.a, p.lo) + dot(x.b, p.hi) + dot(x.c, q.lo) + dot(x.d, q.hi);
-    let scale = scale_and_min(w, 2u * i);
-    return scale.x * sum + scale.y * x.sum;
-}
 
 // A lane's share of the squares of a row of x, eight sums at a time. All lanes take the same number of turns.
 @if(unscaled)
@@ -96,19 +72,17 @@ fn main(
             @if(four) let w2 = load_block(row + 2u, block, blocks, scales, 2u);
             @if(four) let w3 = load_block(row + 3u, block, blocks, scales, 3u);
             // Half of the last block may lie beyond the row, where the weights are zeros.
-            let own = 2u * (m * parts + min(block * 8u + lane, parts - 1u));
-            let lo = bitcast<vec4<f32>>(textureLoad(x, place(own)));
-            let hi = bitcast<vec4<f32>>(textureLoad(x, place(own + 1u)));
-            let sum = dot(lo, vec4<f32>(1.0)) + dot(hi, vec4<f32>(1.0));
-            let x0 = share(lo * PLACES, hi * PLACES, sum, 0u);
-            let x1 = share(lo * PLACES, hi * PLACES, sum, 1u);
-            let x2 = share(lo * PLACES, hi * PLACES, sum, 2u);
-            let x3 = share(lo * PLACES, hi * PLACES, sum, 3u);
-            sums.x += multiply(w0, 0u, x0) + multiply(w0, 1u, x1) + multiply(w0, 2u, x2) + multiply(w0, 3u, x3);
-            sums.y += multiply(w1, 0u, x0) + multiply(w1, 1u, x1) + multiply(w1, 2u, x2) + multiply(w1, 3u, x3);
+            let texel = 2u * (m * parts + min(block * 8u + lane, parts - 1u));
+            let lo = bitcast<vec4<f32>>(textureLoad(x, place(texel)));
+            let hi = bitcast<vec4<f32>>(textureLoad(x, place(texel + 1u)));
+            let held = own(lo, hi);
+            let first = share(held, 0u);
+            let second = share(held, 1u);
+            sums.x += product(w0, 0u, first) + product(w0, 1u, second);
+            sums.y += product(w1, 0u, first) + product(w1, 1u, second);
             @if(four) {
-                sums.z += multiply(w2, 0u, x0) + multiply(w2, 1u, x1) + multiply(w2, 2u, x2) + multiply(w2, 3u, x3);
-                sums.w += multiply(w3, 0u, x0) + multiply(w3, 1u, x1) + multiply(w3, 2u, x2) + multiply(w3, 3u, x3);
+                sums.z += product(w2, 0u, first) + product(w2, 1u, second);
+                sums.w += product(w3, 0u, first) + product(w3, 1u, second);
             }
         }
     }

@@ -62,14 +62,15 @@ fn case_names_are_distinct() {
 fn every_variant_and_storage_type_is_in_the_case_list() {
     let cases = cases(&everything());
     let programs: HashSet<_> = cases.iter().map(|c| (c.program.kernel, c.program.variant, c.program.weights)).collect();
-    let packed = [
+    let of_codes = [
         ("matmul_dot4", "tile64"),
         ("matmul_dot4", "tile32"),
         ("matvec_dot4", "workgroup"),
         ("matvec_dot4", "subgroup"),
+        ("matvec_lanes", "rounded"),
     ];
     for weights in stems("shaders/codes", "wgsl") {
-        for (kernel, variant) in packed {
+        for (kernel, variant) in of_codes {
             let found = programs.iter().any(|p| *p == (kernel, variant, weights.as_str()));
             assert!(found, "no case of {kernel}/{variant} with {weights}");
         }

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use wgpt::formats::Checkpoint;
 use wgpt::kernels::kv_cache::KvType;
-use wgpt::kernels::{Choices, Selection};
+use wgpt::kernels::{Choices, Role, Selection};
 
 use wgpt::model::{Config, Model, ModelError, ModelOptions};
-use wgpt::recording::{ExecutionError, Executor, MemoryLimits};
+use wgpt::recording::{ExecutionError, Executor, MemoryLimits, Requirement};
 
 use crate::support::instrumented::{Call, Instrumented, Probe};
 use crate::support::models::{Expected, Room, Runner, gpu, largest_difference, oracle, reference};
+use crate::support::notice::notice;
 
 /// Logits have a standard deviation of 1 to 2.3 and float32 itself stands within 2e-5 of float64 on these models.
 const TOLERANCE_F32: f32 = 5e-4;
@@ -130,11 +131,24 @@ fn a_q8_0_cache_costs_more_than_an_f16_one_but_little() {
 
 #[test]
 fn products_of_packed_bytes_cost_little() {
-    let mut gpu = gpu();
-    let mut choices = Choices::for_adapter(&gpu.info().facts());
     let packed =
         "linear.decode=matvec_dot4,linear.batch=matvec_dot4,linear.short=matmul_dot4_32,linear.prefill=matmul_dot4_64";
-    choices.force(&packed.parse().expect("variants")).expect("run anywhere");
+    rounding_costs_little(packed);
+}
+
+#[test]
+fn products_of_lanes_in_whole_numbers_cost_little() {
+    if !gpu().info().facts().meet(Requirement::EightLanes) {
+        return notice("SKIPPED: no products of lanes in whole numbers: no adapter of eight lanes");
+    }
+    let all = Role::LINEAR.map(|role| format!("{role}=matvec_lanes_q8")).join(",");
+    rounding_costs_little(&all);
+}
+
+fn rounding_costs_little(variants: &str) {
+    let mut gpu = gpu();
+    let mut choices = Choices::for_adapter(&gpu.info().facts());
+    choices.force(&variants.parse().expect("variants")).expect("run here");
     // Tensors of several types, of floats among them, and rows of a group and of several.
     for (file, name) in
         [("smollm2-q4_1.gguf", "smollm2-q4_1"), ("qwen2-mixed.gguf", "qwen2-mixed"), ("llama-k.gguf", "llama-k")]

@@ -8,13 +8,16 @@ use tempfile::TempDir;
 use wgpt::formats::Checkpoint;
 use wgpt::kernels::kv_cache::KvType;
 use wgpt::kernels::{Choices, Selection, linear};
-use wgpt::recording::{BufferId, Dispatch, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Slice, Texel};
+use wgpt::recording::{
+    BufferId, Dispatch, ExecutionError, Executor, MemoryLimits, Prepared, Recording, Requirement, Slice, Texel,
+};
 use wgpt::reference::ReferenceExecutor;
 use wgpt::verify::model::{ModelCheckError, ModelReport, Parting, Progress, Settings, check};
 
 use crate::support::command::{chat_model, has_device, wgpt};
 use crate::support::damage::chat_model_with;
 use crate::support::models::{gpu, oracle};
+use crate::support::notice::notice;
 
 /// Longer than a step of the comparison, and than a page of the cache.
 const PROMPT: usize = 70;
@@ -70,11 +73,21 @@ fn sound_models_pass_on_the_gpu() {
 /// Both sides round the activations, each its own.
 #[test]
 fn sound_models_pass_with_products_of_packed_bytes() {
+    sound_models_pass_with("linear.decode=matvec_dot4,linear.prefill=matmul_dot4_64");
+}
+
+#[test]
+fn sound_models_pass_with_products_of_lanes_in_whole_numbers() {
+    if !gpu().info().facts().meet(Requirement::EightLanes) {
+        return notice("SKIPPED: no products of lanes in whole numbers: no adapter of eight lanes");
+    }
+    sound_models_pass_with("linear.decode=matvec_lanes_q8,linear.prefill=matvec_lanes_q8");
+}
+
+fn sound_models_pass_with(variants: &str) {
     let mut gpu = gpu();
     let mut choices = Choices::for_adapter(&gpu.info().facts());
-    choices
-        .force(&"linear.decode=matvec_dot4,linear.prefill=matmul_dot4_64".parse().expect("variants"))
-        .expect("run anywhere");
+    choices.force(&variants.parse().expect("variants")).expect("run here");
     for path in ["tiny/gguf/smollm2-q4_1.gguf", "tiny/gguf/llama-k.gguf"] {
         let path = oracle(path);
         let report = compare(&mut *gpu, &path, &path, &settings(choices.selection(), KvType::F16));

@@ -13,6 +13,8 @@ for lavapipe after thirteen minutes; --llama-flash-attention off does without.
 
 With --wgml the crate wgml, another engine on wgpu, is measured as well; cargo builds benches/peers/wgml for it, which takes
 minutes at the first run. It runs models of the family 'llama', computes prompts token by token and holds weights in f32.
+
+With --variant ROLE=KERNEL,.. wgpt is measured once more with those kernels, in rows of their own.
 """
 
 import argparse
@@ -144,15 +146,17 @@ def measure(binary, model, flags, request):
     return record["avg_ts"]
 
 
-def compare(peers, binary, model, device, tests, runs):
-    """The figures of each test: wgpt's, then those of each peer."""
+def compare(peers, binary, model, device, variants, tests, runs):
+    """The figures of each test: wgpt's by choice of kernels, and those of each peer."""
     flags = ["--backend", "vulkan"] + (["--device", device] if device else [])
-    figures = {name: [[] for _ in range(1 + len(peers))] for name in tests}
+    figures = {name: ({variant: [] for variant in variants}, [[] for _ in peers]) for name in tests}
     for _ in range(runs):
         for name in tests:
             request = TESTS[name]
-            ours, *theirs = figures[name]
-            ours.append(measure(binary, model, flags, request))
+            ours, theirs = figures[name]
+            for variant, samples in ours.items():
+                chosen = ["--variant", variant] if variant else []
+                samples.append(measure(binary, model, flags + chosen, request))
             for peer, samples in zip(peers, theirs):
                 samples.append(peer.measure(request))
     return figures
@@ -168,6 +172,7 @@ def main():
                         help="whether llama.cpp uses flash attention")
     parser.add_argument("--tests", nargs="+", choices=TESTS, default=list(TESTS), metavar="TEST",
                         help=f"only some of these: {', '.join(TESTS)}")
+    parser.add_argument("--variant", metavar="ROLE=KERNEL,..", help="measure wgpt with these kernels as well")
     parser.add_argument("--wgml", action="store_true", help="measure the crate wgml as well")
     target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
     parser.add_argument("--binary", default=os.path.join(target, "release", "wgpt"))
@@ -185,11 +190,14 @@ def main():
         print(f"\n{os.path.basename(model)}\n")
         columns = [f"{peer.name}, t/s | ratio" for peer in peers]
         print(f"| test | wgpt, t/s | {' | '.join(columns)} |\n|---|---|{'---|---|' * len(peers)}", flush=True)
-        figures = compare(peers, arguments.binary, model, arguments.device, arguments.tests, arguments.runs)
-        for name, (ours, *theirs) in figures.items():
-            ratios = [statistics.median(ours) / statistics.median(samples) for samples in theirs]
-            cells = [f"{spread(samples, 2)} | {ratio:.1f}" for samples, ratio in zip(theirs, ratios)]
-            print(f"| {name} | {spread(ours, 2)} | {' | '.join(cells)} |", flush=True)
+        variants = [None] + ([arguments.variant] if arguments.variant else [])
+        figures = compare(peers, arguments.binary, model, arguments.device, variants, arguments.tests, arguments.runs)
+        for name, (by_variant, theirs) in figures.items():
+            for variant, ours in by_variant.items():
+                ratios = [statistics.median(ours) / statistics.median(samples) for samples in theirs]
+                cells = [f"{spread(samples, 2)} | {ratio:.1f}" for samples, ratio in zip(theirs, ratios)]
+                test = f"{name}, {variant}" if variant else name
+                print(f"| {test} | {spread(ours, 2)} | {' | '.join(cells)} |", flush=True)
         for peer in peers:
             peer.close()
 

@@ -1,5 +1,6 @@
 // Q4_0: w = d * (q - 8), one f16 d a group of 32.
 import package::shared::planes::{piece, piece_of_four, eight_code_words, scale_words};
+import package::shared::rounded::{Group, dot_4_bits, half_of};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 
@@ -32,4 +33,9 @@ fn eight_codes(b: Block, part: u32) -> Weights8 {
 fn scale_and_min(b: Block, part: u32) -> vec2<f32> {
     let d = select(b.d.x, b.d.y, part >= 4u);
     return vec2<f32>(d, -8.0 * d);
+}
+
+// Of group 0 or 1 with the rounded activations that it meets.
+fn product(b: Block, group: u32, x: Group) -> f32 {
+    return x.scale * select(b.d.x, b.d.y, group == 1u) * f32(dot_4_bits(half_of(b.codes, group), x));
 }

@@ -1,5 +1,6 @@
 // Q4_K: w = (d * sc) * q - (dmin * mn); sc and mn belong to a group of 32, d and dmin to a superblock of 256.
 import package::shared::planes::{piece, eight_code_words, superblock_words};
+import package::shared::rounded::{Group, dot_4_bits, half_of, sum_of};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 import package::shared::k_scales::k_scale;
@@ -33,4 +34,11 @@ fn eight_codes(b: Block, part: u32) -> Weights8 {
 
 fn scale_and_min(b: Block, part: u32) -> vec2<f32> {
     return k_scale(b.header, b.pairs, part / 4u);
+}
+
+// Of group 0 or 1 with the rounded activations that it meets.
+fn product(b: Block, group: u32, x: Group) -> f32 {
+    let scale = scale_and_min(b, 4u * group);
+    let sum = scale.x * f32(dot_4_bits(half_of(b.codes, group), x)) + (scale.y + 8.0 * scale.x) * f32(sum_of(x));
+    return x.scale * sum;
 }

@@ -1,5 +1,6 @@
 // Q5_0: w = d * (q - 16), one f16 d a group of 32; the codes' fifth bits lie in a plane of their own.
 import package::shared::planes::{piece, piece_of_four, pair_of, eight_code_words, scale_words, high_pairs};
+import package::shared::rounded::{Group, dot_5_bits, half_of};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 
@@ -39,4 +40,10 @@ fn eight_codes(b: Block, part: u32) -> Weights8 {
 fn scale_and_min(b: Block, part: u32) -> vec2<f32> {
     let d = select(b.d.x, b.d.y, part >= 4u);
     return vec2<f32>(d, -16.0 * d);
+}
+
+// Of group 0 or 1 with the rounded activations that it meets.
+fn product(b: Block, group: u32, x: Group) -> f32 {
+    let d = select(b.d.x, b.d.y, group == 1u);
+    return x.scale * d * f32(dot_5_bits(half_of(b.codes, group), select(b.high.x, b.high.y, group == 1u), x));
 }

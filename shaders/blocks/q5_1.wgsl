@@ -1,5 +1,6 @@
 // Q5_1: w = d * q + m, an f16 pair (d, m) a group of 32; the codes' fifth bits lie in a plane of their own.
 import package::shared::planes::{piece, piece_of_four, pair_of, eight_code_words, scale_pairs, high_pairs};
+import package::shared::rounded::{Group, dot_5_bits, half_of, sum_of};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word, bytes_in_place, PLACES_OF_BYTES};
 
@@ -38,4 +39,12 @@ fn eight_codes(b: Block, part: u32) -> Weights8 {
 
 fn scale_and_min(b: Block, part: u32) -> vec2<f32> {
     return unpack2x16float(select(b.dm.x, b.dm.y, part >= 4u));
+}
+
+// Of group 0 or 1 with the rounded activations that it meets.
+fn product(b: Block, group: u32, x: Group) -> f32 {
+    let high = select(b.high.x, b.high.y, group == 1u);
+    let scale = scale_and_min(b, 4u * group);
+    let sum = scale.x * f32(dot_5_bits(half_of(b.codes, group), high, x)) + (scale.y + 16.0 * scale.x) * f32(sum_of(x));
+    return x.scale * sum;
 }

@@ -1,6 +1,7 @@
 // Q8_0: w = d * q, q a signed byte, one f16 d a group of 32.
 import package::constants::TOGETHER;
 import package::shared::planes::{piece, piece_of_four, eight_code_words, scale_words};
+import package::shared::rounded::{Group, dot_8_bits};
 import package::shared::weights8::Weights8;
 import package::shared::words8::{Words8, word};
 
@@ -36,4 +37,13 @@ fn eight_codes(b: Block, part: u32) -> Weights8 {
 
 fn scale_and_min(b: Block, part: u32) -> vec2<f32> {
     return vec2<f32>(select(b.d.x, b.d.y, part >= 4u), 0.0);
+}
+
+// Of group 0 or 1 with the rounded activations that it meets.
+fn product(b: Block, group: u32, x: Group) -> f32 {
+    let lo = select(b.first.lo, b.second.lo, group == 1u);
+    let hi = select(b.first.hi, b.second.hi, group == 1u);
+    let first = dot_8_bits(lo.x, x.a.xy) + dot_8_bits(lo.y, x.a.zw) + dot_8_bits(lo.z, x.b.xy) + dot_8_bits(lo.w, x.b.zw);
+    let second = dot_8_bits(hi.x, x.c.xy) + dot_8_bits(hi.y, x.c.zw) + dot_8_bits(hi.z, x.d.xy) + dot_8_bits(hi.w, x.d.zw);
+    return x.scale * select(b.d.x, b.d.y, group == 1u) * f32(first + second);
 }

@@ -212,7 +212,7 @@ impl List<'_> {
         // Kernels in blocks serve `--deterministic`, not speed.
         let suits = |path: &LinearPath| match path {
             LinearPath::Matvec { blocks, .. } => !blocks && m <= matvec::MAX_M,
-            LinearPath::MatvecLanes | LinearPath::MatvecDot4 { .. } => m <= matvec::MAX_M,
+            LinearPath::MatvecLanes { .. } | LinearPath::MatvecDot4 { .. } => m <= matvec::MAX_M,
             LinearPath::MatmulLanes { rows: 8, .. } => (2..=matvec::MAX_M).contains(&m),
             LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. } => m > matvec::MAX_M && halves,
             LinearPath::Matmul { .. } | LinearPath::MatmulLanes { .. } | LinearPath::MatmulDot4 { .. } => {

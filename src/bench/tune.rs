@@ -219,7 +219,7 @@ fn is_contender(role: Role, variant: Variant) -> bool {
     match role {
         Role::LinearDecode => {
             use LinearPath::{Matvec, MatvecDot4, MatvecLanes};
-            matches!(path, Matvec { blocks: false, .. } | MatvecLanes | MatvecDot4 { .. })
+            matches!(path, Matvec { blocks: false, .. } | MatvecLanes { .. } | MatvecDot4 { .. })
         }
         Role::LinearBatch => !matches!(
             path,
@@ -309,7 +309,7 @@ impl Step<'_> {
 
     /// What rounding the activations adds to the kernels that want it: it stands in front of each product that they take.
     fn quantize_parts(&self, variants: &[Variant]) -> Vec<Part> {
-        let rounding = those(variants, LinearPath::rounds_activations);
+        let rounding = those(variants, LinearPath::takes_q8);
         let Some(path) = rounding.first().and_then(|variant| variant.linear()) else { return Vec::new() };
         self.input_parts(rounding, "quantize_q8", quantize_group, |linear| path.takes(linear.dtype))
     }

@@ -41,7 +41,8 @@ pub struct EngineArgs {
     /// Use these kernels, whatever is the default or was measured: linear.decode=matvec,attention=attention
     ///
     /// The roles are linear.decode (1 token), linear.batch (2 to 8), linear.short (9 to 32), linear.prefill (more) and attention. Kernels
-    /// for linear layers of any number of tokens are matmul32, matmul64, matvec_blocks, matmul_lanes8, matmul_lanes16 and matvec_lanes;
+    /// for linear layers of any number of tokens are matmul32, matmul64, matvec_blocks, matmul_lanes8, matmul_lanes16, matvec_lanes
+    /// and matvec_lanes_q8, the last with activations of 8 bits;
     /// in f16 matmul_f16_64 and matmul_f16_128; on matrix units matmul_coop8_64, matmul_coop8_128, matmul_coop16_64 and
     /// matmul_coop16_128, the last two also with _wide behind for subgroups of up to 64 lanes. Those for up to 8 tokens are also
     /// matvec and matvec_subgroup. Attention has attention and attention_lanes. Not every device runs all. Kernels for linear layers

@@ -52,7 +52,7 @@ pub struct Slices {
 #[derive(Clone, Copy, Debug)]
 pub enum Input {
     Plain(Activations),
-    /// For the kernels that [multiply packed bytes](LinearPath::rounds_activations).
+    /// For the kernels that [multiply packed bytes](LinearPath::takes_q8).
     Q8(Quantized),
     /// For the kernels that [take half of a norm](LinearPath::part_of_norm).
     Unscaled(Unscaled),
@@ -134,7 +134,8 @@ pub fn residual(
     let part = path.part_of_norm().unwrap_or_else(|| panic!("{} takes no half of a norm", path.name()));
     let params = Params { part, offset: to.offset, ..whole(weight, m) };
     let (program, grid) = program(path, weight, &params, false);
-    let (program, x) = (program.flag("residual", true), Input::Plain(x));
+    // The stream is loaded and stored as wide as what lies beside it in texels.
+    let (program, x) = (program.flag("residual", true).flag("wide", weight.in_texels), Input::Plain(x));
     let dispatch = finish(path, (program, grid), weight, x, to.unscaled, params, Some(to));
     (dispatch, Unscaled { x: to.unscaled, squares: to.squares, part, eps: to.eps })
 }
@@ -165,7 +166,7 @@ fn program(path: LinearPath, weight: &WeightSlices, params: &Params, gated: bool
         LinearPath::Matvec { subgroups, blocks } => matvec::program(subgroups, blocks, params),
         LinearPath::MatvecDot4 { subgroups } => matvec_dot4::program(subgroups, params),
         LinearPath::MatmulDot4 { side } => matmul_dot4::program(side, weight.dtype, params),
-        LinearPath::MatvecLanes => matvec_lanes::program(weight.dtype, gated, params),
+        LinearPath::MatvecLanes { rounded } => matvec_lanes::program(rounded, weight.dtype, gated, params),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rounds activations to blocks of q8_0: what [packed products](super::LinearPath::rounds_activations) multiply.
+//! Rounds activations to blocks of q8_0: what [packed products](super::LinearPath::takes_q8) multiply.
 
 use bytemuck::{Pod, Zeroable};
 

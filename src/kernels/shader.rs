@@ -67,11 +67,13 @@ const SHARED: &[(&str, &str)] = sources!(
     "reduce",
     "rope",
     "rotation",
+    "rounded",
     "sample_edge",
     "sample_io",
     "sixteen",
     "split_norm",
     "texels",
+    "unrounded",
     "weights8",
     "words8",
 );

@@ -96,7 +96,7 @@ impl Model {
         let names = Names::new(checkpoint, &config);
         let items = items(&config, &names)?;
         let types = types_of(&items);
-        let rounds_activations = options.selection.rounds_activations(&types);
+        let takes_q8 = options.selection.takes_q8(&types);
         let plan = Plan::new(items, &options.selection, memory_limits)?;
         let cache_plan = KvCachePlan::new(&config, options.kv_type, options.context, options.sequences, memory_limits)?;
         let limits = StepLimits {
@@ -112,7 +112,7 @@ impl Model {
                 config.heads_per_kv_head() as u32,
                 options.sequences,
             ),
-            rounds_activations,
+            takes_q8,
             in_texels: options.selection.in_texels(),
         };
         let sizes = ScratchSizes::new(&config, limits, memory_limits)?;

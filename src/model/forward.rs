@@ -366,7 +366,7 @@ impl Model {
         for shard in &weights.shards {
             let (label, shard) = (at(layer, shard.what), &shard.weights);
             let path = self.options.selection.linear(m, shard.dtype);
-            let x = match path.rounds_activations() {
+            let x = match path.takes_q8() {
                 true => *rounded.get_or_insert_with(|| self.input(recording, label, path, x, m * shard.k)),
                 false => x,
             };
@@ -378,7 +378,7 @@ impl Model {
     /// `count` activations as a kernel multiplies them, rounded first if need be.
     fn input(&self, recording: &mut Recording, label: Label, path: LinearPath, x: Input, count: u32) -> Input {
         match x {
-            Input::Plain(Activations::Buffer(x)) if path.rounds_activations() => {
+            Input::Plain(Activations::Buffer(x)) if path.takes_q8() => {
                 let rounded = self.scratch.quantized();
                 recording.push(label, quantize_q8::dispatch(x, rounded, count));
                 Input::Q8(rounded)

@@ -102,7 +102,7 @@ impl ScratchSizes {
         }
         let widest = tokens * config.dim.max(q_dim).max(config.ffn_dim);
         // A binding of nothing is none.
-        let [codes, scales] = Quantized::bytes(if limits.rounds_activations { widest } else { BLOCK }).map(buffer);
+        let [codes, scales] = Quantized::bytes(if limits.takes_q8 { widest } else { BLOCK }).map(buffer);
         let for_product = |size: Size| Size { texel: limits.in_texels.then_some(Texel::FourWords), ..size };
         let parts = tiling.most_parts(sequences, context);
         let sizes = Scratch {

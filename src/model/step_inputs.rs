@@ -23,8 +23,8 @@ pub(super) struct StepLimits {
     pub page_stride: usize,
     /// How queries and keys are cut.
     pub tiling: Tiling,
-    /// Some kernels take activations rounded.
-    pub rounds_activations: bool,
+    /// Some kernels take activations in blocks of q8_0.
+    pub takes_q8: bool,
     /// All take them from texels.
     pub in_texels: bool,
 }

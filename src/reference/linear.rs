@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::bindings::{Bindings, TwinError, params};
 use super::dot::dot;
 use super::gated_activation::activation;
-use super::quantize_q8::dequantize;
+use super::quantize_q8::{dequantize, quantize};
 use super::weights::Weights;
 use crate::kernels::linear::{Params, squares_stride};
 use crate::kernels::quantize_q8::BLOCK;
@@ -16,10 +16,16 @@ use crate::recording::Dispatch;
 /// Rows of W that a thread takes at a time.
 const CHUNK: usize = 16;
 
+/// With activations as they are, or where the program rounds them, to blocks of q8_0.
 pub(super) fn run(dispatch: &Dispatch, mut bindings: Bindings<'_>) -> Result<(), TwinError> {
     let shape = shape(dispatch)?;
     let x = bindings.read::<f32>(3, shape.m * shape.k)?;
-    product(dispatch, bindings, &shape, x)
+    if !dispatch.program.has_flag("rounded") {
+        return product(dispatch, bindings, &shape, x);
+    }
+    let (mut codes, mut scales) = (vec![0; x.len()], vec![0.0; x.len() / BLOCK]);
+    quantize(x, &mut codes, &mut scales);
+    product(dispatch, bindings, &shape, &dequantize(&codes, &scales))
 }
 
 /// With activations in blocks of q8_0.

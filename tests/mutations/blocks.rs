@@ -110,17 +110,28 @@ pub const Q4_0: &[Mutation] = &[
     plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
     plant(Scale, "the second group takes the first's scale", "select(b.d.x, b.d.y, part >= 4u)", "b.d.x"),
     plant(Scale, "codes are centred one below", "-8.0 * d", "-7.0 * d"),
+    plant(
+        Scale,
+        "of rounded x, the second group takes the first's scale",
+        "select(b.d.x, b.d.y, group == 1u)",
+        "b.d.x",
+    ),
+    plant(Scale, "products are not scaled by those of x", "x.scale * select", "select"),
 ];
 
 pub const Q4_1: &[Mutation] = &[
     plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
     plant(Scale, "the second group takes the first's scale", "part >= 4u)", "part >= 8u)"),
     plant(Scale, "scale and minimum are swapped", "part >= 4u));", "part >= 4u)).yx;"),
+    plant(Scale, "of rounded x, the minimum is forgotten", " + (scale.y + 8.0 * scale.x) * f32(sum_of(x))", ""),
+    plant(Scale, "of rounded x, codes are centred one below", "8.0 * scale.x", "7.0 * scale.x"),
 ];
 
 pub const Q4_K: &[Mutation] = &[
     plant(Codes, "high codes are the low ones", "(q >> 4u) & 0x0f0f0f0fu", "q & 0x0f0f0f0fu"),
     plant(Scale, "the second group takes the first's scale", "part / 4u", "0u * part"),
+    plant(Scale, "of rounded x, the minimum is forgotten", " + (scale.y + 8.0 * scale.x) * f32(sum_of(x))", ""),
+    plant(Scale, "of rounded x, codes are centred one below", "8.0 * scale.x", "7.0 * scale.x"),
 ];
 
 pub const Q5_0: &[Mutation] = &[
@@ -130,6 +141,18 @@ pub const Q5_0: &[Mutation] = &[
     plant(Codes, "the second group takes the first's fifth bits", "select(b.high.x, b.high.y, part >= 4u)", "b.high.x"),
     plant(Scale, "the second group takes the first's scale", "select(b.d.x, b.d.y, part >= 4u)", "b.d.x"),
     plant(Scale, "codes are centred one below", "-16.0 * d", "-15.0 * d"),
+    plant(
+        Codes,
+        "of rounded x, the second group takes the first's fifth bits",
+        "select(b.high.x, b.high.y, group == 1u)",
+        "b.high.x",
+    ),
+    plant(
+        Scale,
+        "of rounded x, the second group takes the first's scale",
+        "select(b.d.x, b.d.y, group == 1u)",
+        "b.d.x",
+    ),
 ];
 
 pub const Q5_1: &[Mutation] = &[
@@ -138,6 +161,14 @@ pub const Q5_1: &[Mutation] = &[
     plant(Codes, "high codes take the low ones' fifth bits", "(high >> 1u) & 0x01010101u", "high & 0x01010101u"),
     plant(Codes, "the second group takes the first's fifth bits", "select(b.high.x, b.high.y, part >= 4u)", "b.high.x"),
     plant(Scale, "the second group takes the first's scale", "select(b.dm.x, b.dm.y, part >= 4u)", "b.dm.x"),
+    plant(
+        Codes,
+        "of rounded x, the second group takes the first's fifth bits",
+        "select(b.high.x, b.high.y, group == 1u)",
+        "b.high.x",
+    ),
+    plant(Scale, "of rounded x, the minimum is forgotten", " + (scale.y + 16.0 * scale.x) * f32(sum_of(x))", ""),
+    plant(Scale, "of rounded x, codes are centred one below", "16.0 * scale.x", "15.0 * scale.x"),
 ];
 
 pub const Q5_K: &[Mutation] = &[
@@ -146,6 +177,14 @@ pub const Q5_K: &[Mutation] = &[
     plant(Codes, "high codes take the low ones' fifth bits", "(high >> 1u) & 0x01010101u", "high & 0x01010101u"),
     plant(Codes, "the second group takes the first's fifth bits", "select(b.high.x, b.high.y, part >= 4u)", "b.high.x"),
     plant(Scale, "the second group takes the first's scale", "part / 4u", "0u * part"),
+    plant(
+        Codes,
+        "of rounded x, the second group takes the first's fifth bits",
+        "select(b.high.x, b.high.y, group == 1u)",
+        "b.high.x",
+    ),
+    plant(Scale, "of rounded x, the minimum is forgotten", " + (scale.y + 16.0 * scale.x) * f32(sum_of(x))", ""),
+    plant(Scale, "of rounded x, codes are centred one below", "16.0 * scale.x", "15.0 * scale.x"),
 ];
 
 pub const Q6_K: &[Mutation] = &[
@@ -156,6 +195,14 @@ pub const Q6_K: &[Mutation] = &[
     plant(Codes, "odd parts take the even ones' upper bits", ">> (4u * (part & 1u))", ""),
     plant(Codes, "the upper bits are another part's", "b.high[part / 2u]", "b.high[part / 4u]"),
     plant(Scale, "codes are centred at 31", "-32.0 * d", "-31.0 * d"),
+    plant(
+        Codes,
+        "of rounded x, the second group takes the first's upper bits",
+        "b.high.zw, group == 1u",
+        "b.high.xy, group == 1u",
+    ),
+    plant(Scale, "of rounded x, a group's second scale is its first", "d.y * f32(second)", "d.x * f32(second)"),
+    plant(Scale, "of rounded x, a part's codes are centred by another's sum", "x.d, x.sums.w", "x.d, x.sums.z"),
 ];
 
 pub const Q8_0: &[Mutation] = &[
@@ -163,4 +210,17 @@ pub const Q8_0: &[Mutation] = &[
     plant(Address, "the second half of a block is the first", "word(b.second, at), part", "word(b.first, at), part"),
     plant(Address, "parts are one word apart", "2u * (part & 3u)", "part & 3u"),
     plant(Scale, "the second group takes the first's scale", "select(b.d.x, b.d.y, part >= 4u)", "b.d.x"),
+    plant(
+        Address,
+        "of rounded x, the second group is the first",
+        "select(b.first.hi, b.second.hi, group == 1u)",
+        "b.first.hi",
+    ),
+    plant(Address, "of rounded x, two words change places", "dot_8_bits(lo.y, x.a.zw)", "dot_8_bits(lo.y, x.b.zw)"),
+    plant(
+        Scale,
+        "of rounded x, the second group takes the first's scale",
+        "select(b.d.x, b.d.y, group == 1u)",
+        "b.d.x",
+    ),
 ];

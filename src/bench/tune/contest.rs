@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(contest.given_up, [tiles, SUBGROUP]);
     }
 
-    const LANES: Variant = Variant::Linear(LinearPath::MatvecLanes);
+    const LANES: Variant = Variant::Linear(LinearPath::MatvecLanes { rounded: false });
 
     fn lanes_and(default: Variant, times: &[(Variant, f64)]) -> Contest {
         Contest { default, ..contest(times) }

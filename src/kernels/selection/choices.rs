@@ -323,6 +323,20 @@ mod tests {
     }
 
     #[test]
+    fn floats_beside_codes_that_meet_rounded_activations_have_the_default_of_lanes() {
+        let mut choices = Choices::for_adapter(&EIGHT_LANES);
+        choices.tune(&tuning("matvec_lanes_q8"));
+        assert_eq!(linear(&choices), ["matvec_lanes_q8", "matmul_lanes8", "matmul_lanes16", "matmul_lanes16"]);
+        let selection = choices.selection();
+        assert_eq!(selection.linear(1, DType::F16), LinearPath::MatvecLanes { rounded: false });
+        assert!(selection.splits_norms(1, DType::F16, 576) && selection.splits_norms(1, DType::Q4_0, 576));
+        assert!(selection.rounds_activations(&all()) && !selection.takes_q8(&all()));
+        assert_eq!(selection.deterministic().linear(1, DType::Q4_0), LinearPath::MatvecLanes { rounded: false });
+        let line = "linear.decode (1 token): matvec_lanes_q8 (rounds activations to 8 bits) - tuned on 2026-11-22";
+        assert!(choices.describe()[0].starts_with(line), "{:?}", choices.describe());
+    }
+
+    #[test]
     fn what_the_adapter_cannot_run_is_refused_or_left_aside() {
         let mut choices = Choices::for_adapter(&GPU);
         choices.tune(&tuning("matvec_lanes"));

@@ -36,8 +36,11 @@ pub enum LinearPath {
         subgroups: bool,
         blocks: bool,
     },
-    /// For any number of rows, each on its own, from [texels](Self::loads_texels).
-    MatvecLanes,
+    /// For any number of rows, each on its own, from [texels](Self::loads_texels); `rounded` multiplies codes and activations of
+    /// 8 bits in whole numbers.
+    MatvecLanes {
+        rounded: bool,
+    },
     /// Of packed bytes, for up to [`matvec::MAX_M`] rows.
     MatvecDot4 {
         subgroups: bool,
@@ -49,7 +52,7 @@ pub enum LinearPath {
 }
 
 impl LinearPath {
-    pub(in crate::kernels) const ALL: [LinearPath; 20] = [
+    pub(in crate::kernels) const ALL: [LinearPath; 21] = [
         LinearPath::Matmul { tm: 4, tn: 4 },
         LinearPath::Matmul { tm: 2, tn: 2 },
         LinearPath::MatmulF16 { rows: 64 },
@@ -65,7 +68,8 @@ impl LinearPath {
         LinearPath::Matvec { subgroups: true, blocks: false },
         LinearPath::MatmulLanes { rows: 8 },
         LinearPath::MatmulLanes { rows: 16 },
-        LinearPath::MatvecLanes,
+        LinearPath::MatvecLanes { rounded: false },
+        LinearPath::MatvecLanes { rounded: true },
         LinearPath::MatmulDot4 { side: 2 },
         LinearPath::MatmulDot4 { side: 4 },
         LinearPath::MatvecDot4 { subgroups: false },
@@ -90,7 +94,8 @@ impl LinearPath {
             LinearPath::Matvec { subgroups: true, .. } => "matvec_subgroup",
             LinearPath::Matvec { blocks: true, .. } => "matvec_blocks",
             LinearPath::Matvec { .. } => "matvec",
-            LinearPath::MatvecLanes => "matvec_lanes",
+            LinearPath::MatvecLanes { rounded: true } => "matvec_lanes_q8",
+            LinearPath::MatvecLanes { .. } => "matvec_lanes",
             LinearPath::MatmulDot4 { side: 2 } => "matmul_dot4_32",
             LinearPath::MatmulDot4 { .. } => "matmul_dot4_64",
             LinearPath::MatvecDot4 { subgroups: true } => "matvec_dot4_subgroup",
@@ -106,7 +111,7 @@ impl LinearPath {
             LinearPath::MatvecDot4 { subgroups } => Requirement::PackedDot { subgroups },
             LinearPath::MatmulF16 { .. } => Requirement::Half,
             LinearPath::MatmulCoop { size, lanes, .. } => Requirement::CooperativeMatrix { size, lanes },
-            LinearPath::MatmulLanes { .. } | LinearPath::MatvecLanes => Requirement::EightLanes,
+            LinearPath::MatmulLanes { .. } | LinearPath::MatvecLanes { .. } => Requirement::EightLanes,
         }
     }
 
@@ -115,14 +120,20 @@ impl LinearPath {
         matches!(self, LinearPath::MatmulF16 { .. } | LinearPath::MatmulCoop { .. })
     }
 
-    /// Whether it multiplies packed bytes: activations are rounded to [blocks of q8_0](crate::kernels::quantize_q8) first, 8 bits
-    /// with a scale for 32. A product moves by some 0.4 % for that, logits by a hundredth of their size, and where there is no
-    /// instruction for it, it is slow: no adapter's default, it takes a measurement or the user's word.
+    /// Whether it rounds activations to 8 bits with a scale for 32, as llama.cpp does. A product moves by some 0.4 % for that,
+    /// logits by a hundredth of their size, and what is prefilled by other kernels is not rounded: no adapter's default, it takes
+    /// a measurement or the user's word.
     pub fn rounds_activations(self) -> bool {
+        self.takes_q8() || matches!(self, LinearPath::MatvecLanes { rounded: true })
+    }
+
+    /// Whether it multiplies packed bytes, of activations that are in [blocks of q8_0](crate::kernels::quantize_q8) already.
+    /// Where there is no instruction for it, it is slow.
+    pub fn takes_q8(self) -> bool {
         matches!(self, LinearPath::MatvecDot4 { .. } | LinearPath::MatmulDot4 { .. })
     }
 
-    /// Whether it reads weights of this type: products of packed bytes need codes, which float types have none of.
+    /// Whether it reads weights of this type: products in whole numbers need codes, which float types have none of.
     pub fn takes(self, dtype: DType) -> bool {
         !self.rounds_activations() || dtype.block_len() > 1
     }
@@ -131,23 +142,23 @@ impl LinearPath {
     /// buffers: a software adapter's code for the loads of a buffer branches for each component of each lane, that for loads
     /// from a texture takes what all lanes want at once. Of a [selection](crate::kernels::Selection) all kernels do so, or none.
     pub fn loads_texels(self) -> bool {
-        matches!(self, LinearPath::MatmulLanes { .. } | LinearPath::MatvecLanes)
+        matches!(self, LinearPath::MatmulLanes { .. } | LinearPath::MatvecLanes { .. })
     }
 
     /// Whether it can compute a [gate and what goes through it](crate::kernels::linear::gated) at once. Those for few rows,
     /// where a dispatch less counts.
     pub fn gates(self) -> bool {
-        matches!(self, LinearPath::Matvec { .. } | LinearPath::MatvecLanes | LinearPath::MatvecDot4 { .. })
+        matches!(self, LinearPath::Matvec { .. } | LinearPath::MatvecLanes { .. } | LinearPath::MatvecDot4 { .. })
     }
 
     /// Of a kernel that can take [half of a norm](crate::kernels::linear::residual), on either side of it, the elements of a row
     /// whose squares it leaves as one sum: those that a workgroup makes. These kernels are for few rows, where a dispatch less
-    /// counts, of activations that are not rounded first; the one in blocks serves only where all steps have one order of
+    /// counts, of activations that are not rounded by a dispatch before; the one in blocks serves only where all steps have one order of
     /// sums, those of many rows too.
     pub fn part_of_norm(self) -> Option<u32> {
         match self {
             LinearPath::Matvec { blocks: false, .. } => Some(matvec::ROWS),
-            LinearPath::MatvecLanes => Some(matvec_lanes::PART),
+            LinearPath::MatvecLanes { .. } => Some(matvec_lanes::PART),
             _ => None,
         }
     }

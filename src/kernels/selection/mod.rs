@@ -191,15 +191,21 @@ impl Selection {
         self.linear(1, DType::F32).loads_texels()
     }
 
-    /// The kernel, or where it takes no such weights, the role's default for weights in buffers, which takes all.
+    /// The kernel, or where it takes no such weights, the role's default for weights that lie as it loads them, which takes all.
     pub fn or_default(&self, path: LinearPath, role: Role, dtype: DType) -> LinearPath {
-        let default = || defaults::default_of(&defaults::in_buffers(&self.facts), role).0.linear();
+        let facts = if path.loads_texels() { self.facts } else { defaults::in_buffers(&self.facts) };
+        let default = || defaults::default_of(&facts, role).0.linear();
         if path.takes(dtype) { path } else { default().unwrap_or(path) }
     }
 
     /// Whether a kernel for weights of one of these types [rounds activations](LinearPath::rounds_activations).
     pub fn rounds_activations(&self, types: &BTreeSet<DType>) -> bool {
         self.uses(types, LinearPath::rounds_activations)
+    }
+
+    /// Whether a kernel for weights of one of these types [takes blocks of q8_0](LinearPath::takes_q8).
+    pub fn takes_q8(&self, types: &BTreeSet<DType>) -> bool {
+        self.uses(types, LinearPath::takes_q8)
     }
 
     /// Whether products with weights of one of these types have factors that are rounded to f16.
@@ -225,7 +231,7 @@ impl Selection {
     /// workgroup's, whose order the shader states, and not a subgroup's, whose order is the driver's.
     fn linear_in_one_order(&self) -> LinearPath {
         match self.facts.meet(Requirement::EightLanes) {
-            true => LinearPath::MatvecLanes,
+            true => LinearPath::MatvecLanes { rounded: false },
             false => LinearPath::Matvec { subgroups: false, blocks: true },
         }
     }

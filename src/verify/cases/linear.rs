@@ -10,7 +10,7 @@ use crate::kernels::weight_layout::{ROWS_AT_ONCE, TEXEL, interleave, row_words};
 use crate::kernels::{LinearPath, Selection, WeightSlices};
 use crate::recording::{Dispatch, Slice};
 use crate::reference::quantize_q8::quantize;
-use crate::verify::tolerances::{HALF_OUTLIERS, SUMMED_LONG};
+use crate::verify::tolerances::{HALF_OUTLIERS, SUMMED_LONG, SUMMED_ROUNDED};
 use crate::verify::{Elements, Random, Tensor};
 
 /// One product.
@@ -34,6 +34,10 @@ struct Linear {
     sizes: [f32; 2],
     /// The last element of x, and that of W if it is f32, is this much larger than the others may be.
     outlier: f32,
+    /// Groups of x are codes of 8 bits with a scale, which are rounded to themselves whatever a scale's last bit is.
+    x_in_codes: bool,
+    /// All elements of x are the largest, and all codes of W the least: their sums are as far from zero as they get.
+    extreme: bool,
 }
 
 /// On which side of a product is the norm that it takes a half of.
@@ -67,7 +71,7 @@ pub(super) fn push(selection: &Selection, cases: &mut Vec<Case>) {
             LinearPath::MatmulLanes { rows, .. } => push_matrix(cases, path, rows as usize, 64),
             LinearPath::Matvec { blocks: true, .. } => push_blocks(cases, path, 4),
             LinearPath::Matvec { blocks: false, .. } | LinearPath::MatvecDot4 { .. } => push_vector(cases, path, 4),
-            LinearPath::MatvecLanes => {
+            LinearPath::MatvecLanes { .. } => {
                 push_vector(cases, path, 32);
                 push_blocks(cases, path, 32);
             }
@@ -84,6 +88,11 @@ fn types(path: LinearPath) -> impl Iterator<Item = (usize, DType)> {
 /// A float type, or where the kernel takes none, one with a minimum.
 fn plain(path: LinearPath, float: DType) -> DType {
     if path.takes(float) { float } else { DType::Q4_1 }
+}
+
+/// Whether a kernel gets activations that it rounds itself.
+fn rounds_as_it_loads(path: LinearPath) -> bool {
+    path.rounds_activations() && !path.takes_q8()
 }
 
 /// Cases of a kernel that makes tiles of `rows` x `columns`.
@@ -148,6 +157,17 @@ fn push_vector(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
     push_case(cases, gate(Silu, 3, 2 * columns + 6, 0.01, plain(path, DType::F16)));
     push_case(cases, gate(GeluTanh, 8, columns + 2, 10.0, DType::Q6_K));
     push_case(cases, Linear { k: 32, ..gate(Silu, 1, 2 * columns * FOLDED_WORKGROUPS - 2, 1.0, DType::Q4_0) });
+    if rounds_as_it_loads(path) {
+        for dtype in [DType::Q4_0, DType::Q5_0, DType::Q6_K, DType::Q8_0] {
+            push_case(cases, Linear { extreme: true, ..whole(path, dtype, 1, columns, 256) });
+        }
+        for dtype in [DType::Q4_1, DType::Q8_0] {
+            let between = Linear { x_in_codes: false, ..whole(path, dtype, 3, columns + 9, 96) };
+            cases.push(case(between).within(&SUMMED_ROUNDED));
+        }
+        // Next to nothing, whose scale has no inverse.
+        push_case(cases, Linear { sizes: [1e-36, 1.0], ..whole(path, DType::Q8_0, 1, columns, 96) });
+    }
     if path.part_of_norm().is_some() {
         push_norm_sides(cases, path, columns);
     }
@@ -167,7 +187,7 @@ fn push_norm_sides(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
     };
     push_case(cases, behind(0.0, 1, 1, DType::Q8_0));
     push_case(cases, behind(1.0, 1, columns, DType::Q4_0));
-    push_case(cases, behind(0.0, 3, 2 * columns + 3, DType::F16));
+    push_case(cases, behind(0.0, 3, 2 * columns + 3, plain(path, DType::F16)));
     push_case(cases, behind(1.0, 8, 5 * columns - 1, DType::Q6_K));
     // One sum of squares more than a whole load of them.
     push_case(cases, behind(0.0, 2, 8 * columns + 1, DType::Q4_0));
@@ -178,7 +198,7 @@ fn push_norm_sides(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
     push_case(cases, before(1.0, 1, 1, DType::Q8_0));
     // More sums than the threads of a workgroup take at once, and fewer; as large as they get, and where eps decides.
     push_case(cases, Linear { k: 8192, ..before(1e6, 1, columns, DType::Q4_0) });
-    push_case(cases, Linear { k: 32, ..before(1e-7, 5, columns + 1, DType::F16) });
+    push_case(cases, Linear { k: 32, ..before(1e-7, 5, columns + 1, plain(path, DType::F16)) });
     push_case(cases, Linear { bias: true, row0: 32, total: columns + 41, ..before(1.0, 3, columns + 9, DType::Q8_0) });
     for (m, activation) in [(1, Silu), (8, GeluTanh)] {
         let rows = gate_rows(path, 2 * columns + 6);
@@ -188,15 +208,16 @@ fn push_norm_sides(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
 
 /// Nested loops of more than 65,535 turns in all: over k, and over what a thread makes of each part of it.
 fn push_long(cases: &mut Vec<Case>, path: LinearPath) {
-    use LinearPath::{MatmulDot4, MatmulLanes, Matvec, MatvecDot4};
+    use LinearPath::{MatmulDot4, MatmulLanes, Matvec, MatvecDot4, MatvecLanes};
     if matches!(
         path,
         Matvec { blocks: true, .. }
             | MatmulLanes { rows: 16, .. }
+            | MatvecLanes { rounded: true }
             | MatvecDot4 { subgroups: true }
             | MatmulDot4 { side: 4 }
     ) {
-        // The same loops as without blocks or subgroups, or with fewer rows.
+        // The same loops as without blocks, subgroups or rounding, or with fewer rows.
         return;
     }
     let (dtype, m, k) = match path {
@@ -205,7 +226,7 @@ fn push_long(cases: &mut Vec<Case>, path: LinearPath) {
         }
         LinearPath::MatmulLanes { .. } => (DType::F32, 2, 1 << 19),
         LinearPath::Matvec { .. } => (DType::Q4_0, 8, 1 << 20),
-        LinearPath::MatvecLanes => (DType::Q4_0, 1, 1 << 22),
+        LinearPath::MatvecLanes { .. } => (DType::Q4_0, 1, 1 << 22),
         LinearPath::MatvecDot4 { .. } => (DType::Q4_0, 8, 1 << 21),
         LinearPath::MatmulDot4 { .. } => (DType::Q8_0, 2, 1 << 18),
     };
@@ -259,6 +280,8 @@ fn whole(path: LinearPath, dtype: DType, m: usize, n: usize, k: usize) -> Linear
         norm: None,
         sizes: [1.0; 2],
         outlier: 1.0,
+        x_in_codes: rounds_as_it_loads(path),
+        extreme: false,
     }
 }
 
@@ -301,6 +324,12 @@ fn case(linear: Linear) -> Case {
     if linear.outlier != 1.0 {
         shape += &format!(", outliers of {:e}", linear.outlier);
     }
+    if rounds_as_it_loads(linear.path) && !linear.x_in_codes {
+        shape += ", x between codes";
+    }
+    if linear.extreme {
+        shape += ", the largest sums";
+    }
     Case::new(shape, move |random| linear.tensors(random), move |s| linear.dispatch(s))
 }
 
@@ -308,8 +337,18 @@ impl Linear {
     fn tensors(&self, random: &mut Random) -> Vec<Tensor> {
         let mut x = random.floats(self.m * self.k, self.sizes[0]);
         x[self.m * self.k - 1] *= self.outlier;
+        if self.x_in_codes {
+            x.iter_mut().for_each(|x| *x = (*x / self.sizes[0] * 127.0).round() * (self.sizes[0] / 127.0));
+            x.iter_mut().step_by(BLOCK).for_each(|x| *x = self.sizes[0]);
+        }
         // Before what there are more of for one kernel than for another, so that all get the same weights.
         let mut planes = random.weights(self.dtype, self.n, self.k);
+        if self.extreme {
+            x.fill(self.sizes[0]);
+            let least = if self.dtype == DType::Q8_0 { i8::MIN } else { 0 };
+            planes[0].fill(u32::from_ne_bytes([least.cast_unsigned(); 4]));
+            planes[2].fill(0);
+        }
         let width = if self.gate.is_some() { self.total / 2 } else { self.total };
         let mut tensors = vec![Tensor::output("y", self.m * width, Elements::F32).for_product(self.y_in_texels())];
         tensors.extend(self.input(x));
@@ -353,7 +392,7 @@ impl Linear {
 
     /// The activations as the kernel takes them.
     fn input(&self, x: Vec<f32>) -> Vec<Tensor> {
-        if !self.path.rounds_activations() {
+        if !self.path.takes_q8() {
             return vec![Tensor::f32("x", x).for_product(self.path.loads_texels())];
         }
         let (mut codes, mut scales) = (vec![0u32; x.len() / 4], vec![0f32; x.len() / BLOCK]);
@@ -363,7 +402,7 @@ impl Linear {
 
     fn dispatch(&self, s: &[Slice]) -> Dispatch {
         let (y, rest) = (s[0], &s[1..]);
-        let (x, rest) = match self.path.rounds_activations() {
+        let (x, rest) = match self.path.takes_q8() {
             true => (Input::Q8(Quantized { codes: rest[0], scales: rest[1] }), &rest[2..]),
             false => (Input::Plain(activations(self.path.loads_texels(), rest[0])), &rest[1..]),
         };
@@ -409,13 +448,17 @@ mod tests {
 
     /// What the reference makes of a product of 8 rows; always of the same numbers.
     fn product_of(path: LinearPath, dtype: DType) -> Vec<f32> {
-        let mut case = product(path, dtype, 8, 67, 768);
+        let mut case = case(Linear { x_in_codes: false, ..whole(path, dtype, 8, 67, 768) });
         case.seed = 5;
         let mut reference = ReferenceExecutor::new();
         let mut slices = Vec::new();
         for tensor in case.tensors() {
             let size = 4 * tensor.words.len() as u64;
-            let slice = Slice { buffer: reference.allocate(tensor.name, size).expect("memory"), offset: 0, size };
+            let buffer = match tensor.texel {
+                Some(texel) => reference.allocate_texels(tensor.name, size, texel),
+                None => reference.allocate(tensor.name, size),
+            };
+            let slice = Slice { buffer: buffer.expect("memory"), offset: 0, size };
             reference.write(slice, bytemuck::cast_slice(&tensor.words)).expect("written");
             slices.push(slice);
         }
@@ -430,7 +473,12 @@ mod tests {
     #[test]
     fn rounded_activations_move_a_product_by_what_rounding_explains() {
         let exact = LinearPath::Matvec { subgroups: false, blocks: false };
-        for path in [LinearPath::MatvecDot4 { subgroups: false }, LinearPath::MatmulDot4 { side: 4 }] {
+        let rounding = [
+            LinearPath::MatvecDot4 { subgroups: false },
+            LinearPath::MatmulDot4 { side: 4 },
+            LinearPath::MatvecLanes { rounded: true },
+        ];
+        for path in rounding {
             for (_, dtype) in types(path) {
                 let (exact, rounded) = (product_of(exact, dtype), product_of(path, dtype));
                 let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>();
