@@ -1,10 +1,13 @@
 // y = x W^T (+ bias) for adapters that emulate a GPU on the CPU, where the dear thing is the storage load: each of the
 // eight lanes of a subgroup loads its own rows of x and shares them with the others, and owns eight columns of y, whose
-// weights it takes 64 at a time. A workgroup is one subgroup and makes 8 or 16 rows by 64 columns. Mirrors
-// kernels/matmul_lanes.rs.
+// weights it takes 64 at a time. A workgroup is one subgroup and makes 8 or 16 rows by 64 columns; with `gated` by 32 columns of
+// a gate and as many of what goes through it. Mirrors kernels/matmul_lanes.rs.
 import package::blocks::{load_block, load_scales};
 import package::shared::block_weights::dequantize;
-import package::shared::linear_io::{params, store};
+@if(gated) import package::shared::activation::activate;
+import package::shared::linear_io::{params, columns};
+@if(!wide) import package::shared::linear_io::store;
+@if(wide) import package::shared::linear_io::store_four;
 import package::shared::texels::place;
 
 @group(0) @binding(3) var x: texture_storage_2d<rgba32uint, read>;
@@ -49,11 +52,13 @@ fn add(sums: Sums, own: Eight, lane: u32, w: Tile) -> Sums {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let row0 = wg.x * ROWS;
-    // A lane's columns are two times four neighbours.
-    let column = wg.y * 8u * LANES + 4u * lane;
-    let last = (params.n - 1u) / 4u * 4u;
+    // A lane's columns are two times four neighbours, or four with those of their gates.
+    @if(!gated) let column = wg.y * 8u * LANES + 4u * lane;
+    @if(gated) let column = wg.y * 4u * LANES + 4u * lane;
+    let last = (columns() - 1u) / 4u * 4u;
     let weights = min(column, last);
-    let behind = min(column + 4u * LANES, last);
+    @if(!gated) let behind = min(column + 4u * LANES, last);
+    @if(gated) let behind = columns() + weights;
     let blocks = (params.k + 63u) / 64u;
     let parts = params.k / 8u;
     let x0 = min(row0 + lane, params.m - 1u) * parts;
@@ -125,14 +130,21 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
     }
     // One row after the other becomes the first, since a store compiles to as much as a hundred products.
     for (var row = row0; row < min(row0 + ROWS, params.m); row++) {
-        store(row, column, s0.a.x);
-        store(row, column + 1u, s0.a.y);
-        store(row, column + 2u, s0.a.z);
-        store(row, column + 3u, s0.a.w);
-        store(row, column + 4u * LANES, s0.b.x);
-        store(row, column + 4u * LANES + 1u, s0.b.y);
-        store(row, column + 4u * LANES + 2u, s0.b.z);
-        store(row, column + 4u * LANES + 3u, s0.b.w);
+        @if(gated) store_four(row, column, activate(s0.a) * s0.b);
+        @if(!gated && wide) {
+            store_four(row, column, s0.a);
+            store_four(row, column + 4u * LANES, s0.b);
+        }
+        @if(!wide) {
+            store(row, column, s0.a.x);
+            store(row, column + 1u, s0.a.y);
+            store(row, column + 2u, s0.a.z);
+            store(row, column + 3u, s0.a.w);
+            store(row, column + 4u * LANES, s0.b.x);
+            store(row, column + 4u * LANES + 1u, s0.b.y);
+            store(row, column + 4u * LANES + 2u, s0.b.z);
+            store(row, column + 4u * LANES + 3u, s0.b.w);
+        }
         s0 = s1;
         s1 = s2;
         s2 = s3;

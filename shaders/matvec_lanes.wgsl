@@ -8,8 +8,8 @@ import package::blocks::{load_block, load_scales};
 @if(!rounded) import package::shared::unrounded::{own, share, product};
 @if(gated) import package::shared::activation::activate;
 import package::shared::linear_io::{params, columns};
-@if(!texels) import package::shared::linear_io::store;
-@if(gated) import package::shared::linear_io::store_four;
+@if(!wide) import package::shared::linear_io::store;
+@if(wide) import package::shared::linear_io::store_four;
 @if(residual) import package::shared::split_norm::{add_four_to_stream, store_squares};
 @if(unscaled) import package::shared::split_norm::{add_parts, inverse_rms, parts_of, squares_stride};
 import package::shared::texels::place;
@@ -94,23 +94,24 @@ fn main(
         }
     }
     @if(gated) sums *= activate(gates);
-    @if(!texels) {
+    @if(!wide) {
         store(m, column, sums.x);
         store(m, column + 1u, sums.y);
     }
-    @if(!texels && four) {
+    @if(!wide && four) {
         store(m, column + 2u, sums.z);
         store(m, column + 3u, sums.w);
     }
-    // Of a texel's columns the second half is the next lane's.
-    @if(texels && !four) sums = vec4<f32>(sums.xy, subgroupShuffleXor(sums.xy, 1u));
-    let has_texel = column % 4u == 0u;
-    @if(gated) if has_texel {
+    // Of four columns the second half is the next lane's.
+    @if(wide && !four) sums = vec4<f32>(sums.xy, subgroupShuffleXor(sums.xy, 1u));
+    @if(four) let has_four = true;
+    @if(!four) let has_four = lane % 2u == 0u;
+    @if(wide && !residual) if has_four {
         store_four(m, column, sums);
     }
     @if(residual) {
         var sum_of_squares = 0.0;
-        if has_texel {
+        if has_four {
             sum_of_squares = add_four_to_stream(m, column, sums);
         }
         // Of the lanes that make a part, sixteen columns.

@@ -83,7 +83,7 @@ pub struct Binding {
 /// The most bindings that a kernel may have: wgpu's default limit of storage buffers a stage.
 pub const MAX_BINDINGS: usize = 9;
 /// The most flags that a program may have.
-pub const MAX_FLAGS: usize = 6;
+pub const MAX_FLAGS: usize = 7;
 /// The most constants that a program may fix.
 pub const MAX_CONSTANTS: usize = 8;
 /// The most 32-bit words of parameters: half of the 128 bytes that every backend offers.
@@ -175,7 +175,7 @@ impl Program {
     /// Turns a conditional-compilation flag on when `on` holds.
     pub fn flag(mut self, name: &'static str, on: bool) -> Self {
         if on {
-            let free = self.flags.iter().position(|f| f.is_empty()).expect("a program has at most 6 flags");
+            let free = self.flags.iter().position(|f| f.is_empty()).expect("a program has at most 7 flags");
             self.flags[free] = name;
         }
         self

@@ -1,6 +1,8 @@
 // What the matrix kernels take and give, beside the weights. With `gated` the first half of W's rows makes a gate and the second
-// what goes through it, and a row of y has half as many elements. Mirrors kernels/linear.rs.
+// what goes through it, and a row of y has half as many elements. `wide` is for lanes, whose rows are stored four columns at a
+// time. Mirrors kernels/linear.rs.
 import package::shared::activation::activate;
+@if(wide && !texels) import package::shared::four::{Four, from_four, to_four};
 @if(texels) import package::shared::texels::place;
 
 struct Params {
@@ -16,9 +18,11 @@ struct Params {
 }
 var<immediate> params: Params;
 
-@if(!texels) @group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@if(!texels && !wide) @group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@if(!texels && wide) @group(0) @binding(4) var<storage, read_write> y: array<Four>;
 @if(texels) @group(0) @binding(4) var y: texture_storage_2d<rgba32uint, write>;
-@if(bias) @group(0) @binding(5) var<storage, read> bias: array<f32>;
+@if(bias && !wide) @group(0) @binding(5) var<storage, read> bias: array<f32>;
+@if(bias && wide) @group(0) @binding(5) var<storage, read> bias: array<Four>;
 
 // The elements of a row of y that W makes.
 fn columns() -> u32 {
@@ -36,7 +40,7 @@ fn y_index(row: u32, column: u32) -> u32 {
 }
 
 // y[row][column] = value (+ bias)
-@if(!texels)
+@if(!texels && !wide)
 fn store(row: u32, column: u32, value: f32) {
     if is_within(row, column) {
         var sum = value;
@@ -48,17 +52,23 @@ fn store(row: u32, column: u32, value: f32) {
 }
 
 // y[row][column] = act(gate) * up
-@if(gated && !texels)
+@if(gated && !texels && !wide)
 fn store_gated(row: u32, column: u32, gate: f32, up: f32) {
     if is_within(row, column) {
         y[y_index(row, column)] = activate(vec4<f32>(gate)).x * up;
     }
 }
 
-// Four columns, the first of them a multiple of four.
-@if(texels)
+// Four columns (+ bias), the first of them a multiple of four, as all sizes are.
+@if(texels || wide)
 fn store_four(row: u32, column: u32, values: vec4<f32>) {
     if is_within(row, column) {
-        textureStore(y, place(y_index(row, column) / 4u), bitcast<vec4<u32>>(values));
+        var sums = values;
+        @if(bias) {
+            sums += from_four(bias[(params.y_column + column) / 4u]);
+        }
+        let at = y_index(row, column) / 4u;
+        @if(texels) textureStore(y, place(at), bitcast<vec4<u32>>(sums));
+        @if(!texels) y[at] = to_four(sums);
     }
 }

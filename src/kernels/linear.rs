@@ -91,7 +91,8 @@ pub fn with_path(path: LinearPath, weight: &WeightSlices, slices: Slices, m: u32
     let params = Params { y_stride, y_column: weight.row0, ..whole(weight, m) };
     let (program, grid) = program(path, weight, &params, false);
     let Slices { x, y, bias } = slices;
-    let program = program.flag("bias", bias.is_some());
+    let fours = [params.n, params.y_stride, params.y_column].iter().all(|columns| columns.is_multiple_of(4));
+    let program = program.flag("bias", bias.is_some()).flag("wide", weight.in_texels && fours);
     let dispatch = finish(path, (program, grid), weight, x, Activations::Buffer(y), params, None);
     bias.into_iter().fold(dispatch, |dispatch, bias| dispatch.read(5, bias))
 }
@@ -116,6 +117,7 @@ pub fn gated(
     let params = Params { y_stride: weight.rows / 2, ..whole(weight, m) };
     let (program, grid) = program(path, weight, &params, true);
     let program = program.flag("gated", true).flag("gelu", activation == Activation::GeluTanh);
+    let program = program.flag("wide", weight.in_texels);
     finish(path, (program, grid), weight, x, y, params, None)
 }
 

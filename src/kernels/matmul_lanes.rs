@@ -7,7 +7,7 @@
 use super::linear::Params;
 use crate::recording::Program;
 
-/// Columns of y that a workgroup makes.
+/// Rows of W that a workgroup takes: columns of y, or gates and what goes through them.
 const COLUMNS: u32 = 64;
 
 /// A workgroup makes `rows` rows of y, 8 or 16.

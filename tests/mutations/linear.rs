@@ -165,6 +165,10 @@ pub const MATMUL_LANES: &[Mutation] = &[
     plant(Address, "a workgroup makes the rows of the one before", "wg.x * ROWS", "wg.x * 8u"),
     plant(Address, "every second part is the one before", "dequantize(b7, part & 7u)", "dequantize(b7, part & 6u)"),
     plant(Address, "a row's second texel of eight is its first", "place(2u * index + 1u)", "place(2u * index)"),
+    plant(Address, "the second four columns are the first", "4u * LANES, s0.b);", "4u * LANES, s0.a);"),
+    plant(Scale, "gate and what goes through it change places", "activate(s0.a) * s0.b", "activate(s0.b) * s0.a"),
+    plant(Address, "what goes through a gate is its own", "columns() + weights", "weights"),
+    plant(Address, "a workgroup of gates is one lane narrower", "wg.y * 4u * LANES", "wg.y * 4u * (LANES - 1u)"),
     plant(
         Precision,
         "x keeps the ten bits of f16",
@@ -282,6 +286,12 @@ pub const MATVEC_LANES: &[Mutation] = &[
         "of two columns a lane, a texel's halves are one lane's",
         "vec4<f32>(sums.xy, subgroupShuffleXor(sums.xy, 1u))",
         "sums.xyxy",
+    ),
+    plant(
+        Address,
+        "of two columns a lane, every lane has four",
+        "let has_four = lane % 2u == 0u",
+        "let has_four = true",
     ),
     plant(Scale, "gates lack their factor", "gates *= scale;", ""),
     plant(Address, "the fourth row of W is the third", "row + 3u, block", "row + 2u, block"),
@@ -438,6 +448,13 @@ pub const SPLIT_NORM: &[Mutation] = &[
 ];
 
 pub const LINEAR_IO: &[Mutation] = &[
+    plant(
+        Scale,
+        "the bias of four is that of another shard",
+        "bias[(params.y_column + column) / 4u]",
+        "bias[column / 4u]",
+    ),
+    plant(Scale, "the bias of four is forgotten", "sums += from_four", "sums += 0.0 * from_four"),
     plant(Address, "a texel lies in the first row", "y_index(row, column) / 4u", "column / 4u"),
     plant(Bounds, "a row behind the last is written", "row < params.m &&", "row <= params.m &&"),
     plant(Bounds, "a column behind the last is written", "column < columns()", "column <= columns()"),

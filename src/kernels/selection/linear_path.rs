@@ -146,9 +146,9 @@ impl LinearPath {
     }
 
     /// Whether it can compute a [gate and what goes through it](crate::kernels::linear::gated) at once. Those for few rows,
-    /// where a dispatch less counts.
+    /// where a dispatch less counts, and those of lanes, for which stores do.
     pub fn gates(self) -> bool {
-        matches!(self, LinearPath::Matvec { .. } | LinearPath::MatvecLanes { .. } | LinearPath::MatvecDot4 { .. })
+        self.loads_texels() || matches!(self, LinearPath::Matvec { .. } | LinearPath::MatvecDot4 { .. })
     }
 
     /// Of a kernel that can take [half of a norm](crate::kernels::linear::residual), on either side of it, the elements of a row

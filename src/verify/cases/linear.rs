@@ -112,6 +112,20 @@ fn push_matrix(cases: &mut Vec<Case>, path: LinearPath, rows: usize, columns: us
     push_case(cases, Linear { bias: true, ..odd });
     push_case(cases, Linear { row0: 32, total: 300, ..odd });
     push_case(cases, Linear { row0: 32, total: columns + 41, bias: true, ..odd });
+    if path.loads_texels() {
+        push_fours(cases, whole(path, DType::Q4_0, rows + 5, columns + 8, 96));
+    }
+    if path.gates() {
+        let gate = |gate, m, n, of| Linear { gate: Some(gate), ..whole(path, of, m, gate_rows(path, n), k_for(of, n)) };
+        push_case(cases, gate(Silu, rows - 1, columns, DType::Q4_1));
+        push_case(cases, gate(GeluTanh, 2 * rows + 1, 3 * columns, plain(path, DType::F16)));
+    }
+}
+
+/// Cases of rows that are stored four columns at a time.
+fn push_fours(cases: &mut Vec<Case>, fours: Linear) {
+    push_case(cases, Linear { bias: true, ..fours });
+    push_case(cases, Linear { row0: 32, total: fours.n + 36, bias: true, ..fours });
 }
 
 /// Cases of a kernel that makes tiles of `rows` x `columns` from values that it brings into the range of f16.
@@ -146,6 +160,10 @@ fn push_vector(cases: &mut Vec<Case>, path: LinearPath, columns: usize) {
     push_case(cases, Linear { bias: true, ..odd });
     push_case(cases, Linear { row0: 32, total: 300, ..odd });
     push_case(cases, Linear { row0: 32, total: columns + 41, bias: true, ..odd });
+    if path.loads_texels() {
+        push_fours(cases, whole(path, DType::Q8_0, 2, columns + 8, 96));
+        push_fours(cases, whole(path, plain(path, DType::BF16), 3, columns + 4, 96));
+    }
     // One column, a workgroup's or less, and more. As large as activations get, and as small.
     let gate = |gate, m, n, x, of| Linear {
         gate: Some(gate),
