@@ -5,7 +5,7 @@ use wgpt::kernels::Selection;
 use wgpt::kernels::kv_cache::KvType;
 use wgpt::recording::Executor;
 
-use crate::support::models::{Expected, Runner, gpu, largest_difference, oracle, reference};
+use crate::support::models::{Expected, Room, Runner, gpu, largest_difference, oracle, reference};
 
 /// The kernels for few rows and for many add in different orders: rounding alone separates the results.
 const TOLERANCE: f32 = 2e-4;
@@ -50,6 +50,27 @@ fn chunked_prefill_equals_full_prefill() {
             assert!(difference <= TOLERANCE, "{model}, chunks of {size}: logits differ by {difference}");
         }
     });
+}
+
+/// Of many keys a decode step makes parts on every adapter.
+#[test]
+fn decode_behind_many_keys_equals_prefill() {
+    let text: Vec<u32> = (0..830).map(|i| 3 + (i * i * 7 + i * 31) % 150).collect();
+    let room = Room { context: text.len(), sequences: 1, step_tokens: text.len(), logits_rows: 1 };
+    for kv_type in [KvType::F32, KvType::F16] {
+        let mut gpu = gpu();
+        let selection = gpu.selection();
+        let mut runner = Runner::load_with(&mut *gpu, selection, &oracle("tiny/chat"), kv_type, room);
+        let tolerance = if kv_type == KvType::F32 { TOLERANCE } else { TOLERANCE_F16_CACHE };
+        for last in [1, 700, 767, 768, 829] {
+            let whole = runner.last_row(&text[..=last]);
+            runner.poison();
+            runner.last_row(&text[..last]);
+            let decoded = runner.last_row_from(&text[last..=last], last);
+            let difference = largest_difference(&[whole], &[decoded]);
+            assert!(difference <= tolerance, "{kv_type:?}, behind {last} keys: logits differ by {difference}");
+        }
+    }
 }
 
 #[test]

@@ -136,12 +136,21 @@ impl SplitPath {
         }
     }
 
-    /// Up to so many keys are one part: where each dispatch costs tens of microseconds, joining two parts takes longer than one
-    /// workgroup for both.
-    fn least_part(self) -> u32 {
+    /// The fewest keys of one of several parts, a multiple of the kernel's step and a power of two: fewer, and what each workgroup
+    /// does once, and joining them, would cost more than it gains.
+    fn part_keys(self) -> u32 {
         match self {
-            SplitPath::Tile => PART_KEYS,
-            SplitPath::Lanes => 2 * PART_KEYS,
+            SplitPath::Tile => 64,
+            SplitPath::Lanes => 256,
+        }
+    }
+
+    /// Up to so many keys are one part: where each dispatch costs tens of microseconds, joining parts takes longer than one
+    /// workgroup for all, even where few of those keep all of a CPU's cores busy.
+    fn alone_keys(self) -> u32 {
+        match self {
+            SplitPath::Tile => self.part_keys(),
+            SplitPath::Lanes => 3 * self.part_keys(),
         }
     }
 
@@ -158,9 +167,6 @@ impl SplitPath {
 /// The most rows of a workgroup of a split kernel.
 const MAX_ROWS: u32 = 8;
 
-/// The fewest keys of a part, a multiple of every kernel's step: fewer, and joining them would cost more than it gains.
-const PART_KEYS: u32 = 64;
-
 /// The most parts of one sequence's keys: enough workgroups for a large GPU, even if there are few KV heads.
 const MAX_PARTS: u32 = 64;
 
@@ -171,7 +177,7 @@ const MAX_ALL_PARTS: u32 = 512;
 ///
 /// A sequence with one token, as in decode, that sees enough keys goes the split way, all others the whole: each by its own
 /// number of tokens and context, whatever the other sequences are. Parts are a power of two of keys long, longer than the
-/// least only where there would be too many, or where [one](SplitPath::least_part) is enough.
+/// least only where there would be too many, or where [one](SplitPath::alone_keys) is enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiling {
     whole: AttentionPath,
@@ -206,8 +212,9 @@ impl Tiling {
     /// Keys of a part of so many.
     fn part_keys(&self, context: u32) -> u32 {
         match self.split {
-            Some(split) if context <= split.least_part() => split.least_part(),
-            _ => context.div_ceil(self.max_parts).next_power_of_two().max(PART_KEYS),
+            Some(split) if context <= split.alone_keys() => split.alone_keys(),
+            Some(split) => context.div_ceil(self.max_parts).next_power_of_two().max(split.part_keys()),
+            None => context,
         }
     }
 
@@ -258,11 +265,9 @@ impl Tiling {
     /// The most parts, filled up, that `sequences` sequences of up to `context` tokens can have.
     pub fn most_parts(&self, sequences: usize, context: usize) -> usize {
         let context = u32::try_from(context).unwrap_or(u32::MAX);
-        let parts = context.div_ceil(PART_KEYS).min(self.max_parts) as usize;
-        match self.most_merges(sequences) {
-            0 => 0,
-            merges => (merges * parts).next_power_of_two(),
-        }
+        let Some(split) = self.split else { return 0 };
+        let parts = context.div_ceil(split.part_keys()).min(self.max_parts) as usize;
+        (self.most_merges(sequences) * parts).next_power_of_two()
     }
 
     /// Elements of what so many parts leave, `[parts][kv_heads][rows][head_dim + 4]`.

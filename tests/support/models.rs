@@ -98,8 +98,13 @@ impl<'e> Runner<'e> {
 
     /// The last logits of a text, computed in one chunk by a model that has room for one sequence.
     pub fn last_row(&mut self, tokens: &[u32]) -> Vec<f32> {
+        self.last_row_from(tokens, 0)
+    }
+
+    /// The same of a text that goes on from a position.
+    pub fn last_row_from(&mut self, tokens: &[u32], first: usize) -> Vec<f32> {
         let pages: Vec<u32> = (0..self.model.pages()).collect();
-        let batch = Batch::single(tokens, 0, &pages, PAGE_SIZE, LogitsWanted::Last).expect("a valid batch");
+        let batch = Batch::single(tokens, first, &pages, PAGE_SIZE, LogitsWanted::Last).expect("a valid batch");
         self.model.step(self.executor, &batch, false).unwrap_or_else(|e| panic!("{e}"));
         let mut logits = vec![0.0; self.model.config().vocabulary];
         self.model.read_logits(self.executor, 0, &mut logits).unwrap_or_else(|e| panic!("{e}"));
