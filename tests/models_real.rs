@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use wgpt::engine::{Engine, EngineOptions, GenerationRequest, KvType, sampler::SamplingOptions};
+use wgpt::recording::Requirement;
 
+use crate::support::command::wgpt;
 use crate::support::models::{Runner, gpu, oracle};
+use crate::support::notice::notice;
 
 /// Logits have a standard deviation of 2 to 5. The reference keeps its cache in f32; over 30 layers float32 rounding alone
 /// moves a logit by some 1e-3, and this allows for it tenfold.
@@ -107,6 +110,19 @@ fn smollm2_agrees_with_transformers() {
     let path = std::env::var_os("WGPT_TEST_MODEL").expect("WGPT_TEST_MODEL names the default model (scripts/test.sh)");
     check_greedy(Path::new(&path), "smollm2-135m-instruct-q4_1");
     check_logits(Path::new(&path), "smollm2-135m-instruct-q4_1");
+}
+
+/// What is rounded on either side decides codes of the next product: small models show little of that.
+#[test]
+fn smollm2_with_rounded_activations_agrees_with_the_reference() {
+    let facts = gpu().info().facts();
+    let (kernel, requirement) = ("matvec_lanes_q8", Requirement::EightLanes);
+    if !facts.meet(requirement) {
+        return notice(&format!("SKIPPED: {kernel} on a real model: no adapter of eight lanes"));
+    }
+    let path = std::env::var("WGPT_TEST_MODEL").expect("WGPT_TEST_MODEL names the default model (scripts/test.sh)");
+    let variant = format!("linear.decode={kernel}");
+    wgpt(&["verify", "-m", &path, "-p", "Why is the sky blue?", "-n", "24", "--variant", &variant]).assert().success();
 }
 
 #[test]

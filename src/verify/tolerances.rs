@@ -159,9 +159,11 @@ static MODEL_Q8_0: ModelTolerance = ModelTolerance {
 static MODEL_ROUNDED: ModelTolerance = ModelTolerance {
     residual: Tolerance { nmse: 5e-4, max: 0.5, reason: GROWN },
     logits: Tolerance { nmse: 5e-4, max: 0.3, reason: GROWN },
-    reason: "as for keys and values in codes, but of the activations of every product: small models, whose sums are short, came \
-             to an NMSE of 2e-4",
-    ..MODEL_Q8_0
+    mean_kl: 1e-2,
+    worst_kl: 1e-1,
+    margin: 0.5,
+    reason: "as for keys and values in codes, but of the activations of every product, whose codes decide those of the next: small \
+             models, whose sums are short, came to an NMSE of 2e-4, and SmolLM2 135M to 8e-5 and a divergence of 2e-3, at worst 1e-2",
 };
 
 static MODEL_HALVES: ModelTolerance = ModelTolerance {
