@@ -102,8 +102,8 @@ fn push_appending(cases: &mut Vec<Case>, plain: Batch) {
     push_case(cases, Batch { sequences: &[(8191, 1)], heads: 3, kv_heads: 1, ..plain });
 }
 
-/// Decode tokens with contexts of two parts of keys or more: that end with a part, one key behind it, and in mid-page.
-const DEEP_DECODE: &[(u32, u32)] = &[(255, 1), (128, 1), (1500, 1), (300, 1)];
+/// Decode tokens with contexts of two parts of keys or more, or for lanes of one: that end with a part, one key behind it, and in mid-page.
+const DEEP_DECODE: &[(u32, u32)] = &[(255, 1), (128, 1), (1500, 1), (1024, 1)];
 
 fn push_split(cases: &mut Vec<Case>, plain: Batch) {
     use KvType::Q8_0;
